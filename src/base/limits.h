@@ -1,0 +1,43 @@
+/*
+ * limits.h - every quantity a peer can raise: its value, where that comes
+ * from, and what happens above it. What an operator may change stands in
+ * config/conf_key.def instead, with its range.
+ */
+#ifndef BASE_LIMITS_H
+#define BASE_LIMITS_H
+
+enum {
+	/* name = value                     unit, source: answer above it */
+	LIMIT_COMMAND_LINE = 4096,       /* octets with CRLF; RFC 5321 4.5.3.1.4 asks 512, extensions add: 500 5.5.2, input up to the line end dropped */
+	LIMIT_PATH = 1024,               /* octets; RFC 5321 4.5.3.1.3 asks 256, RFC 6531 more: 501 5.1.3 or 5.1.7 */
+	LIMIT_DOMAIN = 255,              /* octets; RFC 1035 2.3.4: no domain */
+	LIMIT_PARAMS = 16,               /* ESMTP parameters of a command: 555 5.5.4 */
+	LIMIT_RCPT = 1000,               /* recipients a transaction; RFC 5321 4.5.3.1.8 asks 100: 452 4.5.3 */
+	LIMIT_BAD_COMMANDS = 20,         /* refused commands a session: 421 4.7.0, close */
+	LIMIT_IDLE_COMMANDS = 200,       /* NOOP, RSET, VRFY, HELP, EHLO between transactions: 421 4.7.0, close */
+	LIMIT_PIPELINED = 64,            /* commands that wait for an answer of the next hop: reading pauses */
+	LIMIT_REPLY_LINE = 2048,         /* octets of a next hop's reply line; RFC 5321 4.5.3.1.5 asks 512: next hop is lost */
+	LIMIT_REPLY_LINES = 100,         /* lines of a next hop's reply: next hop is lost */
+	LIMIT_REPLY_TEXT = 1500,         /* octets of a next hop's reply text that reach the client: cut */
+	LIMIT_RECEIVED = 100,            /* Received fields; RFC 5321 6.3: 554 5.4.6 */
+	LIMIT_HEADER_LINE = 1048576,     /* octets of one header field: 552 5.3.4 */
+	LIMIT_OUT_PENDING = 262144,      /* octets not yet taken by a peer: the other side is not read */
+	LIMIT_TX_ARENA = 67108864,       /* octets a transaction may parse into: 452 4.3.1 */
+	LIMIT_HOPS = 50,                 /* DKIM2-Signature fields; spec 18.3: PERMERROR */
+	LIMIT_INSTANCES = 50,            /* Message-Instance fields; spec 18.3: PERMERROR */
+	LIMIT_SIG_SETS = 8,              /* sets of an s=; spec 20.11: PERMERROR */
+	LIMIT_HASH_SETS = 4,             /* sets of an h=; spec 18.3: PERMERROR */
+	LIMIT_RT = 1000,                 /* paths of an rt=; spec 18.3: PERMERROR */
+	LIMIT_DKIM2_FIELD = 262144,      /* octets of either DKIM2 field; spec 18.3: PERMERROR */
+	LIMIT_TAGS = 64,                 /* tags of a tag list: syntax error */
+	LIMIT_NONCE = 64,                /* octets of n=; draft: PERMERROR */
+	LIMIT_KEYS_HOP = 4,              /* key look-ups a hop; spec 18.3: PERMERROR */
+	LIMIT_KEYS = 50,                 /* key look-ups a message; spec 18.3: PERMERROR */
+	LIMIT_REASON = 200,              /* octets of a peer's value in a reply, log line or comment: cut */
+	LIMIT_TXT = 65535,               /* octets of a TXT answer: syntax error */
+	LIMIT_DNS_CACHE = 10000,         /* answers a worker keeps: oldest dropped */
+	LIMIT_DNS_PENDING = 20000,       /* questions a worker has open: temperror */
+	LIMIT_IPC = 131072,              /* octets of a message between two of our processes: refused */
+};
+
+#endif

@@ -1,0 +1,160 @@
+/*
+ * dkim2.h - verify a chain, seal a copy, hold a copy against its newest seal. Pure: keys and signatures are asked for
+ * and answered from outside. Source: draft-ietf-dkim-dkim2-spec-09.
+ *
+ * Verify:  new -> answer each ask (any order, any time) -> body digest -> verdict.
+ * Seal:    new -> answer each ask -> fields.
+ */
+#ifndef AUTH_DKIM2_DKIM2_H
+#define AUTH_DKIM2_DKIM2_H
+
+#include "auth/canon.h"
+#include "auth/keyrec.h"
+#include "base/fault.h"
+#include "mail/header.h"
+
+enum dkim2_state { /* in order of severity, spec 10.1 */
+	DKIM2_NONE,
+	DKIM2_PASS,
+	DKIM2_TEMPERROR,
+	DKIM2_FAIL,
+	DKIM2_PERMERROR,
+	DKIM2_SKIPPED /* of a hop only: not judged because an earlier finding ended the work */
+};
+const char *dkim2_state_name(enum dkim2_state state); /* "pass" */
+
+enum dkim2_level {
+	DKIM2_FULL,        /* every hop and instance checked */
+	DKIM2_PROVISIONAL, /* newest seal, its instance and the envelope only: recipes were not applied */
+	DKIM2_NO_ENVELOPE  /* no envelope to hold the newest seal against */
+};
+const char *dkim2_level_name(enum dkim2_level level); /* "full", "provisional", "no-envelope" */
+
+struct dkim2_envelope {
+	struct slice mail_from;      /* bracketed, no parameters */
+	const struct slice *rcpt_to; /* every accepted one, bracketed */
+	size_t rcpt_count;
+};
+
+struct dkim2_clock {
+	int64_t now;      /* seconds since 1970; negative: time checks off */
+	int64_t future_s; /* how far ahead t= may be, 300 by default */
+};
+
+struct dkim2_hop {
+	uint64_t i, m, t;
+	struct slice d;           /* as written; d_normal for comparing */
+	struct slice d_normal;
+	struct slice mf;          /* decoded, bracketed; empty with nd */
+	struct slice *rt;         /* decoded, bracketed */
+	size_t rt_count;
+	struct slice nd;          /* empty: none */
+	struct slice flags;       /* f= as written */
+	enum dkim2_state state;
+	struct slice reason;      /* exact string without the state word; empty: none */
+};
+
+struct dkim2_instance {
+	uint64_t m;
+	enum dkim2_state state;
+	struct slice reason;
+	bool recipe;              /* has r= */
+};
+
+struct dkim2_verdict {
+	enum dkim2_state state;
+	enum dkim2_level level;
+	unsigned draft;           /* 6..9 */
+	struct slice reason;      /* empty: none */
+	uint64_t blamed;          /* hop number for header.i, 0: none */
+	const struct dkim2_hop *hops; /* ascending i; those that could be read */
+	size_t hop_count;
+	const struct dkim2_instance *instances; /* ascending m */
+	size_t instance_count;
+	bool testing;             /* a key in use says t=y */
+	bool exploded, feedback;
+};
+
+static inline bool dkim2_fully_verified(const struct dkim2_verdict *v)
+{
+	return v->state == DKIM2_PASS && v->level == DKIM2_FULL;
+}
+
+struct dkim2_verify;
+
+/*
+ * dkim2_verify_new - reads and judges everything that needs neither key nor body
+ * In:    the header as received; envelope NULL: not known; draft 6..9
+ * Out:   lives in the arena with all it gives out. NULL: no memory.
+ */
+struct dkim2_verify *dkim2_verify_new(struct arena *a, const struct header *h, const struct dkim2_envelope *envelope,
+    struct dkim2_clock clock, unsigned draft);
+
+/* Names to ask TXT for, lower case, each once; none when the verdict cannot depend on a key any more. */
+size_t dkim2_verify_asks(const struct dkim2_verify *v, const struct slice **names_out);
+/* Holds rec for as long as it needs; each ask is answered once. */
+void dkim2_verify_answer(struct dkim2_verify *v, size_t ask, struct keyrec *rec);
+/* Bits (1u << enum digest_alg) of the body hashes it needs; known right after _new. */
+unsigned dkim2_verify_digests(const struct dkim2_verify *v);
+/* Once the body is whole. */
+void dkim2_verify_body(struct dkim2_verify *v, const struct canon_body *digests);
+/* All asks answered and the body given. Borrowed from the arena. */
+const struct dkim2_verdict *dkim2_verify_verdict(struct dkim2_verify *v);
+/* Drops key records it holds; call before the arena is cleared. NULL is fine. */
+void dkim2_verify_release(struct dkim2_verify *v);
+
+/* Which instance of "Authentic From": do all From domains follow d? (spec 10.9). Both normal. */
+bool dkim2_from_authentic(struct arena *a, const struct header *h, struct slice d);
+
+struct dkim2_seal_set {
+	struct slice selector;
+	enum key_type type;
+};
+
+struct dkim2_seal_conf {
+	struct slice d;
+	struct slice mail_from; /* bracketed, as this copy leaves */
+	const struct slice *rcpt_to;
+	size_t rcpt_count;
+	struct slice nd;        /* instead of the envelope */
+	const struct dkim2_seal_set *sets;
+	size_t set_count;
+	const struct slice *flags;
+	size_t flag_count;
+	struct slice nonce;
+	int64_t now;
+	bool out_of_band;       /* lifts the demand for a Fully Verified chain */
+};
+
+/* One signature wanted. */
+struct dkim2_sign_ask {
+	struct slice domain, selector;
+	enum key_type type;
+	unsigned char digest[32];
+};
+
+struct dkim2_seal;
+
+/*
+ * dkim2_seal_new - what this hop adds to a copy
+ * In:    the header as it leaves but for the two fields, the body digest (sha256), the verdict on the message as it came
+ *        (NULL or state none: originate)
+ * Fault: CHAIN_BROKEN, CUSTODY_GAP, UNSEALED with the reason in f->text: not fully verified, custody, d= does not fit mf=,
+ *        From not Authentic, content changed (a recipe is needed) ...; NO_MEMORY
+ */
+struct dkim2_seal *dkim2_seal_new(struct arena *a, const struct header *h, struct slice body_sha256,
+    const struct dkim2_verdict *came, const struct dkim2_seal_conf *conf, struct fault *f);
+size_t dkim2_seal_asks(const struct dkim2_seal *s, const struct dkim2_sign_ask **asks_out);
+/* signature empty: the signer refused. */
+void dkim2_seal_answer(struct dkim2_seal *s, size_t ask, struct slice signature);
+/* Whole folded fields with CRLF; instance_out is empty when none is added. False: a signature is missing. */
+bool dkim2_seal_fields(struct dkim2_seal *s, struct slice *instance_out, struct slice *signature_out, struct fault *f) HS_MUST_USE;
+
+/*
+ * dkim2_enforce - the rule the product is named for: mf= of the newest seal equals MAIL FROM, each RCPT TO stands in rt=
+ * In:    the header block about to be sent, as octets in runs; it is read anew, nothing of the sealing code is trusted
+ * Fault: CUSTODY_GAP with the words of spec 10.10; a block without any seal is CUSTODY_GAP too
+ */
+bool dkim2_enforce(struct arena *a, const struct header *about_to_leave, const struct dkim2_envelope *envelope, struct fault *f) HS_MUST_USE;
+
+#endif

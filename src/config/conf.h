@@ -1,0 +1,118 @@
+/*
+ * conf.h - checked settings (hopseal.conf(5)). Pure; config/load reads the file.
+ *
+ * A conf is immutable once loaded and lives in its own arena; a reload makes a new one. Strings are NUL-terminated and normal:
+ * domains by domain_normal(), addresses parsed. Every setting is one row of conf_key.def.
+ */
+#ifndef CONFIG_CONF_H
+#define CONFIG_CONF_H
+
+#include <netinet/in.h>
+
+#include "base/arena.h"
+#include "crypt/key.h"
+#include "policy/rule.h"
+
+enum conf_service { SERVICE_PASS, SERVICE_INBOUND, SERVICE_OUTBOUND, SERVICE_FORWARD, SERVICE_LIST_IN, SERVICE_LIST_OUT };
+enum conf_mode { MODE_PROXY, MODE_QUEUE };
+enum conf_seal { SEAL_NEEDED, SEAL_ALWAYS };
+enum conf_unsealed { UNSEALED_PASS, UNSEALED_REFUSE };
+enum conf_log_format { LOG_TEXT, LOG_JSON };
+enum conf_log_to { LOG_STDERR, LOG_SYSLOG, LOG_FILE };
+
+struct conf_address {
+	struct sockaddr_storage sa; /* port in it */
+	socklen_t sa_len;
+	const char *text;           /* as written */
+	const char *where;          /* "file:line" */
+};
+
+struct conf_key {
+	const char *domain, *selector, *file;
+	bool active;                /* else retired: published, no longer signs */
+	enum key_type type;         /* filled by load, which reads the file's public half only to check it */
+	const char *where;
+};
+
+struct conf_listener {
+	const char *name;
+	const char *where;
+	struct conf_address *addresses;
+	size_t address_count;
+	enum conf_service service;
+	enum conf_mode mode;
+	struct conf_address next_hop; /* host:port; a host name that is no address is refused until routes by DNS are there */
+	struct cidr *clients;         /* who may send to anyone */
+	size_t client_count;
+	const char **domains;
+	size_t domain_count;
+	bool share_all;               /* share = "all" */
+	enum conf_seal seal;
+	enum conf_unsealed unsealed;
+	bool shadow;
+	unsigned greet_pause_ms;
+	const char *authserv_id;      /* hostname by default */
+	const struct policy *policy;  /* NULL: accept */
+	const char *policy_name;
+	bool sealing;                 /* service outbound, forward, list-out */
+};
+
+struct conf {
+	struct arena arena;
+	const char *file;
+	const char *hostname;
+	unsigned workers;             /* resolved: at least 1 */
+	const char *user;
+	struct {
+		const char *resolver;     /* "auto" or address[:port] */
+		const char *trust_anchor; /* "auto", "none" or a file */
+		const char *answers;      /* offline file, or NULL */
+		unsigned timeout_ms;      /* budget of all questions of a message, 25000 */
+		unsigned cache_max;       /* answers a worker keeps */
+	} dns;
+	const char *state_dir, *spool_dir, *run_dir;
+	struct {
+		enum conf_log_format format;
+		enum conf_log_to to;
+		const char *file;
+	} log;
+	struct {
+		uint64_t message_octets;  /* message-size */
+		uint64_t header_octets;   /* header */
+		unsigned header_fields;
+		unsigned sessions, sessions_per_client;
+		uint64_t memory_octets;   /* memory: all workers together */
+		uint64_t body_memory_octets; /* body-memory: a message's content above this goes to an unlinked file */
+	} limits;
+	struct {
+		unsigned draft;           /* 6..9, verification */
+		unsigned future_s;        /* 300 */
+		int64_t now;              /* clock = "UNIX" for tests; -1: the machine's */
+	} dkim2;
+	struct {
+		unsigned idle_ms, idle_max, connect_ms; /* next-hop pool */
+	} pool;
+	unsigned drain_s;             /* a reload's old workers get this long */
+	struct conf_key *keys;
+	size_t key_count;
+	struct conf_listener *listeners;
+	size_t listener_count;
+};
+
+/* One mistake: "file:line: what, what was expected". */
+struct conf_errors {
+	struct buf text; /* a line a mistake, LF-ended */
+	size_t n;
+};
+
+/*
+ * conf_load - reads, checks and completes a configuration (I/O: files only, no sockets)
+ * Fault: NULL with every mistake in *errors; 78 is the caller's exit code
+ */
+struct conf *conf_load(const char *file, struct conf_errors *errors);
+void conf_free(struct conf **c);
+
+/* What is in force, a "name = value;" line each (only what differs from the default with `changed`), or JSON. */
+bool conf_show(const struct conf *c, bool changed, bool json, struct buf *out) HS_MUST_USE;
+
+#endif

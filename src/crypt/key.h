@@ -1,0 +1,41 @@
+/*
+ * key.h - keys: private ones for the keeper and hopsealctl, public ones from DNS. libcrypto only.
+ */
+#ifndef CRYPT_KEY_H
+#define CRYPT_KEY_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+
+enum key_type {
+	KEY_NONE,
+	KEY_RSA,
+	KEY_ED25519,
+};
+
+struct key; /* counted: key_hold(), key_drop() */
+
+struct key *key_hold(struct key *k);
+void key_drop(struct key **k); /* private octets are wiped with the last one */
+enum key_type key_type(const struct key *k);
+/* RSA modulus, or 256 for Ed25519. */
+unsigned key_bits(const struct key *k);
+
+/* PEM or DER private key (PKCS#8 or traditional); RSA or Ed25519 without passphrase. NULL: none of these. */
+struct key *key_private(struct slice file);
+/* New key; bits only for RSA. NULL: libcrypto refused. */
+struct key *key_generate(enum key_type type, unsigned bits);
+/* PKCS#8 PEM. */
+bool key_pem(const struct key *k, struct buf *pem_out) HS_MUST_USE;
+/* What p= of a key record holds: SubjectPublicKeyInfo for RSA, 32 raw octets for Ed25519. */
+bool key_public_octets(struct arena *a, const struct key *k, struct slice *octets_out) HS_MUST_USE;
+
+/*
+ * key_rsa_public - SubjectPublicKeyInfo or RSAPublicKey, by minimal DER (d2i_PUBKEY costs 25 times as much)
+ * NULL: not such a key, modulus outside 1024..8192 bits, exponent not 65537 (spec section 5.3)
+ */
+struct key *key_rsa_public(struct slice der);
+/* 32 raw octets. */
+struct key *key_ed25519_public(struct slice octets);
+
+#endif

@@ -1,0 +1,60 @@
+/*
+ * child.h - what the supervisor hands to each process it starts.
+ *
+ * Every child holds one end of a SOCK_SEQPACKET pair to the supervisor ("boss"). Over it come struct boss_message, some with a
+ * descriptor (SCM_RIGHTS). A child whose boss end closes leaves at once.
+ */
+#ifndef DAEMON_CHILD_H
+#define DAEMON_CHILD_H
+
+#include <sys/types.h>
+
+#include "config/conf.h"
+#include "out/count.h"
+
+enum boss_kind {
+	BOSS_RESOLVER = 1, /* to a worker: fd of a new pair to the resolver */
+	BOSS_KEEPER,       /* to a worker: fd of a new pair to the keeper */
+	BOSS_CLIENT,       /* to keeper, resolver: fd of a new pair to a worker */
+	BOSS_DRAIN,        /* to a worker: take no new sessions, end at the deadline (value: seconds) */
+	BOSS_STOP,         /* leave now */
+	BOSS_REOPEN,       /* reopen the log (fd: the new log file, if it is one) */
+	BOSS_RELOAD,       /* from control: reload; to control: the outcome (value 0 or 1, text) */
+	BOSS_STATUS,       /* from control: generations and pids wanted; to control: text is JSON */
+	BOSS_READY,        /* from a child: it serves */
+};
+
+struct boss_message {
+	uint32_t kind;
+	uint32_t value;
+	char text[2040];
+};
+
+struct child_args {
+	const struct conf *conf;
+	int boss_fd;
+	const int *listen_fds;     /* one an address of conf->listeners, in order; workers only */
+	size_t listen_count;
+	int resolver_fd, keeper_fd; /* workers: their ends; else -1 */
+	unsigned index;            /* of the worker in its generation */
+	unsigned generation;
+	uid_t uid;                 /* to become; (uid_t)-1: stay */
+	gid_t gid;
+	struct count_page *counts; /* shared; worker `index` writes its slot */
+	int control_fd;            /* control only */
+};
+
+/* Each runs until told to leave and returns the exit code. */
+int worker_main(const struct child_args *args);
+int keeper_main(const struct child_args *args);
+int resolver_main(const struct child_args *args);
+int control_main(const struct child_args *args);
+
+/* setgroups, setgid, setuid to args->uid; false: errno tells. Nothing to do when uid is (uid_t)-1. */
+bool child_drop(const struct child_args *args);
+
+bool boss_send(int fd, enum boss_kind kind, uint32_t value, const char *text, int pass_fd);
+/* 1: a message (fd_out -1 when none came with it, else owned by the caller), 0: nothing yet, -1: the other end is gone. */
+int boss_receive(int fd, struct boss_message *message_out, int *fd_out);
+
+#endif

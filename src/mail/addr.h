@@ -1,0 +1,42 @@
+/*
+ * addr.h - paths (RFC 5321 4.1.2, RFC 6531) and the addresses of a From field (RFC 5322 3.4). Pure.
+ */
+#ifndef MAIL_ADDR_H
+#define MAIL_ADDR_H
+
+#include "base/arena.h"
+#include "base/fault.h"
+
+struct path {
+	struct slice raw;    /* as on the wire, with its brackets */
+	struct slice local;  /* local part as written, quotes kept; empty for <> */
+	struct slice domain; /* as written; empty for <> and <postmaster> */
+	bool null;           /* <> */
+	bool utf8;           /* holds octets above 127 */
+};
+
+/*
+ * path_parse - one bracketed path and nothing behind it
+ * In:    octets from '<' to '>'; a source route is skipped; borrowed by *path_out
+ * Fault: false: not a path. RFC 5321 4.1.2 syntax, LIMIT_PATH; <postmaster> in any case needs no domain.
+ */
+bool path_parse(struct slice text, struct path *path_out) HS_MUST_USE;
+
+/*
+ * path_same - is it the same mailbox? spec section 10.6: domains as A-labels without regard to case, local parts
+ * octet for octet once needless quotes are gone; source routes are dropped.
+ */
+bool path_same(struct arena *a, struct slice x, struct slice y);
+
+/*
+ * The addr-specs of a From (or other address list) field value, unfolded or not: comments, display names, groups and
+ * quoted strings understood, obsolete forms too. Each domain is given in normal form (domain_normal).
+ * False: no address at all, an address without domain, or text that is no address list.
+ */
+struct addr {
+	struct slice local;
+	struct slice domain; /* normal form */
+};
+bool addr_list(struct arena *a, struct slice value, struct addr **list_out, size_t *n_out) HS_MUST_USE;
+
+#endif

@@ -1,0 +1,41 @@
+/*
+ * ask.h - the worker's questions to resolver and keeper: tickets, deadlines, the cache of key records.
+ *
+ * An answer never comes before the call returns, even when it was at hand. After ask_cancel() it never comes.
+ * A process that dies costs its open questions (unreachable, or no signature); the supervisor hands in a new descriptor.
+ */
+#ifndef NET_ASK_H
+#define NET_ASK_H
+
+#include "auth/dkim2/dkim2.h"
+#include "auth/keyrec.h"
+#include "net/loop.h"
+
+struct ask;
+
+/* fd: SOCK_SEQPACKET to each, non-blocking, -1: not there yet; owned from now on. */
+struct ask *ask_new(struct loop *l, int resolver_fd, int keeper_fd, unsigned dns_timeout_ms, size_t cache_max);
+void ask_free(struct ask **a);
+void ask_set_resolver(struct ask *a, int fd);
+void ask_set_keeper(struct ask *a, int fd);
+
+typedef uint64_t ask_ticket; /* 0: none */
+
+/*
+ * ask_key - the key record at `name` (lower case, no final dot). `rec` is borrowed for the call (keyrec_hold() to keep).
+ * Same name asked while a question is open: one question. Cached by the answer's TTL (5 s..1 day; negative 5..300 s; unreachable 1 s).
+ */
+ask_ticket ask_key(struct ask *a, struct slice name, void (*on)(void *arg, struct keyrec *rec), void *arg);
+/* The record if the cache has it, borrowed until the loop turn ends; else NULL. */
+struct keyrec *ask_key_cached(struct ask *a, struct slice name);
+
+/*
+ * ask_sign - a signature by the keeper. Empty signature: it refused or is not there; refused_out tells which (log).
+ * Requests of one loop turn travel together.
+ */
+ask_ticket ask_sign(struct ask *a, const struct dkim2_sign_ask *what, void (*on)(void *arg, struct slice signature, bool refused), void *arg);
+
+void ask_cancel(struct ask *a, ask_ticket ticket);
+size_t ask_open(const struct ask *a);
+
+#endif

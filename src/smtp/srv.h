@@ -1,0 +1,96 @@
+/*
+ * srv.h - the server side of SMTP without a socket (RFC 5321, 1870, 2034, 2920, 3461, 6152, 6531). Pure.
+ *
+ * Octets go in by srv_feed(), events come out, reply octets collect in srv_out(). MAIL, RCPT, DATA and the end of the content are
+ * the caller's to answer, each by its seq; answers go to the client in the order of the commands whatever order they are given in.
+ * MAIL and RCPT may wait together (pipelining); any other command is held back until they are answered.
+ *
+ * States and what each awaits: SRV_GREET (banner not sent), SRV_IDLE (no transaction), SRV_MAIL (sender known), SRV_RCPT (a recipient
+ * accepted), SRV_BODY (octets up to CRLF . CRLF), SRV_SWALLOW (the same, content refused), SRV_JUDGE (content whole, the caller's
+ * answer awaited), SRV_GONE (nothing more is sent).
+ */
+#ifndef SMTP_SRV_H
+#define SMTP_SRV_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/fault.h"
+#include "mail/addr.h"
+#include "smtp/ext.h"
+#include "smtp/reply.h"
+
+enum srv_state { SRV_GREET, SRV_IDLE, SRV_MAIL, SRV_RCPT, SRV_BODY, SRV_SWALLOW, SRV_JUDGE, SRV_GONE };
+
+/* One a listener, shared by its sessions; outlives them. */
+struct srv_conf {
+	struct slice hostname;
+	size_t rcpt_max;        /* at most LIMIT_RCPT */
+};
+
+enum srv_event_kind {
+	SRV_EV_MORE,     /* all input taken, nothing to do */
+	SRV_EV_WAIT,     /* input left, but an answer must come first: feed the same octets again after it */
+	SRV_EV_MAIL,     /* path, params; answer seq */
+	SRV_EV_RCPT,     /* path, params; answer seq */
+	SRV_EV_DATA,     /* srv_data_go() or srv_answer_fault() */
+	SRV_EV_CONTENT,  /* content: octets of the message, dots unstuffed, borrowed from the input */
+	SRV_EV_BAD,      /* content is refused (fault): drop what came; the rest is swallowed and answered by srv itself */
+	SRV_EV_END,      /* content whole; answer seq, which ends the transaction */
+	SRV_EV_RESET,    /* RSET, or EHLO/HELO in a transaction, already answered: drop the transaction */
+	SRV_EV_CLOSE     /* QUIT or fault: close once srv_out() is written; no further feed. Drop any transaction. */
+};
+
+/* A command's ESMTP parameters, already checked against what we offer. Slices live in the session's tx arena. */
+struct srv_params {
+	bool body_8bit;          /* BODY=8BITMIME */
+	bool body_named;         /* BODY= was there */
+	bool smtputf8;
+	bool size_named;
+	uint64_t size_octets;
+	struct slice ret, envid; /* DSN on MAIL: as written, to be passed on */
+	struct slice notify, orcpt; /* DSN on RCPT */
+};
+
+struct srv_event {
+	enum srv_event_kind kind;
+	uint32_t seq;            /* MAIL, RCPT, DATA, END */
+	struct path path;        /* MAIL, RCPT: slices live in the tx arena */
+	struct srv_params params;
+	struct slice content;
+	struct fault fault;      /* BAD, CLOSE */
+};
+
+struct srv;
+
+/* NULL: no memory. Small while idle (well below 1 KiB with nothing buffered). */
+struct srv *srv_new(const struct srv_conf *conf);
+void srv_free(struct srv **s);
+
+/* Queues the 220 banner (or, with a fault, that reply and SRV_GONE). */
+void srv_greet(struct srv *s, const struct fault *instead);
+/* What the next EHLO announces, and what MAIL parameters are judged by after it. */
+void srv_offer(struct srv *s, const struct ext *offer);
+
+/* Takes octets off *in until there is an event. `tx` is the arena that what it parses lives in. */
+enum srv_event_kind srv_feed(struct srv *s, struct slice *in, struct arena *tx, struct srv_event *ev_out);
+
+/* The answer to an event. Accepted MAIL or RCPT (2xx) moves the state; after END the session is idle again. */
+void srv_answer(struct srv *s, uint32_t seq, const struct reply *r);
+void srv_answer_fault(struct srv *s, uint32_t seq, const struct fault *f);
+/* 354, the content may come. */
+void srv_data_go(struct srv *s, uint32_t seq);
+/* Refuse content while it is still coming (too big, no room): the rest is swallowed, then this is the answer; the session stays. */
+void srv_refuse_content(struct srv *s, const struct fault *f);
+/* Says 421 (or what the fault says) at the next border and goes: timeout, shutdown. */
+void srv_end(struct srv *s, const struct fault *f);
+
+enum srv_state srv_state(const struct srv *s);
+bool srv_esmtp(const struct srv *s);          /* EHLO, not HELO */
+struct slice srv_helo(const struct srv *s);   /* empty: none yet */
+size_t srv_pending(const struct srv *s);      /* answers the caller owes */
+/* Replies not yet written; drop what was written by buf_drop(), or release the buf when it is empty. */
+struct buf *srv_out(struct srv *s);
+/* Seconds RFC 5321 4.5.3.2 gives the peer for what is awaited now; covers the whole command. 0: the peer owes nothing. */
+unsigned srv_deadline_s(const struct srv *s);
+
+#endif

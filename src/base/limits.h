@@ -10,6 +10,7 @@ enum {
 	/* name = value                     unit, source: answer above it */
 	LIMIT_COMMAND_LINE = 4096,       /* octets with CRLF; RFC 5321 4.5.3.1.4 asks 512, extensions add: 500 5.5.2, input up to the line end dropped */
 	LIMIT_PATH = 1024,               /* octets; RFC 5321 4.5.3.1.3 asks 256, RFC 6531 more: 501 5.1.3 or 5.1.7 */
+	LIMIT_ADDR_LIST = 65536,         /* octets of a From value: no address list, so From is not Authentic */
 	LIMIT_DOMAIN = 255,              /* octets; RFC 1035 2.3.4: no domain */
 	LIMIT_PARAMS = 16,               /* ESMTP parameters of a command: 555 5.5.4 */
 	LIMIT_RCPT = 1000,               /* recipients a transaction; RFC 5321 4.5.3.1.8 asks 100: 452 4.5.3 */

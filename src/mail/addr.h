@@ -29,9 +29,17 @@ bool path_parse(struct slice text, struct path *path_out) HS_MUST_USE;
 bool path_same(struct arena *a, struct slice x, struct slice y);
 
 /*
+ * path_key - the octets by which mailboxes are told apart: two paths are the same mailbox exactly when their keys are
+ * equal octets. For sorted look-ups where path_same() would be quadratic.
+ * Out:   borrowed from text or in the arena; a text that is no path is its own key. Empty for <>, or when the arena
+ *        failed.
+ */
+struct slice path_key(struct arena *a, struct slice text);
+
+/*
  * The addr-specs of a From (or other address list) field value, unfolded or not: comments, display names, groups and
  * quoted strings understood, obsolete forms too. Each domain is given in normal form (domain_normal).
- * False: no address at all, an address without domain, or text that is no address list.
+ * False: no address at all, an address without domain, text that is no address list, or above LIMIT_ADDR_LIST.
  */
 struct addr {
 	struct slice local;

@@ -17,9 +17,12 @@ struct edit *edit_new(struct arena *a, const struct header *h);
 void edit_remove(struct edit *e, size_t index);
 /* Puts a whole field, CRLF included, above everything; the last one put stands topmost. Borrowed. */
 void edit_prepend(struct edit *e, struct slice field);
-/* Header fields as they leave, top to bottom, as one parsed header; NULL: no memory. */
+/*
+ * Header fields as they leave, top to bottom, as one parsed header, good until the next change. Its `raw` is empty
+ * once anything was changed, since the octets stand in several runs. NULL: no memory, or a prepended text is no field.
+ */
 const struct header *edit_header(struct edit *e);
-/* The same as runs of octets, neighbours merged, without the empty line. */
+/* The same as runs of octets, neighbours merged, without the empty line. False as edit_header() gives NULL. */
 bool edit_list(struct edit *e, struct slice **runs_out, size_t *n_out) HS_MUST_USE;
 /* Octets in all runs. */
 size_t edit_octets(const struct edit *e);

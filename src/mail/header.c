@@ -1,0 +1,107 @@
+#include "mail/header.h"
+#include "base/limits.h"
+
+enum { FIRST_FIELDS = 32 };
+
+static bool blank(unsigned char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+/* Index behind the next CRLF at or after `from`, or s.n. */
+static size_t line_end(struct slice s, size_t from)
+{
+	while (from < s.n) {
+		const unsigned char *lf = memchr(s.at + from, '\n', s.n - from);
+
+		if (!lf)
+			break;
+		from = (size_t)(lf - s.at) + 1;
+		if (from >= 2 && s.at[from - 2] == '\r')
+			return from;
+	}
+	return s.n;
+}
+
+/* Splits one whole field; false: it is none (RFC 5322 2.2). */
+static bool split(struct field *f)
+{
+	size_t n = 0, end = f->raw.n, name;
+
+	if (end >= 2 && f->raw.at[end - 1] == '\n' && f->raw.at[end - 2] == '\r')
+		end -= 2;
+	while (n < end && f->raw.at[n] > 0x20 && f->raw.at[n] < 0x7f && f->raw.at[n] != ':')
+		n++;
+	name = n;
+	while (n < end && blank(f->raw.at[n]))
+		n++;
+	if (name == 0 || n == end || f->raw.at[n] != ':') {
+		f->value = slice_sub(f->raw, 0, end);
+		return false;
+	}
+	f->name = slice_sub(f->raw, 0, name);
+	f->blank_name = n > name;
+	f->value = slice_sub(f->raw, n + 1, end - n - 1);
+	return true;
+}
+
+bool header_parse(struct arena *a, struct slice block, size_t field_max, struct header *header_out, struct fault *f)
+{
+	struct header h = { .raw = block };
+	size_t room = 0, at = 0;
+
+	while (at < block.n) {
+		size_t end = line_end(block, at);
+		struct field *field;
+
+		while (end < block.n && blank(block.at[end]))
+			end = line_end(block, end);
+		if (h.n == field_max || end - at > LIMIT_HEADER_LINE)
+			return fault_set(f, FAULT_HEADER_TOO_BIG, at);
+		if (h.n == room) {
+			size_t more = room ? room * 2 : FIRST_FIELDS;
+			struct field *fields = ARENA_ARRAY(a, more, struct field);
+
+			if (!fields)
+				return fault_set(f, FAULT_NO_MEMORY, at);
+			if (h.n)
+				memcpy(fields, h.fields, h.n * sizeof(*fields));
+			h.fields = fields;
+			room = more;
+		}
+		field = &h.fields[h.n++];
+		field->raw = slice_sub(block, at, end - at);
+		if (!split(field))
+			h.malformed = true;
+		at = end;
+	}
+	*header_out = h;
+	return true;
+}
+
+size_t header_find(const struct header *h, struct slice name, size_t from)
+{
+	while (from < h->n && !slice_ieq(h->fields[from].name, name))
+		from++;
+	return from < h->n ? from : h->n;
+}
+
+bool header_end(struct slice octets, size_t *seen, size_t *block_out, size_t *body_out)
+{
+	const unsigned char *p;
+
+	if (slice_starts(octets, S("\r\n"))) {
+		*block_out = 0;
+		*body_out = 2;
+		return true;
+	}
+	p = octets.n - *seen >= 4 ? memmem(octets.at + *seen, octets.n - *seen, "\r\n\r\n", 4) : NULL;
+	if (p) {
+		*block_out = (size_t)(p - octets.at) + 2;
+		*body_out = *block_out + 2;
+		return true;
+	}
+	if (octets.n > 3 && octets.n - 3 > *seen)
+		*seen = octets.n - 3;
+	return false;
+}

@@ -3,10 +3,17 @@
  *
  * Every child holds one end of a SOCK_SEQPACKET pair to the supervisor ("boss"). Over it come struct boss_message, some with a
  * descriptor (SCM_RIGHTS). A child whose boss end closes leaves at once.
+ *
+ * A child starts with SIGHUP, SIGINT, SIGTERM, SIGUSR1 and SIGPIPE ignored (a terminal or a service manager signals the
+ * whole group; what they mean comes over the boss end), with no descriptor but 0, 1, 2, the log and those of its
+ * child_args, and, but for the keeper, which has keys to read first, already as args->uid.
  */
 #ifndef DAEMON_CHILD_H
 #define DAEMON_CHILD_H
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "config/conf.h"
@@ -15,12 +22,12 @@
 enum boss_kind {
 	BOSS_RESOLVER = 1, /* to a worker: fd of a new pair to the resolver */
 	BOSS_KEEPER,       /* to a worker: fd of a new pair to the keeper */
-	BOSS_CLIENT,       /* to keeper, resolver: fd of a new pair to a worker */
+	BOSS_CLIENT,       /* to keeper, resolver: fd of a new pair to a worker (value: its index) */
 	BOSS_DRAIN,        /* to a worker: take no new sessions, end at the deadline (value: seconds) */
 	BOSS_STOP,         /* leave now */
 	BOSS_REOPEN,       /* reopen the log (fd: the new log file, if it is one) */
 	BOSS_RELOAD,       /* from control: reload; to control: the outcome (value 0 or 1, text) */
-	BOSS_STATUS,       /* from control: generations and pids wanted; to control: text is JSON */
+	BOSS_STATUS,       /* from control: what runs? to control: a piece of the JSON text (value 1: more follows) */
 	BOSS_READY,        /* from a child: it serves */
 };
 
@@ -38,9 +45,10 @@ struct child_args {
 	int resolver_fd, keeper_fd; /* workers: their ends; else -1 */
 	unsigned index;            /* of the worker in its generation */
 	unsigned generation;
+	unsigned slot;             /* of a worker in the counters: no other living worker has it */
 	uid_t uid;                 /* to become; (uid_t)-1: stay */
 	gid_t gid;
-	struct count_page *counts; /* shared; worker `index` writes its slot */
+	struct count_page *counts; /* shared; a worker writes slots[slot] */
 	int control_fd;            /* control only */
 };
 
@@ -50,9 +58,13 @@ int keeper_main(const struct child_args *args);
 int resolver_main(const struct child_args *args);
 int control_main(const struct child_args *args);
 
-/* setgroups, setgid, setuid to args->uid; false: errno tells. Nothing to do when uid is (uid_t)-1. */
+/*
+ * setgroups, setgid, setuid to args->uid; false: errno tells. Changes nothing when uid is (uid_t)-1 or already the
+ * process's own. Also asks the kernel to end this process with its parent.
+ */
 bool child_drop(const struct child_args *args);
 
+/* Never blocks. text may be NULL and is cut at the room there is; pass_fd stays the caller's. False: not sent. */
 bool boss_send(int fd, enum boss_kind kind, uint32_t value, const char *text, int pass_fd);
 /* 1: a message (fd_out -1 when none came with it, else owned by the caller), 0: nothing yet, -1: the other end is gone. */
 int boss_receive(int fd, struct boss_message *message_out, int *fd_out);

@@ -1,9 +1,10 @@
 /*
- * count.h - counters that every process may read: one shared page, one writer a slot.
+ * count.h - counters that every process may read: one shared page, a slot a living worker.
  */
 #ifndef OUT_COUNT_H
 #define OUT_COUNT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,16 +17,31 @@ enum count {
 	COUNTS
 };
 
+/* Sessions by client address, a table a worker; kept by net/clients. */
+enum { COUNT_CLIENTS = 8192 };
+struct count_client {
+	unsigned char address[16];
+	uint32_t sessions;
+};
+
 struct count_page {
 	struct count_slot {
 		uint64_t value[COUNTS];
 	} slots[COUNT_SLOTS];
+	struct count_client clients[COUNT_SLOTS][COUNT_CLIENTS]; /* untouched pages cost nothing */
 };
 
 /* Anonymous shared memory, zeroed, inherited by children; NULL: no memory. */
 struct count_page *count_page_new(void);
 void count_add(struct count_page *p, unsigned slot, enum count what, int64_t by);
 uint64_t count_sum(const struct count_page *p, enum count what);
+/* As in count.def, for status and metrics. */
 const char *count_name(enum count what);
+bool count_is_gauge(enum count what);
+/*
+ * The worker that had the slot is gone: its gauges and client table are emptied, its counters stay, so that sums never
+ * fall. Only the supervisor calls it.
+ */
+void count_slot_left(struct count_page *p, unsigned slot);
 
 #endif

@@ -1,0 +1,60 @@
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/bug.h"
+#include "out/count.h"
+
+static const struct {
+	const char *name;
+	bool gauge;
+} rows[COUNTS] = {
+#define COUNTER false
+#define GAUGE true
+#define COUNT(id, name, kind, help) [COUNT_##id] = { name, kind },
+#include "out/count.def"
+#undef COUNT
+#undef GAUGE
+#undef COUNTER
+};
+
+struct count_page *count_page_new(void)
+{
+	void *p = mmap(NULL, sizeof(struct count_page), PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+void count_add(struct count_page *p, unsigned slot, enum count what, int64_t by)
+{
+	BUG_ON(slot >= COUNT_SLOTS || what >= COUNTS);
+	__atomic_fetch_add(&p->slots[slot].value[what], (uint64_t)by, __ATOMIC_RELAXED);
+}
+
+uint64_t count_sum(const struct count_page *p, enum count what)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < COUNT_SLOTS; i++)
+		sum += __atomic_load_n(&p->slots[i].value[what], __ATOMIC_RELAXED);
+	return sum;
+}
+
+const char *count_name(enum count what)
+{
+	return rows[what].name;
+}
+
+bool count_is_gauge(enum count what)
+{
+	return rows[what].gauge;
+}
+
+void count_slot_left(struct count_page *p, unsigned slot)
+{
+	BUG_ON(slot >= COUNT_SLOTS);
+	for (size_t i = 0; i < COUNTS; i++)
+		if (rows[i].gauge)
+			__atomic_store_n(&p->slots[slot].value[i], 0, __ATOMIC_RELAXED);
+	memset(p->clients[slot], 0, sizeof(p->clients[slot]));
+}

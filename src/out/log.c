@@ -1,0 +1,387 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "out/log.h"
+
+enum { LINE_OCTETS = 16384, LINE_TAIL = 32 /* kept for cut=1 and what ends a line */ };
+
+static struct {
+	enum conf_log_format format;
+	enum conf_log_to to;
+	int fd; /* of a file or syslog */
+	char process[32];
+	char path[1024];
+	struct buf line;
+	bool cut;
+	time_t second; /* what `stamp` says */
+	char stamp[32];
+	char syslog_head[64];
+} out = { .fd = -1, .process = "hopseal", .second = -1 };
+
+static int syslog_open(void)
+{
+	struct sockaddr_un to = { .sun_family = AF_UNIX, .sun_path = "/dev/log" };
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0) {
+		int error = errno;
+
+		close(fd);
+		errno = error;
+		return -1;
+	}
+	return fd;
+}
+
+static int file_open(const char *path)
+{
+	return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+}
+
+bool log_open(const struct conf *conf, bool background)
+{
+	enum conf_log_to to = conf->log.to;
+	int fd = -1;
+
+	if (to == LOG_STDERR && background)
+		to = LOG_SYSLOG;
+	if (to == LOG_FILE) {
+		if (strlen(conf->log.file) >= sizeof(out.path)) {
+			errno = ENAMETOOLONG;
+			return false;
+		}
+		fd = file_open(conf->log.file);
+		if (fd < 0)
+			return false;
+	} else if (to == LOG_SYSLOG) {
+		/* A syslog server that is away comes back; its absence is no reason to refuse work. */
+		fd = syslog_open();
+	}
+	if (out.fd >= 0)
+		close(out.fd);
+	out.fd = fd;
+	out.to = to;
+	out.format = conf->log.format;
+	if (to == LOG_FILE)
+		snprintf(out.path, sizeof(out.path), "%s", conf->log.file);
+	return true;
+}
+
+void log_start(const struct conf *conf, const char *role, unsigned index)
+{
+	out.format = conf->log.format;
+	out.second = -1; /* the syslog head holds the pid */
+	if (strcmp(role, "worker") == 0)
+		snprintf(out.process, sizeof(out.process), "%s[%u]", role, index);
+	else
+		snprintf(out.process, sizeof(out.process), "%s", role);
+}
+
+bool log_reopen(int fd)
+{
+	if (fd < 0) {
+		if (out.to != LOG_FILE)
+			return true;
+		fd = file_open(out.path);
+		if (fd < 0)
+			return false;
+	}
+	if (out.fd >= 0)
+		close(out.fd);
+	out.fd = fd;
+	return true;
+}
+
+int log_fd(void)
+{
+	return out.fd;
+}
+
+bool log_to_file(void)
+{
+	return out.to == LOG_FILE;
+}
+
+/* Octets of the UTF-8 character at the front of s, 0: none (RFC 3629, shortest forms only). */
+static size_t utf8_octets(struct slice s)
+{
+	unsigned char c = s.at[0];
+	size_t n = c < 0x80 ? 1 : c < 0xc2 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0;
+
+	if (n == 0 || s.n < n)
+		return 0;
+	for (size_t i = 1; i < n; i++)
+		if ((s.at[i] & 0xc0) != 0x80)
+			return 0;
+	if ((c == 0xe0 && s.at[1] < 0xa0) || (c == 0xed && s.at[1] > 0x9f) || (c == 0xf0 && s.at[1] < 0x90) ||
+	    (c == 0xf4 && s.at[1] > 0x8f))
+		return 0;
+	return n;
+}
+
+static const char hex[] = "0123456789abcdef";
+
+static void json_string(struct buf *b, struct slice s)
+{
+	buf_octet(b, '"');
+	while (s.n) {
+		unsigned char c = s.at[0];
+		size_t n = utf8_octets(s);
+		struct slice one;
+
+		if (c == '"' || c == '\\') {
+			char e[2] = { '\\', (char)c };
+
+			buf_add(b, e, 2);
+			n = 1;
+		} else if (c < 0x20 || c == 0x7f) {
+			char e[6] = { '\\', 'u', '0', '0', hex[c >> 4], hex[c & 15] };
+
+			buf_add(b, e, 6);
+			n = 1;
+		} else if (n == 0) {
+			char e[5] = { '\\', '\\', 'x', hex[c >> 4], hex[c & 15] };
+
+			buf_add(b, e, 5);
+			n = 1;
+		} else {
+			buf_add(b, s.at, n);
+		}
+		slice_take(&s, n, &one);
+	}
+	buf_octet(b, '"');
+}
+
+static void plain_string(struct buf *b, struct slice s)
+{
+	bool plain = s.n > 0;
+
+	for (size_t i = 0; i < s.n && plain; i++)
+		plain = s.at[i] > 0x20 && s.at[i] < 0x7f && s.at[i] != '"' && s.at[i] != '\\';
+	if (plain) {
+		buf_slice(b, s);
+		return;
+	}
+	buf_octet(b, '"');
+	while (s.n) {
+		struct slice word;
+		bool blank = slice_cut(&s, ' ', &word);
+
+		buf_escaped(b, word);
+		if (blank)
+			buf_octet(b, ' ');
+	}
+	buf_octet(b, '"');
+}
+
+/* Whole seconds are formatted once; a line adds its milliseconds. */
+static void stamp(struct timespec *now_out)
+{
+	struct tm tm;
+
+	clock_gettime(CLOCK_REALTIME, now_out);
+	if (now_out->tv_sec == out.second)
+		return;
+	out.second = now_out->tv_sec;
+	gmtime_r(&now_out->tv_sec, &tm);
+	strftime(out.stamp, sizeof(out.stamp), "%Y-%m-%dT%H:%M:%S", &tm);
+	if (out.to == LOG_SYSLOG) {
+		char local[32];
+
+		localtime_r(&now_out->tv_sec, &tm);
+		strftime(local, sizeof(local), "%h %e %T", &tm);
+		snprintf(out.syslog_head, sizeof(out.syslog_head), "%s hopseal[%ld]: ", local, (long)getpid());
+	}
+}
+
+static const char *const level_names[] = {
+	[LOG_LEVEL_INFO] = "info", [LOG_LEVEL_WARNING] = "warning", [LOG_LEVEL_ERROR] = "error"
+};
+
+static void key_add(struct log_line *l, const char *key)
+{
+	if (out.format == LOG_JSON) {
+		buf_str(l->b, ",\"");
+		buf_str(l->b, key);
+		buf_str(l->b, "\":");
+	} else {
+		buf_octet(l->b, ' ');
+		buf_str(l->b, key);
+		buf_octet(l->b, '=');
+	}
+}
+
+/* A field that does not fit is taken back; the line stays whole. */
+static void field_end(struct log_line *l, size_t before)
+{
+	if (!buf_failed(l->b) && l->b->n <= LINE_OCTETS - LINE_TAIL)
+		return;
+	l->b->n = before;
+	l->b->failed = false;
+	out.cut = true;
+}
+
+struct log_line log_begin(enum log_level level, const char *event)
+{
+	struct log_line l = { .b = &out.line, .level = level };
+	struct timespec now;
+	unsigned ms;
+	char fraction[5];
+
+	if (out.line.ceiling == 0)
+		buf_init(&out.line, LINE_OCTETS);
+	buf_clear(l.b);
+	out.cut = false;
+	stamp(&now);
+	ms = (unsigned)(now.tv_nsec / 1000000);
+	fraction[0] = '.';
+	fraction[1] = (char)('0' + ms / 100 % 10);
+	fraction[2] = (char)('0' + ms / 10 % 10);
+	fraction[3] = (char)('0' + ms % 10);
+	fraction[4] = 'Z';
+	if (out.format == LOG_JSON) {
+		buf_str(l.b, "{\"time\":\"");
+		buf_str(l.b, out.stamp);
+		buf_add(l.b, fraction, sizeof(fraction));
+		buf_str(l.b, "\",\"level\":\"");
+		buf_str(l.b, level_names[level]);
+		buf_str(l.b, "\",\"process\":\"");
+		buf_str(l.b, out.process);
+		buf_str(l.b, "\",\"event\":\"");
+		buf_str(l.b, event);
+		buf_octet(l.b, '"');
+		return l;
+	}
+	if (out.to != LOG_SYSLOG) {
+		buf_str(l.b, out.stamp);
+		buf_add(l.b, fraction, sizeof(fraction));
+		buf_octet(l.b, ' ');
+	}
+	buf_str(l.b, out.process);
+	buf_octet(l.b, ' ');
+	buf_str(l.b, event);
+	if (level != LOG_LEVEL_INFO)
+		log_str(&l, "level", level_names[level]);
+	return l;
+}
+
+void log_text(struct log_line *l, const char *key, struct slice value)
+{
+	size_t before = l->b->n;
+
+	if (value.n > LIMIT_LOG_VALUE)
+		value.n = LIMIT_LOG_VALUE;
+	key_add(l, key);
+	if (out.format == LOG_JSON)
+		json_string(l->b, value);
+	else
+		plain_string(l->b, value);
+	field_end(l, before);
+}
+
+void log_str(struct log_line *l, const char *key, const char *value)
+{
+	if (value)
+		log_text(l, key, slice_str(value));
+}
+
+void log_u64(struct log_line *l, const char *key, uint64_t value)
+{
+	size_t before = l->b->n;
+
+	key_add(l, key);
+	buf_u64(l->b, value);
+	field_end(l, before);
+}
+
+void log_i64(struct log_line *l, const char *key, int64_t value)
+{
+	size_t before = l->b->n;
+
+	key_add(l, key);
+	if (value < 0)
+		buf_octet(l->b, '-');
+	buf_u64(l->b, value < 0 ? ~(uint64_t)value + 1 : (uint64_t)value);
+	field_end(l, before);
+}
+
+void log_fault(struct log_line *l, const struct fault *f)
+{
+	char name[FAULT_NAME_OCTETS], reply[sizeof(f->text) + 32];
+
+	fault_name(f->code, name);
+	log_str(l, "fault", name);
+	if (f->note[0])
+		log_str(l, "note", f->note);
+	if (f->basic == 0)
+		return;
+	snprintf(reply, sizeof(reply), "%d %s%s%s", f->basic, f->enhanced, f->enhanced[0] ? " " : "", f->text);
+	log_str(l, "reply", reply);
+}
+
+static void syslog_write(struct slice line, enum log_level level)
+{
+	/* Facility mail, severity of RFC 5424 6.2.1; <syslog.h> and the names of the configuration do not go together. */
+	static const int priorities[] = {
+		[LOG_LEVEL_INFO] = 2 * 8 + 6, [LOG_LEVEL_WARNING] = 2 * 8 + 4, [LOG_LEVEL_ERROR] = 2 * 8 + 3
+	};
+	char priority[16];
+	struct iovec parts[3] = {
+		{ .iov_base = priority },
+		{ .iov_base = out.syslog_head, .iov_len = strlen(out.syslog_head) },
+		{ .iov_base = (void *)(uintptr_t)line.at, .iov_len = line.n },
+	};
+	struct msghdr h = { .msg_iov = parts, .msg_iovlen = 3 };
+	int n = snprintf(priority, sizeof(priority), "<%d>", priorities[level]);
+
+	parts[0].iov_len = (size_t)n;
+	if (out.fd >= 0 && (sendmsg(out.fd, &h, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0 || errno == EAGAIN))
+		return;
+	/* The server was restarted, or was not there at the start. */
+	if (out.fd >= 0)
+		close(out.fd);
+	out.fd = syslog_open();
+	if (out.fd >= 0)
+		(void)!sendmsg(out.fd, &h, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+void log_end(struct log_line *l)
+{
+	ssize_t n;
+
+	if (out.cut)
+		buf_str(l->b, out.format == LOG_JSON ? ",\"cut\":1" : " cut=1");
+	if (out.format == LOG_JSON)
+		buf_octet(l->b, '}');
+	if (out.to == LOG_SYSLOG) {
+		syslog_write(buf_get(l->b), l->level);
+		return;
+	}
+	buf_octet(l->b, '\n');
+	do
+		n = write(out.to == LOG_FILE && out.fd >= 0 ? out.fd : STDERR_FILENO, l->b->at, l->b->n);
+	while (n < 0 && errno == EINTR);
+	/* A full disk or a reader that left: there is no better place to say so. */
+}
+
+void log_note(enum log_level level, const char *event, const char *format, ...)
+{
+	struct log_line l = log_begin(level, event);
+	char text[LIMIT_LOG_VALUE + 1];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	log_str(&l, "text", text);
+	log_end(&l);
+}

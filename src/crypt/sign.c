@@ -1,0 +1,78 @@
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/rsa.h>
+
+#include "crypt/pkey.h"
+#include "crypt/sign.h"
+
+enum { SHA256_OCTETS = 32 };
+
+/* The digest is the message: RFC 8463 3, spec section 5.3. */
+static size_t sign_ed25519(EVP_PKEY *pkey, const unsigned char digest[32], unsigned char *out)
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	size_t n = SIGNATURE_OCTETS;
+
+	if (!ctx || EVP_DigestSignInit(ctx, NULL, NULL, NULL, pkey) != 1 ||
+	    EVP_DigestSign(ctx, out, &n, digest, SHA256_OCTETS) != 1)
+		n = 0;
+	EVP_MD_CTX_free(ctx);
+	return n;
+}
+
+static bool verify_ed25519(EVP_PKEY *pkey, const unsigned char digest[32], struct slice signature)
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	bool ok = ctx && EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, pkey) == 1 &&
+	    EVP_DigestVerify(ctx, signature.at, signature.n, digest, SHA256_OCTETS) == 1;
+
+	EVP_MD_CTX_free(ctx);
+	return ok;
+}
+
+static bool pkcs1_sha256(EVP_PKEY_CTX *ctx)
+{
+	return EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) == 1 &&
+	    EVP_PKEY_CTX_set_signature_md(ctx, EVP_sha256()) == 1;
+}
+
+static size_t sign_rsa(EVP_PKEY *pkey, const unsigned char digest[32], unsigned char *out)
+{
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(pkey, NULL);
+	size_t n = SIGNATURE_OCTETS;
+
+	if (!ctx || EVP_PKEY_sign_init(ctx) != 1 || !pkcs1_sha256(ctx) ||
+	    EVP_PKEY_sign(ctx, out, &n, digest, SHA256_OCTETS) != 1)
+		n = 0;
+	EVP_PKEY_CTX_free(ctx);
+	return n;
+}
+
+static bool verify_rsa(EVP_PKEY *pkey, const unsigned char digest[32], struct slice signature)
+{
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(pkey, NULL);
+	bool ok = ctx && EVP_PKEY_verify_init(ctx) == 1 && pkcs1_sha256(ctx) &&
+	    EVP_PKEY_verify(ctx, signature.at, signature.n, digest, SHA256_OCTETS) == 1;
+
+	EVP_PKEY_CTX_free(ctx);
+	return ok;
+}
+
+size_t sign_sha256(const struct key *k, const unsigned char digest[32], unsigned char out[SIGNATURE_OCTETS])
+{
+	size_t n = key_type(k) == KEY_RSA ? sign_rsa(key_pkey(k), digest, out) : sign_ed25519(key_pkey(k), digest, out);
+
+	if (!n)
+		ERR_clear_error();
+	return n;
+}
+
+bool verify_sha256(const struct key *k, const unsigned char digest[32], struct slice signature)
+{
+	bool ok = key_type(k) == KEY_RSA ? verify_rsa(key_pkey(k), digest, signature) :
+	    verify_ed25519(key_pkey(k), digest, signature);
+
+	if (!ok)
+		ERR_clear_error(); /* libssl would take a stale error for its own */
+	return ok;
+}

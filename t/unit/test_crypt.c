@@ -1,0 +1,235 @@
+/* Digests, keys and signatures against published values and against each other. */
+#include "test.h"
+
+#include "base/b64.h"
+#include "crypt/digest.h"
+#include "crypt/key.h"
+#include "crypt/sign.h"
+
+static struct slice hex(struct arena *a, const char *text)
+{
+	size_t n = strlen(text) / 2;
+	unsigned char *p = arena_take(a, n);
+
+	for (size_t i = 0; i < n; i++) {
+		unsigned v;
+
+		assert_int_equal(sscanf(text + 2 * i, "%2x", &v), 1);
+		p[i] = (unsigned char)v;
+	}
+	return slice_of(p, n);
+}
+
+/* FIPS 180-4 examples */
+static void digests_are_sha2(void **state)
+{
+	unsigned char out[DIGEST_OCTETS];
+	struct arena a;
+	struct digest *d, *fork;
+
+	(void)state;
+	arena_init(&a, 1 << 20);
+	WANT_SLICE(slice_of(out, digest_once(DIGEST_SHA256, S("abc"), out)),
+	    hex(&a, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"));
+	WANT_SLICE(slice_of(out, digest_once(DIGEST_SHA512, S("abc"), out)),
+	    hex(&a, "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f"));
+	WANT_SLICE(slice_of(out, digest_once(DIGEST_SHA256, S(""), out)),
+	    hex(&a, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"));
+	d = digest_new(DIGEST_SHA256);
+	digest_add(d, S("a"));
+	digest_add(d, S(""));
+	fork = digest_fork(d);
+	digest_add(d, S("X"));
+	digest_add(fork, S("bc"));
+	WANT_SLICE(slice_of(out, digest_end(fork, out)),
+	    hex(&a, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"));
+	digest_end(d, out);
+	digest_reset(d);
+	digest_add(d, S("abc"));
+	WANT_SLICE(slice_of(out, digest_end(d, out)),
+	    hex(&a, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"));
+	digest_free(&d);
+	digest_free(&fork);
+	assert_null(d);
+	arena_clear(&a);
+}
+
+static void every_key_signs_what_it_verifies(void **state)
+{
+	static const struct {
+		enum key_type type;
+		unsigned bits;
+		size_t octets;
+	} rows[] = { { KEY_ED25519, 0, 64 }, { KEY_RSA, 2048, 256 }, { KEY_RSA, 1024, 128 } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct key *k = key_generate(rows[i].type, rows[i].bits), *again, *pub;
+		unsigned char digest[32] = { 1, 2, 3 }, sig[SIGNATURE_OCTETS], sig2[SIGNATURE_OCTETS];
+		struct slice octets;
+		struct arena a;
+		struct buf pem;
+		size_t n;
+
+		arena_init(&a, 1 << 20);
+		buf_init(&pem, 65536);
+		assert_non_null(k);
+		assert_int_equal(key_type(k), rows[i].type);
+		assert_int_equal(key_bits(k), rows[i].bits ? rows[i].bits : 256);
+		n = sign_sha256(k, digest, sig);
+		assert_int_equal(n, rows[i].octets);
+		assert_true(key_pem(k, &pem));
+		again = key_private(buf_get(&pem));
+		assert_non_null(again);
+		/* both algorithms are deterministic */
+		assert_int_equal(sign_sha256(again, digest, sig2), n);
+		assert_memory_equal(sig, sig2, n);
+		assert_true(key_public_octets(&a, k, &octets));
+		pub = rows[i].type == KEY_RSA ? key_rsa_public(octets) : key_ed25519_public(octets);
+		assert_non_null(pub);
+		assert_true(verify_sha256(pub, digest, slice_of(sig, n)));
+		assert_false(verify_sha256(pub, digest, slice_of(sig, n - 1)));
+		assert_false(verify_sha256(pub, digest, slice_of(sig, 0)));
+		for (size_t at = 0; at < n; at += 7) {
+			sig[at] ^= 1;
+			assert_false(verify_sha256(pub, digest, slice_of(sig, n)));
+			sig[at] ^= 1;
+		}
+		digest[31] ^= 1;
+		assert_false(verify_sha256(pub, digest, slice_of(sig, n)));
+		key_drop(&pub);
+		key_drop(&again);
+		key_hold(k);
+		again = k;
+		key_drop(&k);
+		assert_null(k);
+		assert_int_equal(sign_sha256(again, digest, sig), n);
+		key_drop(&again);
+		buf_release(&pem);
+		arena_clear(&a);
+	}
+	assert_null(key_generate(KEY_RSA, 512));
+	assert_null(key_generate(KEY_NONE, 0));
+}
+
+/* Tag and length in shortest form, written backwards: returns where it starts. */
+static size_t der_head(unsigned char *p, size_t at, unsigned char tag, size_t n)
+{
+	if (n < 0x80) {
+		p[--at] = (unsigned char)n;
+	} else {
+		p[--at] = (unsigned char)n;
+		if (n > 0xff)
+			p[--at] = (unsigned char)(n >> 8);
+		p[--at] = n > 0xff ? 0x82 : 0x81;
+	}
+	p[--at] = tag;
+	return at;
+}
+
+/* A modulus of that many octets, top octet `first`, and exponent e: RSAPublicKey or SubjectPublicKeyInfo. */
+static struct slice rsa_der(struct arena *a, size_t modulus, unsigned char first, const char *e, bool spki)
+{
+	static const unsigned char algorithm[] = { 0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01,
+		0x01, 0x05, 0x00 };
+	struct slice exponent = hex(a, e);
+	size_t room = modulus + 64, at = room - exponent.n;
+	unsigned char *p = arena_take(a, room);
+
+	memcpy(p + at, exponent.at, exponent.n);
+	at = der_head(p, at, 0x02, exponent.n) - modulus;
+	memset(p + at, 0x5b, modulus);
+	p[at] = first;
+	if (first & 0x80)
+		p[--at] = 0;
+	at = der_head(p, at, 0x02, modulus + (first & 0x80 ? 1 : 0));
+	at = der_head(p, at, 0x30, room - at);
+	if (spki) {
+		p[--at] = 0;
+		at = der_head(p, at, 0x03, room - at) - sizeof(algorithm);
+		memcpy(p + at, algorithm, sizeof(algorithm));
+		at = der_head(p, at, 0x30, room - at);
+	}
+	return slice_of(p + at, room - at);
+}
+
+static void rsa_public_rows(void **state)
+{
+	static const struct {
+		const char *name;
+		size_t modulus;
+		unsigned char first;
+		const char *e;
+		bool taken;
+	} rows[] = {
+		{ "2048 bits", 256, 0x80, "010001", true },
+		{ "8192 bits", 1024, 0x80, "010001", true },
+		{ "8193 bits", 1025, 0x01, "010001", false },
+		{ "2041 bits", 256, 0x01, "010001", true },
+		{ "1024 bits", 128, 0x80, "010001", true },
+		{ "1023 bits", 128, 0x7f, "010001", false },
+		{ "768 bits", 96, 0x80, "010001", false },
+		{ "exponent 3", 256, 0x80, "03", false },
+		{ "exponent with a needless zero", 256, 0x80, "00010001", false },
+		{ "exponent 65539", 256, 0x80, "010003", false },
+	};
+	struct arena a;
+
+	(void)state;
+	arena_init(&a, 1 << 20);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		for (int spki = 0; spki < 2; spki++) {
+			struct slice der = rsa_der(&a, rows[i].modulus, rows[i].first, rows[i].e, spki);
+			struct key *k = key_rsa_public(der);
+			unsigned char *extra = arena_take(&a, der.n + 1);
+
+			if ((k != NULL) != rows[i].taken)
+				fail_msg("%s%s", rows[i].name, spki ? ", SPKI" : "");
+			key_drop(&k);
+			/* no cut of it and nothing behind it is taken */
+			for (size_t n = 0; n < der.n; n += 3)
+				assert_null(key_rsa_public(slice_sub(der, 0, n)));
+			memcpy(extra, der.at, der.n);
+			assert_null(key_rsa_public(slice_of(extra, der.n + 1)));
+		}
+	}
+	assert_null(key_rsa_public(SLICE_NONE));
+	assert_null(key_ed25519_public(slice_of("0123456789abcdef0123456789abcde", 31)));
+	assert_null(key_ed25519_public(slice_of("0123456789abcdef0123456789abcdefg", 33)));
+	arena_clear(&a);
+}
+
+/* RFC 8463 A.2: seed and public key of an Ed25519 pair, as PKCS#8 DER. */
+static void private_keys_of_other_makers(void **state)
+{
+	struct arena a;
+	struct slice der, pub;
+	struct key *k;
+
+	(void)state;
+	arena_init(&a, 1 << 20);
+	der = hex(&a, "302e020100300506032b6570042204209d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60");
+	k = key_private(der);
+	assert_non_null(k);
+	assert_true(key_public_octets(&a, k, &pub));
+	WANT_SLICE(b64_text(&a, pub), S("11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="));
+	key_drop(&k);
+	assert_null(key_private(S("")));
+	assert_null(key_private(S("not a key")));
+	assert_null(key_private(S("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")));
+	/* a P-256 key is a key, but none of ours */
+	assert_null(key_private(hex(&a, "308187020100301306072a8648ce3d020106082a8648ce3d030107046d306b0201010420c9afa9d845ba75166b5c215767b1d6934e50c3db36e89b127b8a622b120f6721a1440342000460fed4ba255a9d31c961eb74c6356d68c049b8923b61fa6ce669622e60f29fb67903fe1008b8bc99a41ae9e95628bc64f2f1b20c2d7e9f5177a3c294d4462299")));
+	arena_clear(&a);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(digests_are_sha2),
+		cmocka_unit_test(every_key_signs_what_it_verifies),
+		cmocka_unit_test(rsa_public_rows),
+		cmocka_unit_test(private_keys_of_other_makers),
+	};
+
+	return RUN_TESTS(tests);
+}

@@ -21,4 +21,39 @@ void canon_body_end(struct canon_body *c);
 /* After the end: the digest of one algorithm, empty if it was not wanted. Borrowed. */
 struct slice canon_body_digest(const struct canon_body *c, enum digest_alg alg);
 
+/*
+ * Canonical octets on their way into digests: collected, so that a digest sees runs and not single octets. On the
+ * caller's stack; allocates nothing.
+ */
+enum { CANON_SINK_OCTETS = 2048 };
+struct canon_sink {
+	struct digest *to[DIGEST_ALGS]; /* NULL: not wanted; borrowed */
+	size_t n;
+	unsigned char held[CANON_SINK_OCTETS];
+};
+void canon_sink_init(struct canon_sink *s, struct digest *const to[DIGEST_ALGS]);
+/* Hands on what is collected; before a digest is forked or ended. */
+void canon_sink_flush(struct canon_sink *s);
+
+/*
+ * canon_relaxed - one field as the header hash sees it (spec section 4; RFC 6376 3.4.2): name in lower case, unfolded,
+ * runs of white space made one SP, none at the end and around the colon, CRLF behind
+ */
+void canon_relaxed(struct canon_sink *s, const struct field *f);
+
+/*
+ * canon_bare - one field as the signature input sees it (spec section 5.2): name in lower case, unfolded, every SP and
+ * HTAB gone, CRLF behind. Octets inside `holes` (slices of f->value, ascending) are left out.
+ */
+void canon_bare(struct canon_sink *s, const struct field *f, const struct slice *holes, size_t hole_count);
+
+/*
+ * canon_header - the header hash (spec section 4): fields sorted by name, those of one name bottom-up
+ * In:    algs as in canon_body_new; left_out says which names are not hashed
+ * Out:   out[alg] for each wanted one
+ * Fault: false: no memory
+ */
+bool canon_header(struct arena *a, const struct header *h, bool (*left_out)(struct slice name, const void *arg),
+    const void *arg, unsigned algs, unsigned char out[DIGEST_ALGS][DIGEST_OCTETS]) HS_MUST_USE;
+
 #endif

@@ -1,0 +1,287 @@
+#include <stdlib.h>
+
+#include "auth/canon.h"
+
+/* ---- body ---- */
+
+struct canon_body {
+	struct digest *digests[DIGEST_ALGS]; /* NULL: not wanted */
+	size_t empty;                        /* CRLFs seen and not passed on: they may be the end */
+	bool cr;                             /* a CR behind them whose LF may still come */
+	bool ended;
+	size_t octets[DIGEST_ALGS];
+	unsigned char out[DIGEST_ALGS][DIGEST_OCTETS];
+};
+
+struct canon_body *canon_body_new(unsigned algs)
+{
+	struct canon_body *c = calloc(1, sizeof(*c));
+
+	for (unsigned alg = 0; c && alg < DIGEST_ALGS; alg++) {
+		if (!(algs & 1U << alg))
+			continue;
+		c->digests[alg] = digest_new((enum digest_alg)alg);
+		if (!c->digests[alg])
+			canon_body_free(&c);
+	}
+	return c;
+}
+
+void canon_body_free(struct canon_body **c)
+{
+	if (!*c)
+		return;
+	for (unsigned alg = 0; alg < DIGEST_ALGS; alg++)
+		digest_free(&(*c)->digests[alg]);
+	free(*c);
+	*c = NULL;
+}
+
+static void pass_on(struct canon_body *c, struct slice octets)
+{
+	for (unsigned alg = 0; alg < DIGEST_ALGS; alg++)
+		if (c->digests[alg])
+			digest_add(c->digests[alg], octets);
+}
+
+/* The CRLFs held back were not the end. */
+static void pass_empty(struct canon_body *c)
+{
+	static const char lines[] = "\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n"
+	                            "\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n";
+
+	while (c->empty) {
+		size_t n = c->empty < sizeof(lines) / 2 ? c->empty : sizeof(lines) / 2;
+
+		pass_on(c, slice_of(lines, 2 * n));
+		c->empty -= n;
+	}
+}
+
+void canon_body_add(struct canon_body *c, struct slice octets)
+{
+	size_t n;
+
+	if (octets.n == 0)
+		return;
+	if (c->cr) {
+		c->cr = false;
+		if (octets.at[0] == '\n') {
+			c->empty++;
+			octets = slice_sub(octets, 1, SIZE_MAX);
+		} else {
+			pass_empty(c);
+			pass_on(c, S("\r"));
+		}
+	}
+	while (slice_starts(octets, S("\r\n"))) {
+		c->empty++;
+		octets = slice_sub(octets, 2, SIZE_MAX);
+	}
+	n = octets.n;
+	if (n && octets.at[n - 1] == '\r') {
+		c->cr = true;
+		n--;
+	}
+	if (n == 0)
+		return;
+	/* there is content in front of what may be the end: only the end is held back */
+	pass_empty(c);
+	while (n >= 2 && octets.at[n - 1] == '\n' && octets.at[n - 2] == '\r') {
+		c->empty++;
+		n -= 2;
+	}
+	pass_on(c, slice_sub(octets, 0, n));
+}
+
+void canon_body_end(struct canon_body *c)
+{
+	if (c->ended)
+		return;
+	if (c->cr) {
+		pass_empty(c);
+		pass_on(c, S("\r"));
+	}
+	pass_on(c, S("\r\n"));
+	c->ended = true;
+	for (unsigned alg = 0; alg < DIGEST_ALGS; alg++)
+		if (c->digests[alg])
+			c->octets[alg] = digest_end(c->digests[alg], c->out[alg]);
+}
+
+struct slice canon_body_digest(const struct canon_body *c, enum digest_alg alg)
+{
+	return slice_of(c->out[alg], c->octets[alg]);
+}
+
+/* ---- header fields ---- */
+
+void canon_sink_init(struct canon_sink *s, struct digest *const to[DIGEST_ALGS])
+{
+	memcpy(s->to, to, sizeof(s->to));
+	s->n = 0;
+}
+
+void canon_sink_flush(struct canon_sink *s)
+{
+	for (unsigned alg = 0; alg < DIGEST_ALGS; alg++)
+		if (s->to[alg])
+			digest_add(s->to[alg], slice_of(s->held, s->n));
+	s->n = 0;
+}
+
+static void put(struct canon_sink *s, const unsigned char *at, size_t n)
+{
+	while (n > CANON_SINK_OCTETS - s->n) {
+		size_t part = CANON_SINK_OCTETS - s->n;
+
+		memcpy(s->held + s->n, at, part);
+		s->n = CANON_SINK_OCTETS;
+		canon_sink_flush(s);
+		at += part;
+		n -= part;
+	}
+	memcpy(s->held + s->n, at, n);
+	s->n += n;
+}
+
+static void put_name(struct canon_sink *s, struct slice name)
+{
+	if (name.n > CANON_SINK_OCTETS - s->n)
+		canon_sink_flush(s);
+	if (name.n > CANON_SINK_OCTETS) { /* longer than any real one */
+		for (size_t i = 0; i < name.n; i++) {
+			unsigned char c = ascii_lower(name.at[i]);
+
+			put(s, &c, 1);
+		}
+		return;
+	}
+	for (size_t i = 0; i < name.n; i++)
+		s->held[s->n + i] = ascii_lower(name.at[i]);
+	s->n += name.n;
+}
+
+/* SP, HTAB, or the CRLF of a fold: what stands at value.at[i] and how many octets of it. 0: none of these. */
+static size_t blank_at(struct slice value, size_t i)
+{
+	unsigned char c = value.at[i];
+
+	if (c == ' ' || c == '\t')
+		return 1;
+	if (c == '\r' && value.n - i >= 3 && value.at[i + 1] == '\n' && (value.at[i + 2] == ' ' || value.at[i + 2] == '\t'))
+		return 3;
+	return 0;
+}
+
+static void put_relaxed(struct canon_sink *s, struct slice value)
+{
+	bool blank = false, some = false;
+	size_t i = 0;
+
+	while (i < value.n) {
+		size_t skip = blank_at(value, i), from = i;
+
+		if (skip) {
+			blank = true;
+			i += skip;
+			continue;
+		}
+		if (blank && some)
+			put(s, (const unsigned char *)" ", 1);
+		blank = false;
+		some = true;
+		do
+			i++;
+		while (i < value.n && value.at[i] != ' ' && value.at[i] != '\t' && value.at[i] != '\r');
+		put(s, value.at + from, i - from);
+	}
+}
+
+static void put_bare(struct canon_sink *s, struct slice value)
+{
+	size_t i = 0;
+
+	while (i < value.n) {
+		size_t skip = blank_at(value, i), from = i;
+
+		if (skip) {
+			i += skip;
+			continue;
+		}
+		do
+			i++;
+		while (i < value.n && value.at[i] != ' ' && value.at[i] != '\t' && value.at[i] != '\r');
+		put(s, value.at + from, i - from);
+	}
+}
+
+void canon_relaxed(struct canon_sink *s, const struct field *f)
+{
+	put_name(s, f->name);
+	put(s, (const unsigned char *)":", 1);
+	put_relaxed(s, f->value);
+	put(s, (const unsigned char *)"\r\n", 2);
+}
+
+void canon_bare(struct canon_sink *s, const struct field *f, const struct slice *holes, size_t hole_count)
+{
+	struct slice left = f->value;
+
+	put_name(s, f->name);
+	put(s, (const unsigned char *)":", 1);
+	for (size_t i = 0; i < hole_count; i++) {
+		size_t at = (size_t)(holes[i].at - left.at);
+
+		put_bare(s, slice_sub(left, 0, at));
+		left = slice_sub(left, at + holes[i].n, SIZE_MAX);
+	}
+	put_bare(s, left);
+	put(s, (const unsigned char *)"\r\n", 2);
+}
+
+struct sorted {
+	struct slice name;
+	size_t index;
+};
+
+static int by_name_bottom_up(const void *x, const void *y)
+{
+	const struct sorted *a = x, *b = y;
+	int d = slice_icmp(a->name, b->name);
+
+	return d ? d : a->index > b->index ? -1 : a->index < b->index;
+}
+
+bool canon_header(struct arena *a, const struct header *h, bool (*left_out)(struct slice name, const void *arg),
+    const void *arg, unsigned algs, unsigned char out[DIGEST_ALGS][DIGEST_OCTETS])
+{
+	struct sorted *sorted = ARENA_ARRAY(a, h->n, struct sorted);
+	struct digest *to[DIGEST_ALGS] = { NULL };
+	struct canon_sink sink;
+	size_t n = 0;
+	bool ok = sorted != NULL;
+
+	for (unsigned alg = 0; ok && alg < DIGEST_ALGS; alg++) {
+		if (algs & 1U << alg) {
+			to[alg] = digest_new((enum digest_alg)alg);
+			ok = to[alg] != NULL;
+		}
+	}
+	if (ok) {
+		for (size_t i = 0; i < h->n; i++)
+			if (!left_out(h->fields[i].name, arg))
+				sorted[n++] = (struct sorted){ h->fields[i].name, i };
+		qsort(sorted, n, sizeof(*sorted), by_name_bottom_up);
+		canon_sink_init(&sink, to);
+		for (size_t i = 0; i < n; i++)
+			canon_relaxed(&sink, &h->fields[sorted[i].index]);
+		canon_sink_flush(&sink);
+	}
+	for (unsigned alg = 0; alg < DIGEST_ALGS; alg++) {
+		if (ok && to[alg])
+			digest_end(to[alg], out[alg]);
+		digest_free(&to[alg]);
+	}
+	return ok;
+}

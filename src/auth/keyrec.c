@@ -1,0 +1,113 @@
+#include <stdlib.h>
+
+#include "auth/keyrec.h"
+#include "auth/taglist.h"
+#include "base/b64.h"
+#include "base/limits.h"
+
+enum { RECORD_ARENA_OCTETS = 524288 };
+
+/* Is `word` one of the words between colons? */
+static bool listed(struct slice list, struct slice word)
+{
+	struct slice one;
+	bool more;
+
+	do {
+		more = slice_cut(&list, ':', &one);
+		if (slice_eq(slice_trim(one), word))
+			return true;
+	} while (more);
+	return false;
+}
+
+static enum keyrec_state read_record(struct arena *a, struct slice text, struct keyrec *k)
+{
+	struct taglist list;
+	const struct tag *v, *type, *p, *t, *f;
+	enum key_type kind = KEY_RSA;
+	struct slice octets;
+
+	if (text.n > LIMIT_TXT || !taglist_parse(a, text, TAGLIST_EXACT, &list))
+		return KEYREC_SYNTAX;
+	v = taglist_find(&list, TAGLIST_EXACT, S("v"));
+	if (v && (v != &list.tags[0] || !slice_eq(v->value, S("DKIM1"))))
+		return KEYREC_SYNTAX;
+	p = taglist_find(&list, TAGLIST_EXACT, S("p"));
+	if (!p)
+		return KEYREC_SYNTAX;
+	t = taglist_find(&list, TAGLIST_EXACT, S("t"));
+	k->testing = t && listed(t->value, S("y"));
+	f = taglist_find(&list, TAGLIST_EXACT, S("f"));
+	k->strict = f && slice_eq(f->value, S("strict"));
+	if (p->value.n == 0)
+		return KEYREC_REVOKED;
+	type = taglist_find(&list, TAGLIST_EXACT, S("k"));
+	if (type)
+		kind = slice_eq(type->value, S("rsa")) ? KEY_RSA : slice_eq(type->value, S("ed25519")) ? KEY_ED25519 : KEY_NONE;
+	if (kind == KEY_NONE)
+		return KEYREC_TYPE;
+	if (!b64_decode(a, p->value, true, &octets))
+		return KEYREC_SYNTAX;
+	k->key = kind == KEY_RSA ? key_rsa_public(octets) : key_ed25519_public(octets);
+	return k->key ? KEYREC_OK : KEYREC_SYNTAX;
+}
+
+struct keyrec *keyrec_new(enum dns_status status, const struct slice *txt, size_t txt_count, bool secure)
+{
+	struct keyrec *k = calloc(1, sizeof(*k));
+	struct arena a;
+
+	if (!k)
+		return NULL;
+	k->holders = 1;
+	k->secure = secure;
+	switch (status) {
+	case DNS_TIMEOUT:
+	case DNS_SERVFAIL:
+	case DNS_BOGUS:
+		k->state = KEYREC_UNREACHABLE;
+		return k;
+	case DNS_NXDOMAIN:
+	case DNS_NODATA:
+		k->state = KEYREC_ABSENT;
+		return k;
+	case DNS_OK:
+		break;
+	}
+	if (txt_count != 1) {
+		k->state = txt_count ? KEYREC_MULTIPLE : KEYREC_ABSENT;
+		return k;
+	}
+	arena_init(&a, RECORD_ARENA_OCTETS);
+	k->state = read_record(&a, txt[0], k);
+	if (arena_failed(&a))
+		keyrec_drop(&k);
+	arena_clear(&a);
+	return k;
+}
+
+struct keyrec *keyrec_hold(struct keyrec *k)
+{
+	k->holders++;
+	return k;
+}
+
+void keyrec_drop(struct keyrec **k)
+{
+	if (*k && --(*k)->holders == 0) {
+		key_drop(&(*k)->key);
+		free(*k);
+	}
+	*k = NULL;
+}
+
+struct slice keyrec_text(struct arena *a, const struct key *k)
+{
+	struct slice octets, text;
+
+	if (!key_public_octets(a, k, &octets))
+		return SLICE_NONE;
+	text = b64_text(a, octets);
+	return arena_printf(a, "v=DKIM1; k=%s; p=%.*s", key_type(k) == KEY_RSA ? "rsa" : "ed25519", SLICE_FMT(text));
+}

@@ -9,16 +9,22 @@
 enum {
 	/* name = value                     unit, source: answer above it */
 	LIMIT_COMMAND_LINE = 4096,       /* octets with CRLF; RFC 5321 4.5.3.1.4 asks 512, extensions add: 500 5.5.2, input up to the line end dropped */
+	LIMIT_LINE_DROP = 65536,         /* octets of a line above its limit that are dropped: 500 5.5.2, close */
 	LIMIT_PATH = 1024,               /* octets; RFC 5321 4.5.3.1.3 asks 256, RFC 6531 more: 501 5.1.3 or 5.1.7 */
 	LIMIT_ADDR_LIST = 65536,         /* octets of a From value: no address list, so From is not Authentic */
 	LIMIT_DOMAIN = 255,              /* octets; RFC 1035 2.3.4: no domain */
 	LIMIT_PARAMS = 16,               /* ESMTP parameters of a command: 555 5.5.4 */
+	LIMIT_ENVID = 100,               /* octets of ENVID=; RFC 3461 4: 501 5.5.4 */
+	LIMIT_ORCPT = 500,               /* octets of ORCPT=; RFC 3461 4: 501 5.5.4 */
 	LIMIT_RCPT = 1000,               /* recipients a transaction; RFC 5321 4.5.3.1.8 asks 100: 452 4.5.3 */
-	LIMIT_BAD_COMMANDS = 20,         /* refused commands a session: 421 4.7.0, close */
-	LIMIT_IDLE_COMMANDS = 200,       /* NOOP, RSET, VRFY, HELP, EHLO between transactions: 421 4.7.0, close */
+	LIMIT_BAD_COMMANDS = 20,         /* commands refused here since the last accepted message: 421 4.7.0, close */
+	LIMIT_BAD_RCPT = 100,            /* recipients refused by the next hop since then: 421 4.7.0 to a further RCPT, close */
+	LIMIT_IDLE_COMMANDS = 200,       /* NOOP, RSET, VRFY, HELP, EHLO since then: 421 4.7.0, close */
+	LIMIT_SWALLOW = 67108864,        /* octets of refused content that are read and dropped: its answer, close */
 	LIMIT_PIPELINED = 64,            /* commands that wait for an answer of the next hop: reading pauses */
 	LIMIT_REPLY_LINE = 2048,         /* octets of a next hop's reply line; RFC 5321 4.5.3.1.5 asks 512: next hop is lost */
 	LIMIT_REPLY_LINES = 100,         /* lines of a next hop's reply: next hop is lost */
+	LIMIT_REPLY = 65536,             /* octets of a next hop's reply: next hop is lost */
 	LIMIT_REPLY_TEXT = 1500,         /* octets of a next hop's reply text that reach the client: cut */
 	LIMIT_RECEIVED = 100,            /* Received fields; RFC 5321 6.3: 554 5.4.6 */
 	LIMIT_HEADER_LINE = 1048576,     /* octets of one header field: 552 5.3.4 */
@@ -39,7 +45,10 @@ enum {
 	LIMIT_TXT = 65535,               /* octets of a TXT answer: syntax error */
 	LIMIT_DNS_CACHE = 10000,         /* answers a worker keeps: oldest dropped */
 	LIMIT_DNS_PENDING = 20000,       /* questions a worker has open: temperror */
+	LIMIT_SIGN_PENDING = 10000,      /* signatures a worker has open: 451 4.3.0 */
 	LIMIT_IPC = 131072,              /* octets of a message between two of our processes: refused */
+	LIMIT_IPC_BATCH = 256,           /* questions or answers in such a message: refused */
+	LIMIT_IPC_UNSENT = 4194304,      /* octets keeper or resolver hold for a worker that does not read: answers dropped */
 };
 
 #endif

@@ -13,13 +13,14 @@
 
 struct ask;
 
-/* fd: SOCK_SEQPACKET to each, non-blocking, -1: not there yet; owned from now on. */
+/* fd: SOCK_SEQPACKET to each, non-blocking, owned from now on; -1: not there, every question is answered so. NULL: no memory. */
 struct ask *ask_new(struct loop *l, int resolver_fd, int keeper_fd, unsigned dns_timeout_ms, size_t cache_max);
 void ask_free(struct ask **a);
+/* Questions to the old one count as lost. */
 void ask_set_resolver(struct ask *a, int fd);
 void ask_set_keeper(struct ask *a, int fd);
 
-typedef uint64_t ask_ticket; /* 0: none */
+typedef uint64_t ask_ticket; /* 0: no memory, no answer will come */
 
 /*
  * ask_key - the key record at `name` (lower case, no final dot). `rec` is borrowed for the call (keyrec_hold() to keep).
@@ -30,12 +31,15 @@ ask_ticket ask_key(struct ask *a, struct slice name, void (*on)(void *arg, struc
 struct keyrec *ask_key_cached(struct ask *a, struct slice name);
 
 /*
- * ask_sign - a signature by the keeper. Empty signature: it refused or is not there; refused_out tells which (log).
- * Requests of one loop turn travel together.
+ * ask_sign - a signature by the keeper; `what` is copied, the signature borrowed for the call. Empty signature: the keeper
+ * refused that key (`refused`), or is not there, or was silent for ASK_SIGN_MS. Requests of one loop turn travel together.
  */
+enum { ASK_SIGN_MS = 20000 };
 ask_ticket ask_sign(struct ask *a, const struct dkim2_sign_ask *what, void (*on)(void *arg, struct slice signature, bool refused), void *arg);
 
+/* Any ticket; one that was answered or never given is no fault. Callbacks may ask and cancel, but not ask_free(). */
 void ask_cancel(struct ask *a, ask_ticket ticket);
+/* Tickets not yet answered. */
 size_t ask_open(const struct ask *a);
 
 #endif

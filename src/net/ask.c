@@ -1,0 +1,639 @@
+/*
+ * ask.c - what a worker wants from resolver and keeper, and who waits for it.
+ *
+ * A `wait` is one ticket. Waits for the same key record hang on one `name`, which is a question while it has no record and a
+ * cache entry afterwards. Questions and signature requests stand in their peer's list in the order they were asked: that is
+ * the order of their deadlines, and those not yet sent are its tail.
+ */
+#include "net/ask.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/bug.h"
+#include "base/limits.h"
+#include "base/map.h"
+#include "net/ipc.h"
+#include "net/ticket.h"
+
+enum {
+	TTL_MIN_S = 5,
+	TTL_MAX_S = 86400,
+	TTL_NEGATIVE_MAX_S = 300,
+	TTL_UNREACHABLE_S = 1,
+};
+
+struct open {
+	struct open *prev, *next;
+	uint64_t id; /* the ticket in the message */
+	int64_t deadline_ms;
+};
+
+struct wait_list;
+
+struct wait {
+	struct wait *prev, *next;
+	struct wait_list *list; /* NULL: in none */
+	uint64_t ticket;
+	void *arg;
+	void (*on_key)(void *arg, struct keyrec *rec); /* NULL: it is the first member of a struct sign */
+	struct keyrec *rec;                            /* once answered */
+};
+
+struct wait_list {
+	struct wait *first, *last;
+	size_t n;
+};
+
+struct name {
+	struct open open;
+	struct wait_list waits;
+	struct keyrec *rec; /* NULL: asked */
+	int64_t expires_ms;
+	struct name *newer, *older; /* in the cache, by last use */
+	size_t octets;
+	unsigned char text[];
+};
+
+struct sign {
+	struct wait wait;
+	struct open open;
+	void (*on)(void *arg, struct slice signature, bool refused);
+	enum key_type type;
+	unsigned char digest[32];
+	size_t domain_octets, selector_octets;
+	unsigned char text[]; /* domain, selector */
+};
+
+struct peer {
+	struct ask *ask;
+	int fd;
+	struct loop_io io;
+	struct loop_timer deadline;
+	struct open *first, *last;
+	struct open *unsent; /* from here to last; NULL: all sent */
+	size_t n;
+	bool (*add)(struct buf *packet, const struct open *o, int64_t now_ms);
+	void (*receive)(struct ask *a, struct slice packet);
+	void (*fail)(struct ask *a, struct open *o, unsigned ttl_s);
+};
+
+struct ask {
+	struct loop *loop;
+	unsigned dns_timeout_ms;
+	struct peer resolver, keeper;
+	struct tickets waits, questions;
+	struct map names;
+	struct name *newest, *oldest; /* of the cache */
+	size_t cached, cache_max;
+	struct wait_list ready; /* for the end of this turn */
+	struct loop_later later;
+	struct keyrec *unreachable;
+	struct buf packet;
+	unsigned char *received; /* LIMIT_IPC octets */
+};
+
+static struct name *name_of(struct open *o)
+{
+	return (struct name *)(void *)((unsigned char *)o - offsetof(struct name, open));
+}
+
+static struct sign *sign_of(struct open *o)
+{
+	return (struct sign *)(void *)((unsigned char *)o - offsetof(struct sign, open));
+}
+
+static void on_later(void *arg);
+
+static void later(struct ask *a)
+{
+	loop_later(a->loop, &a->later, on_later, a);
+}
+
+/* lists */
+
+static void wait_remove(struct wait *w)
+{
+	struct wait_list *list = w->list;
+
+	if (list == NULL)
+		return;
+	*(w->prev != NULL ? &w->prev->next : &list->first) = w->next;
+	*(w->next != NULL ? &w->next->prev : &list->last) = w->prev;
+	list->n--;
+	w->list = NULL;
+}
+
+static void wait_append(struct wait_list *list, struct wait *w)
+{
+	w->list = list;
+	w->prev = list->last;
+	w->next = NULL;
+	*(list->last != NULL ? &list->last->next : &list->first) = w;
+	list->last = w;
+	list->n++;
+}
+
+static void on_deadline(void *arg);
+
+static void peer_append(struct peer *p, struct open *o, unsigned after_ms)
+{
+	struct loop *l = p->ask->loop;
+
+	o->deadline_ms = loop_now_ms(l) + after_ms;
+	o->prev = p->last;
+	o->next = NULL;
+	*(p->last != NULL ? &p->last->next : &p->first) = o;
+	p->last = o;
+	p->n++;
+	if (p->unsent == NULL)
+		p->unsent = o;
+	later(p->ask);
+}
+
+static void peer_remove(struct peer *p, struct open *o)
+{
+	if (p->unsent == o)
+		p->unsent = o->next;
+	*(o->prev != NULL ? &o->prev->next : &p->first) = o->next;
+	*(o->next != NULL ? &o->next->prev : &p->last) = o->prev;
+	p->n--;
+}
+
+/* peers */
+
+static void on_peer(void *arg, unsigned what);
+
+static void peer_lost(struct peer *p)
+{
+	if (p->fd >= 0) {
+		loop_io_stop(&p->io);
+		close(p->fd);
+	}
+	p->fd = -1;
+	while (p->first != NULL)
+		p->fail(p->ask, p->first, 0);
+	loop_timer_stop(&p->deadline);
+}
+
+static void peer_set(struct peer *p, int fd)
+{
+	peer_lost(p);
+	p->fd = fd;
+	if (fd >= 0 && !loop_io_want(p->ask->loop, &p->io, fd, LOOP_READ, on_peer, p))
+		peer_lost(p);
+}
+
+/* Sends what stands unsent, as many of it a packet as fit. */
+static void peer_flush(struct peer *p)
+{
+	struct ask *a = p->ask;
+	int64_t now_ms = loop_now_ms(a->loop);
+
+	while (p->unsent != NULL) {
+		struct open *o;
+		ssize_t sent;
+
+		buf_clear(&a->packet);
+		ipc_begin(&a->packet, p == &a->resolver ? IPC_QUESTIONS : IPC_SIGN);
+		for (o = p->unsent; o != NULL && p->add(&a->packet, o, now_ms); o = o->next)
+			;
+		if (o == p->unsent) { /* no memory */
+			p->fail(a, o, 0);
+			continue;
+		}
+		do
+			sent = send(p->fd, a->packet.at, a->packet.n, MSG_DONTWAIT | MSG_NOSIGNAL);
+		while (sent < 0 && errno == EINTR);
+		if (sent < 0) {
+			if ((errno != EAGAIN && errno != ENOBUFS) ||
+			    !loop_io_want(a->loop, &p->io, p->fd, LOOP_READ | LOOP_WRITE, on_peer, p))
+				peer_lost(p);
+			return;
+		}
+		p->unsent = o;
+	}
+}
+
+static void peer_deadline(struct peer *p)
+{
+	int64_t now_ms = loop_now_ms(p->ask->loop);
+
+	/* One set for a question that has gone fires early and is set anew. Without memory the questions are lost, not forgotten. */
+	if (p->first != NULL && p->deadline.due_ms == 0 &&
+	    !loop_timer_set(p->ask->loop, &p->deadline, p->first->deadline_ms - now_ms, on_deadline, p))
+		peer_lost(p);
+}
+
+static void on_deadline(void *arg)
+{
+	struct peer *p = arg;
+	int64_t now_ms = loop_now_ms(p->ask->loop);
+
+	while (p->first != NULL && p->first->deadline_ms <= now_ms)
+		p->fail(p->ask, p->first, TTL_UNREACHABLE_S);
+	peer_deadline(p);
+}
+
+/* The end of a turn. */
+static void peer_turn(struct peer *p)
+{
+	if ((p->io.wants & LOOP_WRITE) == 0)
+		peer_flush(p);
+	peer_deadline(p);
+}
+
+static void on_peer(void *arg, unsigned what)
+{
+	struct peer *p = arg;
+	struct ask *a = p->ask;
+	ssize_t n;
+
+	if (what == LOOP_WRITE) {
+		loop_io_want(a->loop, &p->io, p->fd, LOOP_READ, on_peer, p);
+		peer_flush(p);
+		return;
+	}
+	n = recv(p->fd, a->received, LIMIT_IPC, MSG_DONTWAIT | MSG_TRUNC);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0)
+		peer_lost(p);
+	else if (n <= LIMIT_IPC)
+		p->receive(a, slice_of(a->received, (size_t)n));
+}
+
+/* the cache */
+
+static void name_free(void *value)
+{
+	struct name *n = value;
+
+	keyrec_drop(&n->rec);
+	free(n);
+}
+
+static void cache_unlink(struct ask *a, struct name *n)
+{
+	*(n->newer != NULL ? &n->newer->older : &a->newest) = n->older;
+	*(n->older != NULL ? &n->older->newer : &a->oldest) = n->newer;
+	a->cached--;
+}
+
+static void cache_link(struct ask *a, struct name *n)
+{
+	n->newer = NULL;
+	n->older = a->newest;
+	*(a->newest != NULL ? &a->newest->newer : &a->oldest) = n;
+	a->newest = n;
+	a->cached++;
+}
+
+static void cache_drop(struct ask *a, struct name *n)
+{
+	cache_unlink(a, n);
+	map_take(&a->names, slice_of(n->text, n->octets));
+	name_free(n);
+}
+
+/* The entry or open question of that name; one whose time is over is gone. */
+static struct name *name_find(struct ask *a, struct slice text)
+{
+	struct name *n = map_get(&a->names, text);
+
+	if (n == NULL || n->rec == NULL)
+		return n;
+	if (n->expires_ms <= loop_now_ms(a->loop)) {
+		cache_drop(a, n);
+		return NULL;
+	}
+	cache_unlink(a, n);
+	cache_link(a, n);
+	return n;
+}
+
+/* Takes over rec and keeps it for ttl_s; 0: not at all. */
+static void name_answer(struct ask *a, struct name *n, struct keyrec *take_rec, unsigned ttl_s)
+{
+	struct wait *w;
+
+	peer_remove(&a->resolver, &n->open);
+	ticket_take(&a->questions, n->open.id);
+	while ((w = n->waits.first) != NULL) {
+		w->rec = keyrec_hold(take_rec);
+		wait_remove(w);
+		wait_append(&a->ready, w);
+	}
+	n->rec = take_rec;
+	n->expires_ms = loop_now_ms(a->loop) + (int64_t)ttl_s * 1000;
+	cache_link(a, n);
+	if (ttl_s == 0)
+		cache_drop(a, n);
+	later(a);
+}
+
+/* keys */
+
+static bool question_add(struct buf *packet, const struct open *o, int64_t now_ms)
+{
+	const struct name *n = (const struct name *)(const void *)((const unsigned char *)o - offsetof(struct name, open));
+	int64_t left_ms = o->deadline_ms - now_ms;
+
+	return ipc_add_question(packet, &(struct ipc_question){ .ticket = o->id, .qtype = IPC_TYPE_TXT,
+	    .timeout_ms = (uint32_t)(left_ms > 0 ? left_ms : 0), .name = slice_of(n->text, n->octets) });
+}
+
+static void question_fail(struct ask *a, struct open *o, unsigned ttl_s)
+{
+	name_answer(a, name_of(o), keyrec_hold(a->unreachable), ttl_s);
+}
+
+static unsigned clamp(unsigned v, unsigned low, unsigned high)
+{
+	return v < low ? low : v > high ? high : v;
+}
+
+static void answers_receive(struct ask *a, struct slice packet)
+{
+	struct ipc_in in;
+	struct ipc_answer answer;
+
+	/* Nobody else holds the other end; what cannot be read is left to the deadline. */
+	if (!ipc_open(packet, IPC_ANSWERS, &in))
+		return;
+	while (ipc_next_answer(&in, &answer)) {
+		struct name *n = ticket_get(&a->questions, answer.ticket);
+		struct slice records[2]; /* a second one is as bad as a hundredth */
+		struct keyrec *rec;
+		size_t count = 0;
+		unsigned ttl_s;
+
+		if (n == NULL || answer.qtype != IPC_TYPE_TXT)
+			continue;
+		while (count < 2 && ipc_record(&answer, &records[count]))
+			count++;
+		switch (answer.status) {
+		case DNS_OK:
+			ttl_s = clamp(answer.ttl_s, TTL_MIN_S, TTL_MAX_S);
+			break;
+		case DNS_NXDOMAIN:
+		case DNS_NODATA:
+			ttl_s = clamp(answer.ttl_s, TTL_MIN_S, TTL_NEGATIVE_MAX_S);
+			break;
+		default:
+			ttl_s = TTL_UNREACHABLE_S;
+			break;
+		}
+		rec = keyrec_new(answer.status, records, count, answer.secure);
+		if (rec == NULL)
+			question_fail(a, &n->open, 0);
+		else
+			name_answer(a, n, rec, ttl_s);
+	}
+}
+
+static struct name *name_ask(struct ask *a, struct slice text)
+{
+	struct name *n = calloc(1, sizeof(*n) + text.n);
+
+	if (n == NULL)
+		return NULL;
+	n->octets = text.n;
+	memcpy(n->text, text.at, text.n);
+	n->open.id = ticket_new(&a->questions, n);
+	if (n->open.id == 0 || !map_put(&a->names, text, n, NULL)) {
+		ticket_take(&a->questions, n->open.id);
+		free(n);
+		return NULL;
+	}
+	peer_append(&a->resolver, &n->open, a->dns_timeout_ms);
+	return n;
+}
+
+ask_ticket ask_key(struct ask *a, struct slice name, void (*on)(void *arg, struct keyrec *rec), void *arg)
+{
+	bool can = name.n >= 1 && name.n <= 253;
+	struct name *n = can ? name_find(a, name) : NULL;
+	struct wait *w = calloc(1, sizeof(*w));
+
+	if (w == NULL || (w->ticket = ticket_new(&a->waits, w)) == 0) {
+		free(w);
+		return 0;
+	}
+	w->on_key = on;
+	w->arg = arg;
+	if (n == NULL && can && a->resolver.fd >= 0 && a->resolver.n < LIMIT_DNS_PENDING)
+		n = name_ask(a, name);
+	if (n != NULL && n->rec == NULL) {
+		wait_append(&n->waits, w);
+	} else {
+		w->rec = keyrec_hold(n != NULL ? n->rec : a->unreachable);
+		wait_append(&a->ready, w);
+		later(a);
+	}
+	return w->ticket;
+}
+
+struct keyrec *ask_key_cached(struct ask *a, struct slice name)
+{
+	struct name *n = name_find(a, name);
+
+	return n != NULL ? n->rec : NULL;
+}
+
+/* signatures */
+
+static bool sign_add(struct buf *packet, const struct open *o, int64_t now_ms)
+{
+	const struct sign *s = (const struct sign *)(const void *)((const unsigned char *)o - offsetof(struct sign, open));
+
+	(void)now_ms;
+	return ipc_add_sign(packet, &(struct ipc_sign){ .ticket = o->id, .type = s->type, .digest = s->digest,
+	    .domain = slice_of(s->text, s->domain_octets),
+	    .selector = slice_of(s->text + s->domain_octets, s->selector_octets) });
+}
+
+static void sign_fail(struct ask *a, struct open *o, unsigned ttl_s)
+{
+	(void)ttl_s;
+	peer_remove(&a->keeper, o);
+	o->id = 0;
+	wait_append(&a->ready, &sign_of(o)->wait);
+	later(a);
+}
+
+static void signed_receive(struct ask *a, struct slice packet)
+{
+	struct ipc_in in;
+	struct ipc_signed got;
+
+	if (!ipc_open(packet, IPC_SIGNED, &in))
+		return;
+	while (ipc_next_signed(&in, &got)) {
+		struct wait *w = ticket_get(&a->waits, got.ticket);
+		struct sign *s = (struct sign *)(void *)w;
+
+		if (w == NULL || w->on_key != NULL || s->open.id == 0)
+			continue;
+		ticket_take(&a->waits, got.ticket);
+		peer_remove(&a->keeper, &s->open);
+		s->on(w->arg, got.signature, got.status == IPC_SIGNED_REFUSED);
+		free(s);
+	}
+}
+
+ask_ticket ask_sign(struct ask *a, const struct dkim2_sign_ask *what, void (*on)(void *arg, struct slice signature, bool refused),
+    void *arg)
+{
+	size_t d = what->domain.n, n = what->selector.n;
+	bool can = a->keeper.fd >= 0 && a->keeper.n < LIMIT_SIGN_PENDING && d >= 1 && d <= 253 && n >= 1 && n <= 253;
+	struct sign *s = calloc(1, sizeof(*s) + (can ? d + n : 0));
+
+	if (s == NULL || (s->wait.ticket = ticket_new(&a->waits, &s->wait)) == 0) {
+		free(s);
+		return 0;
+	}
+	s->wait.arg = arg;
+	s->on = on;
+	if (!can) {
+		wait_append(&a->ready, &s->wait);
+		later(a);
+		return s->wait.ticket;
+	}
+	s->type = what->type;
+	memcpy(s->digest, what->digest, sizeof(s->digest));
+	s->domain_octets = d;
+	s->selector_octets = n;
+	memcpy(s->text, what->domain.at, d);
+	memcpy(s->text + d, what->selector.at, n);
+	s->open.id = s->wait.ticket;
+	peer_append(&a->keeper, &s->open, ASK_SIGN_MS);
+	return s->wait.ticket;
+}
+
+/* both */
+
+static void ready_deliver(struct ask *a)
+{
+	/* Bounded: what a callback asks and the cache answers waits for the next turn. */
+	for (size_t n = a->ready.n; n > 0 && a->ready.first != NULL; n--) {
+		struct wait *w = a->ready.first;
+
+		wait_remove(w);
+		ticket_take(&a->waits, w->ticket);
+		if (w->on_key != NULL) {
+			w->on_key(w->arg, w->rec);
+			keyrec_drop(&w->rec);
+		} else {
+			((struct sign *)(void *)w)->on(w->arg, SLICE_NONE, false);
+		}
+		free(w);
+	}
+	if (a->ready.first != NULL)
+		later(a);
+}
+
+static void on_later(void *arg)
+{
+	struct ask *a = arg;
+
+	ready_deliver(a);
+	/* Here, not when an answer comes: ask_key_cached() lends until the turn ends. */
+	while (a->cached > a->cache_max)
+		cache_drop(a, a->oldest);
+	peer_turn(&a->resolver);
+	peer_turn(&a->keeper);
+}
+
+void ask_cancel(struct ask *a, ask_ticket ticket)
+{
+	struct wait *w = ticket_take(&a->waits, ticket);
+
+	if (w == NULL)
+		return;
+	wait_remove(w);
+	if (w->on_key != NULL)
+		keyrec_drop(&w->rec);
+	else if (((struct sign *)(void *)w)->open.id != 0)
+		peer_remove(&a->keeper, &((struct sign *)(void *)w)->open);
+	free(w);
+}
+
+size_t ask_open(const struct ask *a)
+{
+	return a->waits.open;
+}
+
+void ask_set_resolver(struct ask *a, int fd)
+{
+	peer_set(&a->resolver, fd);
+}
+
+void ask_set_keeper(struct ask *a, int fd)
+{
+	peer_set(&a->keeper, fd);
+}
+
+struct ask *ask_new(struct loop *l, int resolver_fd, int keeper_fd, unsigned dns_timeout_ms, size_t cache_max)
+{
+	struct ask *a = calloc(1, sizeof(*a));
+	uint64_t seed[2];
+
+	if (a != NULL && getrandom(seed, sizeof(seed), 0) == (ssize_t)sizeof(seed)) {
+		a->unreachable = keyrec_new(DNS_TIMEOUT, NULL, 0, false);
+		a->received = malloc(LIMIT_IPC);
+	}
+	if (a == NULL || a->unreachable == NULL || a->received == NULL) {
+		if (a != NULL) {
+			keyrec_drop(&a->unreachable);
+			free(a->received);
+		}
+		free(a);
+		if (resolver_fd >= 0)
+			close(resolver_fd);
+		if (keeper_fd >= 0)
+			close(keeper_fd);
+		return NULL;
+	}
+	a->loop = l;
+	a->dns_timeout_ms = dns_timeout_ms;
+	a->cache_max = cache_max;
+	map_init(&a->names, seed);
+	buf_init(&a->packet, LIMIT_IPC);
+	a->resolver = (struct peer){ .ask = a, .fd = -1, .add = question_add, .receive = answers_receive, .fail = question_fail };
+	a->keeper = (struct peer){ .ask = a, .fd = -1, .add = sign_add, .receive = signed_receive, .fail = sign_fail };
+	peer_set(&a->resolver, resolver_fd);
+	peer_set(&a->keeper, keeper_fd);
+	return a;
+}
+
+void ask_free(struct ask **ap)
+{
+	struct ask *a = *ap;
+	struct wait *w;
+
+	if (a == NULL)
+		return;
+	*ap = NULL;
+	peer_lost(&a->resolver);
+	peer_lost(&a->keeper);
+	while ((w = a->ready.first) != NULL) {
+		wait_remove(w);
+		keyrec_drop(&w->rec);
+		free(w);
+	}
+	loop_later_cancel(a->loop, &a->later);
+	loop_timer_release(&a->resolver.deadline);
+	loop_timer_release(&a->keeper.deadline);
+	map_release(&a->names, name_free);
+	keyrec_drop(&a->unreachable);
+	tickets_release(&a->waits);
+	tickets_release(&a->questions);
+	buf_release(&a->packet);
+	free(a->received);
+	free(a);
+}

@@ -1,0 +1,238 @@
+"""The next hop: an SMTP server that stores every transaction byte for byte, and does what its script says.
+
+    sink.script("rcpt", b"550 5.1.1 no such user\\r\\n")     the next RCPT is answered so, later ones as always
+    sink.script("dot", DROP)                                 the connection is reset where the reply to the content is due
+    sink.always("mail", b"451 4.3.0 later\\r\\n")
+    sink.script("dot", Hold(gate))                           waits until gate.set(), then answers as always
+Stages: connect, ehlo, helo, mail, rcpt, data, content (its first octet is here), dot, rset, noop, quit.
+"""
+import socket
+import struct
+import threading
+
+from wait import DEADLINE, Board
+
+DROP = object()     # resets the connection
+CLOSE = object()    # closes it in order
+ALL_EXTENSIONS = ("PIPELINING", "SIZE 0", "8BITMIME", "SMTPUTF8", "DSN", "ENHANCEDSTATUSCODES")
+
+
+class Hold:
+    def __init__(self, gate, then=None):
+        self.gate, self.then = gate, then
+
+
+class Transaction:
+    def __init__(self, session, helo, mail):
+        self.session, self.helo, self.mail = session, helo, mail
+        self.rcpts = []
+        self.content = b""
+
+    @property
+    def sender(self):
+        return self.mail.split(":", 1)[1].split(" ")[0]
+
+    @property
+    def recipients(self):
+        return [r.split(":", 1)[1].split(" ")[0] for r in self.rcpts]
+
+    def __repr__(self):
+        return "<%s %s %r>" % (self.mail, self.rcpts, self.content[:80])
+
+
+class Gone(Exception):
+    pass
+
+
+class Session:
+    def __init__(self, sink, sock, number):
+        self.sink, self.sock, self.number = sink, sock, number
+        self.held = b""
+        self.helo = None
+        self.tx = None
+
+    def read(self):
+        more = self.sock.recv(262144)
+        if not more:
+            raise Gone()
+        self.held += more
+
+    def line(self):
+        while b"\n" not in self.held:
+            self.read()
+        line, self.held = self.held.split(b"\n", 1)
+        return line.rstrip(b"\r").decode("utf-8", "surrogateescape")
+
+    def act(self, stage, usual):
+        """Does what the script has for this stage; True if that was the usual."""
+        action = self.sink.next_action(stage)
+        while isinstance(action, Hold):
+            if not action.gate.wait(DEADLINE):
+                raise Gone()
+            action = action.then
+        if action is DROP:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            raise Gone()
+        if action is CLOSE:
+            raise Gone()
+        octets = usual if action is None else action
+        if octets:
+            self.sock.sendall(octets)
+        return action is None or action[:1] in b"23"
+
+    def ehlo(self):
+        lines = ["sink.test"] + list(self.sink.extensions)
+        return b"".join(b"250%s%s\r\n" % (b"-" if i < len(lines) - 1 else b" ", line.encode()) for i, line in enumerate(lines))
+
+    def content(self):
+        if self.sink.has_action("content"):
+            while not self.held:
+                self.read()
+            self.act("content", b"")
+        at = 0
+        while True:
+            if self.held.startswith(b".\r\n"):
+                raw, self.held = b"", self.held[3:]
+                break
+            end = self.held.find(b"\r\n.\r\n", max(0, at - 5))
+            if end >= 0:
+                raw, self.held = self.held[:end + 2], self.held[end + 5:]
+                break
+            at = len(self.held)
+            self.read()
+        if raw.startswith(b".."):
+            raw = raw[1:]
+        return raw.replace(b"\r\n..", b"\r\n.")
+
+    def run(self):
+        self.act("connect", b"220 sink.test ESMTP\r\n")
+        while True:
+            line = self.line()
+            self.sink.commands.add((self.number, line))
+            verb = line.split(" ")[0].split(":")[0].upper()
+            if verb == "EHLO":
+                self.helo, self.tx = line, None
+                self.act("ehlo", self.ehlo() if self.sink.esmtp else b"502 5.5.1 not here\r\n")
+            elif verb == "HELO":
+                self.helo, self.tx = line, None
+                self.act("helo", b"250 sink.test\r\n")
+            elif verb == "MAIL":
+                if self.act("mail", b"250 2.1.0 sender ok\r\n"):
+                    self.tx = Transaction(self.number, self.helo, line)
+            elif verb == "RCPT":
+                if self.act("rcpt", b"250 2.1.5 recipient ok\r\n") and self.tx:
+                    self.tx.rcpts.append(line)
+            elif verb == "DATA":
+                if self.tx is None or not self.tx.rcpts:
+                    self.sock.sendall(b"503 5.5.1 no recipients\r\n")
+                elif self.act("data", b"354 go on\r\n"):
+                    self.tx.content = self.content()
+                    tx, self.tx = self.tx, None
+                    self.sink.contents.add(tx)
+                    if self.act("dot", b"250 2.0.0 taken as %d\r\n" % len(self.sink.taken.items)):
+                        self.sink.taken.add(tx)
+            elif verb == "RSET":
+                self.tx = None
+                self.act("rset", b"250 2.0.0 reset\r\n")
+            elif verb == "NOOP":
+                self.act("noop", b"250 2.0.0 ok\r\n")
+            elif verb == "QUIT":
+                self.act("quit", b"221 2.0.0 bye\r\n")
+                return
+            else:
+                self.sock.sendall(b"500 5.5.1 what?\r\n")
+
+
+class Sink:
+    def __init__(self, extensions=ALL_EXTENSIONS, esmtp=True):
+        self.extensions, self.esmtp = extensions, esmtp
+        self.scripts, self.standing = {}, {}
+        self.lock = threading.Lock()
+        self.commands = Board()     # (session, line)
+        self.taken = Board()        # transactions answered 2xx
+        self.contents = Board()     # transactions whose content came whole, whatever they were answered
+        self.ended = Board()        # numbers of sessions that are over
+        self.session_count = 0
+        self.socks = set()
+        self.port = None
+        self.listener = None
+        self.open()
+
+    @property
+    def address(self):
+        return "127.0.0.1:%d" % self.port
+
+    def open(self):
+        self.listener = socket.socket()
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener.bind(("127.0.0.1", self.port or 0))
+        self.port = self.listener.getsockname()[1]
+        self.listener.listen(128)
+        threading.Thread(target=self.accept, args=(self.listener,), daemon=True).start()
+
+    def accept(self, listener):
+        while True:
+            try:
+                sock, _ = listener.accept()
+            except OSError:
+                return
+            with self.lock:
+                self.session_count += 1
+                number = self.session_count
+                self.socks.add(sock)
+            threading.Thread(target=self.serve, args=(sock, number), daemon=True).start()
+
+    def serve(self, sock, number):
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            Session(self, sock, number).run()
+        except (Gone, OSError):
+            pass
+        finally:
+            with self.lock:
+                self.socks.discard(sock)
+            sock.close()
+            self.ended.add(number)
+
+    def close(self):
+        """Down: nobody listens, sessions are reset."""
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        with self.lock:
+            socks = list(self.socks)
+        for sock in socks:
+            try:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def script(self, stage, *actions):
+        with self.lock:
+            self.scripts.setdefault(stage, []).extend(actions)
+
+    def always(self, stage, action):
+        with self.lock:
+            self.standing[stage] = action
+
+    def has_action(self, stage):
+        with self.lock:
+            return bool(self.scripts.get(stage)) or stage in self.standing
+
+    def next_action(self, stage):
+        with self.lock:
+            queue = self.scripts.get(stage)
+            return queue.pop(0) if queue else self.standing.get(stage)
+
+    def transactions(self):
+        return self.taken.snapshot()
+
+    def wait(self, n=1):
+        """The transactions taken, once there are n of them."""
+        return self.taken.wait("%d transactions at the sink" % n, lambda items: list(items) if len(items) >= n else None)
+
+    def one(self):
+        """The only transaction taken."""
+        got = self.wait(1)
+        assert len(got) == 1, "one transaction wanted, got %r" % got
+        return got[0]

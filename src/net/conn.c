@@ -1,0 +1,230 @@
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <unistd.h>
+
+#include "net/conn.h"
+
+/* Big enough that a 5 MB message is a hundred reads, small enough to stay in cache. */
+enum { SCRATCH_OCTETS = 65536, IOV_MAX_RUNS = 64, READS_A_TURN = 4 };
+
+/* One loop, one thread: what is read is consumed before the next connection reads. */
+static unsigned char scratch[SCRATCH_OCTETS];
+
+static void on_io(void *arg, unsigned what);
+
+static bool update(struct conn *c)
+{
+	unsigned wants = 0;
+
+	if (c->fd < 0)
+		return true;
+	if (c->want_read && !c->eof && !c->connecting)
+		wants |= LOOP_READ;
+	if (c->blocked || c->connecting)
+		wants |= LOOP_WRITE;
+	return loop_io_want(c->loop, &c->io, c->fd, wants, on_io, c);
+}
+
+static void set_up(struct conn *c, struct loop *l, int fd, const struct conn_ops *ops, void *owner)
+{
+	int one = 1;
+
+	*c = (struct conn){ .loop = l, .ops = ops, .owner = owner, .fd = fd, .want_read = true };
+	buf_init(&c->in, SIZE_MAX / 2);
+	/* Replies are written whole; waiting to fill a segment only adds delay. Fails harmlessly on other sockets. */
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+}
+
+bool conn_open(struct conn *c, struct loop *l, int fd, const struct conn_ops *ops, void *owner)
+{
+	set_up(c, l, fd, ops, owner);
+	if (update(c))
+		return true;
+	conn_close(c);
+	return false;
+}
+
+bool conn_connect(struct conn *c, struct loop *l, const struct sockaddr *to, socklen_t to_len, const struct conn_ops *ops, void *owner)
+{
+	int fd = socket(to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd < 0) {
+		*c = (struct conn){ .fd = -1 };
+		return false;
+	}
+	set_up(c, l, fd, ops, owner);
+	c->connecting = true;
+	/* An error that comes at once is reported by SO_ERROR or the failed write below, like one that comes later. */
+	if (connect(fd, to, to_len) != 0 && errno != EINPROGRESS)
+		c->error = errno;
+	if (update(c))
+		return true;
+	conn_close(c);
+	errno = ENOMEM;
+	return false;
+}
+
+void conn_close(struct conn *c)
+{
+	if (c->fd >= 0) {
+		loop_io_stop(&c->io);
+		close(c->fd);
+		c->fd = -1;
+	}
+	buf_release(&c->in);
+	c->ended = true;
+}
+
+static void end(struct conn *c, enum conn_end how, int error)
+{
+	if (c->ended)
+		return;
+	c->ended = true;
+	c->error = error;
+	c->ops->ended(c->owner, how);
+}
+
+void conn_push(struct conn *c)
+{
+	struct iovec iov[IOV_MAX_RUNS];
+
+	if (c->fd < 0 || c->connecting || c->blocked || c->error)
+		return;
+	for (;;) {
+		size_t count = c->ops->out(c->owner, iov, IOV_MAX_RUNS), total = 0;
+		struct msghdr m = { .msg_iov = iov, .msg_iovlen = count };
+		ssize_t n;
+
+		if (count == 0)
+			return;
+		for (size_t i = 0; i < count; i++)
+			total += iov[i].iov_len;
+		do {
+			n = sendmsg(c->fd, &m, MSG_NOSIGNAL);
+		} while (n < 0 && errno == EINTR);
+		if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
+			/* What the peer said before it went is still read; the read side reports the end. */
+			c->error = errno;
+			c->want_read = true;
+			if (c->eof)
+				end(c, CONN_ERROR, c->error);
+			else
+				update(c);
+			return;
+		}
+		if (n > 0)
+			c->ops->wrote(c->owner, (size_t)n);
+		if (c->fd < 0)
+			return;
+		if (n < 0 || (size_t)n < total) {
+			c->blocked = true;
+			update(c);
+			return;
+		}
+	}
+}
+
+/* Gives `fresh` behind what was kept; keeps what is left of both. */
+static void give(struct conn *c, struct slice fresh)
+{
+	struct slice in = fresh;
+	size_t before;
+
+	if (c->in.n) {
+		buf_slice(&c->in, fresh);
+		in = buf_get(&c->in);
+	}
+	if (buf_failed(&c->in)) {
+		end(c, CONN_ERROR, ENOMEM);
+		return;
+	}
+	before = in.n;
+	c->busy = true;
+	c->ops->octets(c->owner, &in);
+	c->busy = false;
+	if (c->fd < 0)
+		return;
+	if (c->in.n) {
+		buf_drop(&c->in, before - in.n);
+		if (c->in.n == 0)
+			buf_release(&c->in);
+	} else if (in.n) {
+		buf_slice(&c->in, in);
+		if (buf_failed(&c->in))
+			end(c, CONN_ERROR, ENOMEM);
+	}
+}
+
+static void on_readable(struct conn *c)
+{
+	for (int i = 0; i < READS_A_TURN && c->fd >= 0 && c->want_read && !c->eof; i++) {
+		ssize_t n = recv(c->fd, scratch, sizeof(scratch), 0);
+
+		if (n < 0) {
+			if (errno == EINTR)
+				continue;
+			if (errno != EAGAIN && errno != EWOULDBLOCK) {
+				c->eof = true;
+				end(c, CONN_ERROR, errno);
+			}
+			break;
+		}
+		if (n == 0) {
+			c->eof = true;
+			end(c, c->error ? CONN_ERROR : CONN_EOF, c->error);
+			break;
+		}
+		give(c, slice_of(scratch, (size_t)n));
+		if ((size_t)n < sizeof(scratch))
+			break;
+	}
+	if (c->fd >= 0)
+		update(c);
+}
+
+static void on_io(void *arg, unsigned what)
+{
+	struct conn *c = arg;
+
+	if (c->connecting) {
+		int error = c->error;
+		socklen_t n = sizeof(error);
+
+		if (!error && getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &n) != 0)
+			error = errno;
+		c->connecting = false;
+		if (error) {
+			end(c, CONN_ERROR, error);
+			return;
+		}
+		update(c);
+		if (c->ops->connected)
+			c->ops->connected(c->owner);
+		if (c->fd >= 0)
+			conn_push(c);
+		return;
+	}
+	if (what & LOOP_WRITE && c->blocked) {
+		c->blocked = false;
+		conn_push(c);
+		if (c->fd >= 0 && !c->blocked)
+			update(c);
+	}
+	if (what & LOOP_READ && c->fd >= 0)
+		on_readable(c);
+}
+
+void conn_read(struct conn *c, bool on)
+{
+	if (c->want_read == on || c->fd < 0)
+		return;
+	c->want_read = on;
+	update(c);
+}
+
+void conn_resume(struct conn *c)
+{
+	if (c->fd >= 0 && c->in.n && !c->busy)
+		give(c, SLICE_NONE);
+}

@@ -1,0 +1,436 @@
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "net/upstream.h"
+#include "out/log.h"
+
+enum { RETRY_FIRST_MS = 1000, RETRY_MAX_MS = 30000, BLOCK_OCTETS = 65536 };
+
+enum upstream_state {
+	UP_OPENING, /* connect, banner, EHLO */
+	UP_USED,    /* a transaction has it */
+	UP_RESET,   /* given back, RSET not answered yet */
+	UP_POOL,    /* idle, anybody's */
+	UP_GONE     /* closed; freed at the end of the turn */
+};
+
+struct upstream {
+	struct conn conn;
+	struct cli *cli;
+	struct next_hop *hop;
+	struct upstream *next; /* in hop->all */
+	const struct upstream_user *user;
+	void *arg;
+	struct loop_timer deadline;
+	struct loop_later doom;
+	enum upstream_state state;
+	unsigned armed_s;      /* the machine's deadline that the timer was set for */
+	bool content;          /* the user has octets to send */
+	size_t block_octets;   /* of content since the deadline was set */
+	bool probe;
+	bool reused;
+	bool late;             /* lost by its deadline */
+};
+
+struct next_hop {
+	struct loop *loop;
+	const struct conf *conf;
+	const struct conf_address *to;
+	struct count_page *counts;
+	unsigned slot;
+	struct upstream *all;
+	size_t pooled;
+	struct ext ext;
+	bool have_ext;
+	struct loop_timer retry;
+	int64_t retry_ms;
+	void (*on_probe)(void *arg);
+	void *on_probe_arg;
+	char name[64];
+};
+
+static void arm(struct upstream *u);
+
+static void destroy(void *arg)
+{
+	struct upstream *u = arg, **at = &u->hop->all;
+
+	while (*at != u)
+		at = &(*at)->next;
+	*at = u->next;
+	loop_timer_release(&u->deadline);
+	cli_free(&u->cli);
+	free(u);
+}
+
+static void doom(struct upstream *u)
+{
+	if (u->state == UP_GONE)
+		return;
+	if (u->state == UP_POOL)
+		u->hop->pooled--;
+	u->state = UP_GONE;
+	u->user = NULL;
+	conn_close(&u->conn);
+	loop_timer_stop(&u->deadline);
+	count_add(u->hop->counts, u->hop->slot, COUNT_NEXT_HOP_OPEN, -1);
+	loop_later(u->hop->loop, &u->doom, destroy, u);
+}
+
+static void probe(void *arg);
+
+static void probed(struct next_hop *h)
+{
+	void (*on)(void *arg) = h->on_probe;
+
+	h->on_probe = NULL;
+	if (on)
+		on(h->on_probe_arg);
+}
+
+/* The connection is no more: tell its user, or note that the next hop is down. */
+static void lost(struct upstream *u, const struct fault *f)
+{
+	const struct upstream_user *user = u->user;
+	struct next_hop *h = u->hop;
+	void *arg = u->arg;
+	bool opening = u->state == UP_OPENING, pooled = u->state == UP_POOL;
+	char name[FAULT_NAME_OCTETS];
+	struct log_line l;
+
+	if (u->state == UP_GONE)
+		return;
+	fault_name(f->code, name);
+	if (!pooled) {
+		const char *event = f->code == FAULT_NEXT_HOP_REPLY ? "up_bad_reply" : f->code == FAULT_NEXT_HOP_DESYNC ? "up_desync" :
+		    f->code == FAULT_NEXT_HOP_421 ? "up_421" : u->late ? (opening ? "up_connect_timeout" : "up_timeout") :
+		    opening ? "up_down" : u->reused ? "up_stale" : "up_lost";
+
+		l = log_begin(LOG_LEVEL_WARNING, event);
+		log_str(&l, "next_hop", h->name);
+		log_str(&l, "fault", name);
+		log_str(&l, "note", f->note[0] ? f->note : NULL);
+		log_end(&l);
+	}
+	if (opening && h->have_ext && !h->pooled)
+		h->have_ext = false;
+	doom(u);
+	if (opening && !h->have_ext && !h->retry.due_ms) {
+		h->retry_ms = h->retry_ms ? h->retry_ms * 2 : RETRY_FIRST_MS;
+		if (h->retry_ms > RETRY_MAX_MS)
+			h->retry_ms = RETRY_MAX_MS;
+		loop_timer_set(h->loop, &h->retry, h->retry_ms, probe, h);
+	}
+	if (user)
+		user->lost(arg, f);
+	if (opening)
+		probed(h);
+}
+
+static void on_deadline(void *arg)
+{
+	struct upstream *u = arg;
+	struct fault f = { 0 };
+
+	if (u->state == UP_POOL) {
+		cli_quit(u->cli);
+		conn_push(&u->conn);
+		doom(u);
+		return;
+	}
+	u->late = true;
+	fault_note(&f, u->state == UP_OPENING ? FAULT_NEXT_HOP_DOWN : FAULT_NEXT_HOP_LOST, 0, "timeout after %u s", u->armed_s);
+	lost(u, &f);
+}
+
+/* The deadline covers the whole command: it is set when what is awaited changes, not when octets come. */
+static void arm(struct upstream *u)
+{
+	unsigned s = cli_deadline_s(u->cli);
+
+	if (u->state == UP_GONE)
+		return;
+	if (u->state == UP_POOL) {
+		loop_timer_set(u->hop->loop, &u->deadline, u->hop->conf->pool.idle_ms, on_deadline, u);
+	} else if (s == 0) {
+		loop_timer_stop(&u->deadline);
+	} else {
+		u->armed_s = s;
+		loop_timer_set(u->hop->loop, &u->deadline, (int64_t)s * 1000, on_deadline, u);
+	}
+}
+
+static void to_pool(struct upstream *u)
+{
+	struct next_hop *h = u->hop;
+
+	u->user = NULL;
+	u->content = false;
+	if (h->pooled >= h->conf->pool.idle_max) {
+		cli_quit(u->cli);
+		conn_push(&u->conn);
+		doom(u);
+		return;
+	}
+	u->state = UP_POOL;
+	h->pooled++;
+	arm(u);
+}
+
+static void ready(struct upstream *u)
+{
+	struct next_hop *h = u->hop;
+
+	h->ext = *cli_ext(u->cli);
+	h->have_ext = true;
+	h->retry_ms = 0;
+	loop_timer_stop(&h->retry);
+	if (u->probe) {
+		u->probe = false;
+		to_pool(u);
+	} else {
+		u->state = UP_USED;
+		arm(u);
+	}
+	probed(h);
+}
+
+static void on_octets(void *owner, struct slice *in)
+{
+	struct upstream *u = owner;
+
+	while (u->state != UP_GONE) {
+		struct cli_event ev = { 0 };
+		enum cli_event_kind kind;
+
+		if (u->state == UP_POOL && in->n) {
+			/* Nothing was asked: 421 or worse. It is not used again. */
+			doom(u);
+			return;
+		}
+		kind = cli_feed(u->cli, in, &ev);
+		switch (kind) {
+		case CLI_EV_MORE:
+			conn_push(&u->conn);
+			return;
+		case CLI_EV_READY:
+			if (u->state == UP_RESET) {
+				to_pool(u);
+				continue;
+			}
+			ready(u);
+			if (u->user)
+				u->user->event(u->arg, &ev);
+			break;
+		case CLI_EV_REPLY:
+			arm(u);
+			if (u->user)
+				u->user->event(u->arg, &ev);
+			break;
+		case CLI_EV_LOST:
+			lost(u, &ev.fault);
+			return;
+		}
+	}
+}
+
+static size_t on_out(void *owner, struct iovec *iov, size_t max)
+{
+	struct upstream *u = owner;
+	struct buf *b = cli_out(u->cli);
+	size_t n = 0;
+
+	if (b->n)
+		iov[n++] = (struct iovec){ b->at, b->n };
+	if (u->content && u->user && n < max)
+		n += u->user->content(u->arg, iov + n, max - n);
+	return n;
+}
+
+static void on_wrote(void *owner, size_t n)
+{
+	struct upstream *u = owner;
+	struct buf *b = cli_out(u->cli);
+	size_t ours = n < b->n ? n : b->n;
+
+	buf_drop(b, ours);
+	if (b->n == 0)
+		buf_release(b);
+	if (n > ours && u->user)
+		u->user->wrote(u->arg, n - ours);
+	/* The data block timer starts anew for each block, not for each octet a slow next hop takes. */
+	u->block_octets += n - ours;
+	if (u->block_octets >= BLOCK_OCTETS) {
+		u->block_octets = 0;
+		arm(u);
+	}
+}
+
+static void on_ended(void *owner, enum conn_end how)
+{
+	struct upstream *u = owner;
+	struct fault f = { 0 };
+
+	if (how == CONN_EOF)
+		fault_note(&f, u->state == UP_OPENING ? FAULT_NEXT_HOP_DOWN : FAULT_NEXT_HOP_LOST, 0, "closed by next hop");
+	else
+		fault_note(&f, u->state == UP_OPENING ? FAULT_NEXT_HOP_DOWN : FAULT_NEXT_HOP_LOST, 0, "%s", strerror(u->conn.error));
+	lost(u, &f);
+}
+
+static const struct conn_ops ops = { on_octets, on_out, on_wrote, NULL, on_ended };
+
+static struct upstream *open_new(struct next_hop *h, const struct upstream_user *user, void *arg)
+{
+	struct upstream *u = calloc(1, sizeof(*u));
+
+	if (!u)
+		return NULL;
+	u->hop = h;
+	u->user = user;
+	u->arg = arg;
+	u->cli = cli_new(slice_str(h->conf->hostname));
+	if (!u->cli || !conn_connect(&u->conn, h->loop, (const struct sockaddr *)&h->to->sa, h->to->sa_len, &ops, u)) {
+		if (u->cli)
+			log_note(LOG_LEVEL_ERROR, errno == EMFILE || errno == ENFILE ? "fd_limit" : "up_down", "%s: %s", h->name, strerror(errno));
+		cli_free(&u->cli);
+		free(u);
+		return NULL;
+	}
+	u->next = h->all;
+	h->all = u;
+	count_add(h->counts, h->slot, COUNT_NEXT_HOP_OPEN, 1);
+	count_add(h->counts, h->slot, COUNT_NEXT_HOP_CONNECTS, 1);
+	/* One deadline from the SYN to the end of EHLO: a client waits for this. */
+	u->armed_s = (h->conf->pool.connect_ms + 999) / 1000;
+	loop_timer_set(h->loop, &u->deadline, h->conf->pool.connect_ms, on_deadline, u);
+	return u;
+}
+
+static void probe(void *arg)
+{
+	struct next_hop *h = arg;
+	struct upstream *u = open_new(h, NULL, NULL);
+
+	if (u)
+		u->probe = true;
+	else
+		loop_timer_set(h->loop, &h->retry, RETRY_MAX_MS, probe, h);
+}
+
+struct next_hop *next_hop_new(struct loop *l, const struct conf *conf, const struct conf_address *to, struct count_page *counts, unsigned slot)
+{
+	struct next_hop *h = calloc(1, sizeof(*h));
+
+	if (!h)
+		return NULL;
+	*h = (struct next_hop){ .loop = l, .conf = conf, .to = to, .counts = counts, .slot = slot };
+	snprintf(h->name, sizeof(h->name), "%s", to->text);
+	probe(h);
+	return h;
+}
+
+void next_hop_free(struct next_hop **hp)
+{
+	struct next_hop *h = *hp;
+
+	*hp = NULL;
+	if (!h)
+		return;
+	while (h->all) {
+		struct upstream *u = h->all;
+
+		doom(u);
+		loop_later_cancel(h->loop, &u->doom);
+		destroy(u);
+	}
+	loop_timer_release(&h->retry);
+	free(h);
+}
+
+const struct ext *next_hop_ext(const struct next_hop *h)
+{
+	return h->have_ext ? &h->ext : NULL;
+}
+
+const char *next_hop_name(const struct next_hop *h)
+{
+	return h->name;
+}
+
+void next_hop_on_probe(struct next_hop *h, void (*on)(void *arg), void *arg)
+{
+	h->on_probe = on;
+	h->on_probe_arg = arg;
+}
+
+struct upstream *upstream_take(struct next_hop *h, bool fresh, const struct upstream_user *user, void *arg)
+{
+	if (!fresh)
+		for (struct upstream *u = h->all; u; u = u->next)
+			if (u->state == UP_POOL) {
+				h->pooled--;
+				u->state = UP_USED;
+				u->user = user;
+				u->arg = arg;
+				u->reused = true;
+				loop_timer_stop(&u->deadline);
+				return u;
+			}
+	return open_new(h, user, arg);
+}
+
+void upstream_give(struct upstream **up, bool clean)
+{
+	struct upstream *u = *up;
+
+	*up = NULL;
+	if (!u || u->state == UP_GONE)
+		return;
+	u->user = NULL;
+	if (u->state == UP_OPENING) {
+		u->probe = true; /* nobody's yet, but worth keeping */
+	} else if (clean && cli_idle(u->cli)) {
+		to_pool(u);
+	} else if (u->content) {
+		doom(u);
+	} else {
+		u->state = UP_RESET;
+		cli_rset(u->cli);
+		arm(u);
+		conn_push(&u->conn);
+	}
+}
+
+void upstream_drop(struct upstream **up)
+{
+	struct upstream *u = *up;
+
+	*up = NULL;
+	if (u)
+		doom(u);
+}
+
+struct cli *upstream_cli(struct upstream *u)
+{
+	return u->cli;
+}
+
+bool upstream_reused(const struct upstream *u)
+{
+	return u->reused;
+}
+
+void upstream_content(struct upstream *u)
+{
+	u->content = true;
+	conn_push(&u->conn);
+}
+
+void upstream_push(struct upstream *u)
+{
+	arm(u);
+	conn_push(&u->conn);
+}

@@ -1,0 +1,57 @@
+/*
+ * upstream.h - connections to a next hop: opened when a transaction needs one, kept for the next, probed for what it offers.
+ */
+#ifndef NET_UPSTREAM_H
+#define NET_UPSTREAM_H
+
+#include "config/conf.h"
+#include "net/conn.h"
+#include "out/count.h"
+#include "smtp/cli.h"
+
+struct next_hop;
+struct upstream;
+
+/* Who uses a connection. lost() comes at most once and is the last call. */
+struct upstream_user {
+	void (*event)(void *arg, const struct cli_event *ev);
+	/* Content runs to write once upstream_content() was said; at most max; 0: none for now. */
+	size_t (*content)(void *arg, struct iovec *iov, size_t max);
+	void (*wrote)(void *arg, size_t n);
+	void (*lost)(void *arg, const struct fault *f);
+};
+
+/*
+ * One a listener and worker. Starts a probe at once, so that EHLO can announce what the next hop has; a next hop that is down is
+ * tried again with growing delay.
+ */
+struct next_hop *next_hop_new(struct loop *l, const struct conf *conf, const struct conf_address *to, struct count_page *counts, unsigned slot);
+/* Closes every connection; users are not told. */
+void next_hop_free(struct next_hop **h);
+/* What it announced last; NULL: never probed, or down. */
+const struct ext *next_hop_ext(const struct next_hop *h);
+const char *next_hop_name(const struct next_hop *h);
+/* A connection came or failed to: `on` hears when the first probe has ended, whatever its outcome. */
+void next_hop_on_probe(struct next_hop *h, void (*on)(void *arg), void *arg);
+
+/*
+ * upstream_take - a connection for one transaction; `fresh`: not one from the pool
+ * Out:   ready ones may be commanded at once (cli_ready()); else CLI_EV_READY comes. NULL: no descriptor or memory.
+ */
+struct upstream *upstream_take(struct next_hop *h, bool fresh, const struct upstream_user *user, void *arg);
+/*
+ * upstream_give - the user is done with it; no further calls. It goes to the pool: at once when `clean` (no transaction is open
+ * there), else after RSET; when content was under way it is closed.
+ */
+void upstream_give(struct upstream **u, bool clean);
+/* Not to be used again: closed at once. */
+void upstream_drop(struct upstream **u);
+
+struct cli *upstream_cli(struct upstream *u);
+bool upstream_reused(const struct upstream *u); /* came from the pool */
+/* After the 354: pull content from the user, after what the machine has to say. */
+void upstream_content(struct upstream *u);
+/* Something was commanded: write it. */
+void upstream_push(struct upstream *u);
+
+#endif

@@ -1,0 +1,28 @@
+/*
+ * checks.h - the engines run on one message: keys asked for as soon as the header is whole, hashes as the body arrives.
+ */
+#ifndef RELAY_CHECKS_H
+#define RELAY_CHECKS_H
+
+#include "auth/dkim2/dkim2.h"
+#include "net/ask.h"
+
+struct checks;
+
+/*
+ * checks_new - starts on a whole header
+ * In:    everything borrowed until checks_free(); `also` digests wanted besides those the engine needs
+ * Out:   NULL: no memory
+ */
+struct checks *checks_new(struct arena *a, struct ask *ask, const struct header *h, const struct dkim2_envelope *envelope,
+    struct dkim2_clock clock, unsigned draft, unsigned also);
+/* Cancels what is still asked. */
+void checks_free(struct checks **c);
+void checks_body(struct checks *c, struct slice octets);
+/* The body is whole. True: the verdict is there; else `on` comes once the last key is. */
+bool checks_end(struct checks *c, void (*on)(void *arg), void *arg);
+
+const struct dkim2_verdict *checks_dkim2(const struct checks *c);
+struct slice checks_body_sha256(const struct checks *c);
+
+#endif

@@ -1,0 +1,232 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "mail/header.h"
+#include "relay/hold.h"
+
+enum { FIRST_OCTETS = 4096, BLOCK_OCTETS = 65536 };
+
+struct block {
+	struct block *next;
+	size_t n, room;
+	unsigned char octets[];
+};
+
+struct hold {
+	struct hold_budget *budget;
+	struct buf header;         /* until its end is seen: all octets; then the block alone */
+	size_t seen;               /* header_end() got this far */
+	bool header_done;
+	bool empty_line;           /* stood behind the header */
+	struct block *first, *last;
+	uint64_t body_octets;
+	uint64_t charged;          /* to the budget */
+	int fd;                    /* -1: in memory */
+	void *map;
+};
+
+struct hold *hold_new(struct hold_budget *b)
+{
+	struct hold *h = calloc(1, sizeof(*h));
+
+	if (!h)
+		return NULL;
+	h->budget = b;
+	h->fd = -1;
+	buf_init(&h->header, (size_t)b->conf->limits.header_octets + BLOCK_OCTETS * 2);
+	return h;
+}
+
+static void charge(struct hold *h, int64_t octets)
+{
+	h->charged += (uint64_t)octets;
+	h->budget->held_octets += (uint64_t)octets;
+	count_add(h->budget->counts, h->budget->slot, COUNT_BODY_MEMORY, octets);
+}
+
+static void free_blocks(struct hold *h)
+{
+	while (h->first) {
+		struct block *b = h->first;
+
+		h->first = b->next;
+		charge(h, -(int64_t)b->room);
+		free(b);
+	}
+	h->last = NULL;
+}
+
+void hold_free(struct hold **hp)
+{
+	struct hold *h = *hp;
+
+	*hp = NULL;
+	if (!h)
+		return;
+	free_blocks(h);
+	if (h->map)
+		munmap(h->map, (size_t)h->body_octets);
+	if (h->fd >= 0)
+		close(h->fd);
+	buf_release(&h->header);
+	free(h);
+}
+
+static bool no_disk(struct fault *f, const char *what)
+{
+	enum fault_code code = errno == EMFILE || errno == ENFILE ? FAULT_INTERNAL : FAULT_NO_DISK;
+
+	return fault_note(f, code, 0, "%s: %s", what, strerror(errno));
+}
+
+static bool write_all(int fd, struct slice s, struct fault *f)
+{
+	while (s.n) {
+		ssize_t n = write(fd, s.at, s.n);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return no_disk(f, "write body");
+		s = slice_sub(s, (size_t)n, SIZE_MAX);
+	}
+	return true;
+}
+
+static bool to_file(struct hold *h, struct fault *f)
+{
+	h->fd = openat(h->budget->spool_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (h->fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR)) {
+		char name[48];
+
+		/* No O_TMPFILE on this file system: named for a moment. */
+		snprintf(name, sizeof(name), "body.%ld.%p", (long)getpid(), (void *)h);
+		h->fd = openat(h->budget->spool_fd, name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+		if (h->fd >= 0)
+			unlinkat(h->budget->spool_fd, name, 0);
+	}
+	if (h->fd < 0)
+		return no_disk(f, "open body file");
+	for (struct block *b = h->first; b; b = b->next)
+		if (!write_all(h->fd, slice_of(b->octets, b->n), f))
+			return false;
+	free_blocks(h);
+	count_add(h->budget->counts, h->budget->slot, COUNT_BODY_FILES, 1);
+	return true;
+}
+
+static bool add_body(struct hold *h, struct slice s, struct fault *f)
+{
+	const struct hold_budget *b = h->budget;
+
+	h->body_octets += s.n;
+	if (h->fd < 0 && (h->body_octets > b->conf->limits.body_memory_octets ||
+	    (h->body_octets > BLOCK_OCTETS && b->held_octets > b->memory_octets)) && !to_file(h, f))
+		return false;
+	if (h->fd >= 0)
+		return write_all(h->fd, s, f);
+	while (s.n) {
+		size_t n;
+
+		if (!h->last || h->last->n == h->last->room) {
+			size_t room = s.n > FIRST_OCTETS || h->last ? BLOCK_OCTETS : FIRST_OCTETS;
+			struct block *block = malloc(sizeof(*block) + room);
+
+			if (!block)
+				return fault_set(f, FAULT_NO_MEMORY, 0);
+			block->next = NULL;
+			block->n = 0;
+			block->room = room;
+			if (h->last)
+				h->last->next = block;
+			else
+				h->first = block;
+			h->last = block;
+			charge(h, (int64_t)room);
+		}
+		n = h->last->room - h->last->n;
+		if (n > s.n)
+			n = s.n;
+		memcpy(h->last->octets + h->last->n, s.at, n);
+		h->last->n += n;
+		s = slice_sub(s, n, SIZE_MAX);
+	}
+	return true;
+}
+
+uint64_t hold_octets(const struct hold *h)
+{
+	return h->header.n + h->body_octets + (h->empty_line ? 2 : 0);
+}
+
+bool hold_add(struct hold *h, struct slice octets, struct slice *body_out, struct fault *f)
+{
+	struct slice body = octets;
+
+	*body_out = SLICE_NONE;
+	if (octets.n > h->budget->conf->limits.message_octets || hold_octets(h) > h->budget->conf->limits.message_octets - octets.n)
+		return fault_set(f, FAULT_TOO_BIG, 0);
+	if (!h->header_done) {
+		size_t before = h->header.n, block = 0, behind = 0;
+
+		buf_slice(&h->header, octets);
+		if (buf_failed(&h->header))
+			return fault_set(f, h->header.n + octets.n > h->budget->conf->limits.header_octets ? FAULT_HEADER_TOO_BIG : FAULT_NO_MEMORY, 0);
+		h->header_done = header_end(buf_get(&h->header), &h->seen, &block, &behind);
+		if ((h->header_done ? block : h->header.n) > h->budget->conf->limits.header_octets)
+			return fault_set(f, FAULT_HEADER_TOO_BIG, block);
+		if (!h->header_done)
+			return true;
+		h->header.n = block;
+		h->empty_line = true;
+		/* The end of the header came with these octets, so the body begins in them. */
+		body = slice_sub(octets, behind - before, SIZE_MAX);
+	}
+	*body_out = body;
+	return body.n == 0 || add_body(h, body, f);
+}
+
+struct slice hold_header(const struct hold *h, bool *done_out)
+{
+	*done_out = h->header_done;
+	return buf_get(&h->header);
+}
+
+bool hold_end(struct hold *h, struct fault *f)
+{
+	h->header_done = true;
+	if (h->fd < 0 || h->body_octets == 0)
+		return true;
+	h->map = mmap(NULL, (size_t)h->body_octets, PROT_READ, MAP_PRIVATE | MAP_POPULATE, h->fd, 0);
+	if (h->map != MAP_FAILED)
+		return true;
+	h->map = NULL;
+	return fault_note(f, FAULT_NO_MEMORY, 0, "map body: %s", strerror(errno));
+}
+
+bool hold_run(const struct hold *h, size_t at, struct slice *run_out)
+{
+	if (h->empty_line && at-- == 0) {
+		*run_out = S("\r\n");
+		return true;
+	}
+	if (h->map) {
+		*run_out = slice_of(h->map, (size_t)h->body_octets);
+		return at == 0;
+	}
+	for (const struct block *b = h->first; b; b = b->next)
+		if (at-- == 0) {
+			*run_out = slice_of(b->octets, b->n);
+			return true;
+		}
+	return false;
+}
+
+bool hold_in_file(const struct hold *h)
+{
+	return h->fd >= 0;
+}

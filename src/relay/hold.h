@@ -1,0 +1,44 @@
+/*
+ * hold.h - the content of a message while it is judged: memory, then an unlinked file (DESIGN.md section 3).
+ *
+ * Header and body are one run of octets as received, dots unstuffed; the one header/body boundary is found here. A worker's holds
+ * share a budget: what does not fit into it, or into body_memory_octets for one message, goes to a file in the spool directory,
+ * which is mapped read-only once the content is whole.
+ */
+#ifndef RELAY_HOLD_H
+#define RELAY_HOLD_H
+
+#include "base/fault.h"
+#include "config/conf.h"
+#include "out/count.h"
+
+struct hold_budget {
+	const struct conf *conf;
+	int spool_fd;             /* directory */
+	uint64_t memory_octets;   /* this worker's share */
+	uint64_t held_octets;
+	struct count_page *counts;
+	unsigned slot;
+};
+
+struct hold;
+
+struct hold *hold_new(struct hold_budget *b); /* NULL: no memory */
+void hold_free(struct hold **h);
+
+/*
+ * hold_add - the next octets
+ * Out:   *body_out: those of them that belong to the body (for the hashes), borrowed from `octets` or from the hold until the next call
+ * Fault: TOO_BIG, HEADER_TOO_BIG, NO_DISK, NO_MEMORY
+ */
+bool hold_add(struct hold *h, struct slice octets, struct slice *body_out, struct fault *f) HS_MUST_USE;
+/* The header block, whole as soon as hold_add() saw its end; *done_out. */
+struct slice hold_header(const struct hold *h, bool *done_out);
+/* Nothing more comes: a header that was not ended is the whole content. False: the file could not be mapped. */
+bool hold_end(struct hold *h, struct fault *f) HS_MUST_USE;
+/* After the end: the empty line (if there is one) and the body, in runs; false past the last. `at` counts from 0. */
+bool hold_run(const struct hold *h, size_t at, struct slice *run_out);
+uint64_t hold_octets(const struct hold *h);
+bool hold_in_file(const struct hold *h);
+
+#endif

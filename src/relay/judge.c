@@ -1,0 +1,318 @@
+/*
+ * judge.c - the judge stage of a transaction: facts of the header, the engines, the rules; then what this hop adds.
+ */
+#include <stdio.h>
+
+#include "auth/authres.h"
+#include "base/limits.h"
+#include "mail/addr.h"
+#include "mail/domain.h"
+#include "out/log.h"
+#include "relay/trace.h"
+#include "relay/tx.h"
+
+static void event(struct tx *t, const char *name, const struct fault *f)
+{
+	struct log_line l = log_begin(LOG_LEVEL_WARNING, name);
+
+	log_str(&l, "tx", t->name);
+	log_str(&l, "client", t->pair->client_text);
+	if (f)
+		log_fault(&l, f);
+	log_end(&l);
+}
+
+bool judge_rules(struct tx *t, const struct tx_command *c, bool last, struct fault *f_out)
+{
+	const struct policy *policy = t->pair->listener->conf->policy;
+	struct ruling r;
+
+	if (!policy) {
+		t->ruling = (struct ruling){ .kind = last ? RULING_ACCEPT : RULING_NONE, .rule = "none" };
+		return false;
+	}
+	r = policy_rule(policy, &t->facts, last);
+	if (r.kind == RULING_NONE)
+		return false;
+	/* What is said of one recipient holds for that recipient. */
+	if (last || !c || c == t->commands)
+		t->ruling = r;
+	if (r.kind != RULING_REFUSE && r.kind != RULING_DEFER)
+		return false;
+	if (!t->unshadowed) {
+		struct log_line l = log_begin(LOG_LEVEL_INFO, "shadow_ruling");
+
+		log_str(&l, "tx", t->name);
+		log_str(&l, "rule", r.rule);
+		log_fault(&l, &r.fault);
+		log_end(&l);
+		return false;
+	}
+	*f_out = r.fault;
+	return true;
+}
+
+/* Every From field's addresses; several fields count together, as spec 10.9 wants each of them Authentic. */
+static void read_from(struct tx *t)
+{
+	struct arena *a = &t->pair->arena;
+	size_t fields = 0;
+
+	for (size_t i = header_find(&t->header, S("From"), 0); i < t->header.n; i = header_find(&t->header, S("From"), i + 1)) {
+		struct addr *list = NULL, *both;
+		size_t n = 0;
+
+		fields++;
+		if (!addr_list(a, t->header.fields[i].value, &list, &n)) {
+			t->from_unreadable = true;
+			continue;
+		}
+		both = ARENA_ARRAY(a, t->from_count + n, struct addr);
+		if (!both) {
+			t->from_unreadable = true;
+			return;
+		}
+		if (t->from_count)
+			memcpy(both, t->from, t->from_count * sizeof(*both));
+		memcpy(both + t->from_count, list, n * sizeof(*both));
+		t->from = both;
+		t->from_count += n;
+	}
+	if (t->from_unreadable)
+		t->from_count = 0;
+	if (t->from_count)
+		facts_set(&t->facts, FACT_FROM_DOMAIN, t->from[0].domain);
+	if (fields != 1 || t->from_unreadable || t->from_count > 1)
+		event(t, "msg_from_ambiguous", NULL);
+}
+
+/* Faults of the header that are told at the end of the content, where the client can hear them. */
+static void inspect(struct tx *t)
+{
+	size_t received = 0;
+
+	for (size_t i = header_find(&t->header, S("Received"), 0); i < t->header.n; i = header_find(&t->header, S("Received"), i + 1))
+		received++;
+	if (received > LIMIT_RECEIVED) {
+		fault_note(&t->found, FAULT_MAIL_LOOP, 0, "%zu Received fields", received);
+		event(t, "mail_loop", &t->found);
+		return;
+	}
+	if (t->pair->listener->conf->service == SERVICE_PASS)
+		return;
+	for (size_t i = 0; i < t->header.n && t->found.code == FAULT_NONE; i++)
+		if (t->header.fields[i].blank_name)
+			fault_set(&t->found, FAULT_NAME_SPACE, (size_t)(t->header.fields[i].raw.at - t->header.raw.at));
+	if (t->header.malformed)
+		fault_set(&t->found, FAULT_MALFORMED, 0);
+	if (t->found.code != FAULT_NONE)
+		event(t, "msg_malformed", &t->found);
+}
+
+void judge_header(struct tx *t)
+{
+	struct pair *p = t->pair;
+	const struct conf *conf = p->relay->conf;
+	const struct conf_listener *l = p->listener->conf;
+	struct dkim2_clock clock = { .now = tx_now_s(t), .future_s = conf->dkim2.future_s };
+	bool done;
+
+	t->header_seen = true;
+	if (!header_parse(&p->arena, hold_header(t->hold, &done), conf->limits.header_fields, &t->header, &t->found))
+		return;
+	inspect(t);
+	if (t->found.code != FAULT_NONE || l->service == SERVICE_PASS)
+		return;
+	/* A bypass spares the judging, not the sealing. */
+	if (t->ruling.kind == RULING_BYPASS && !l->sealing)
+		return;
+	read_from(t);
+	t->checks = checks_new(&p->arena, p->relay->ask, &t->header, &t->envelope, clock, conf->dkim2.draft, l->sealing ? 1u << DIGEST_SHA256 : 0);
+	if (!t->checks)
+		fault_set(&t->found, FAULT_NO_MEMORY, 0);
+}
+
+static void judge_facts(struct tx *t, const struct dkim2_verdict *v)
+{
+	struct arena *a = &t->pair->arena;
+
+	facts_set(&t->facts, FACT_DKIM2, slice_str(dkim2_state_name(v->state)));
+	facts_set(&t->facts, FACT_DKIM2_REASON, v->reason);
+	facts_set(&t->facts, FACT_DKIM2_LEVEL, v->state == DKIM2_NONE ? S("none") : slice_str(dkim2_level_name(v->level)));
+	facts_set(&t->facts, FACT_DKIM2_DOMAIN, v->hop_count ? v->hops[0].d_normal : SLICE_NONE);
+	facts_set(&t->facts, FACT_DKIM2_SEALER, v->hop_count ? v->hops[v->hop_count - 1].d_normal : SLICE_NONE);
+	facts_set(&t->facts, FACT_DKIM2_HOPS, arena_printf(a, "%zu", v->hop_count));
+	facts_set(&t->facts, FACT_DKIM2_EXPLODED, v->exploded ? S("yes") : S("no"));
+	facts_set(&t->facts, FACT_DKIM2_TESTING, v->testing ? S("yes") : S("no"));
+}
+
+static void count_verdict(struct tx *t, const struct dkim2_verdict *v)
+{
+	static const enum count by_state[] = {
+		[DKIM2_NONE] = COUNT_DKIM2_NONE, [DKIM2_PASS] = COUNT_DKIM2_PASS, [DKIM2_TEMPERROR] = COUNT_DKIM2_TEMPERROR,
+		[DKIM2_FAIL] = COUNT_DKIM2_FAIL, [DKIM2_PERMERROR] = COUNT_DKIM2_PERMERROR,
+	};
+	struct log_line l;
+
+	count_add(t->pair->relay->counts, t->pair->relay->slot, by_state[v->state], 1);
+	if (v->state == DKIM2_PASS || v->state == DKIM2_NONE)
+		return;
+	l = log_begin(LOG_LEVEL_INFO, "auth_result");
+	log_str(&l, "tx", t->name);
+	log_str(&l, "method", "dkim2");
+	log_str(&l, "result", dkim2_state_name(v->state));
+	log_text(&l, "reason", v->reason);
+	log_end(&l);
+}
+
+/* Results that claim to be ours but came from outside, and then our own (RFC 8601 section 5). */
+static void annotate(struct tx *t, const struct dkim2_verdict *v)
+{
+	struct pair *p = t->pair;
+	struct slice id = slice_str(p->listener->conf->authserv_id);
+
+	for (size_t i = header_find(&t->header, S("Authentication-Results"), 0); i < t->header.n;
+	     i = header_find(&t->header, S("Authentication-Results"), i + 1))
+		if (authres_is_ours(&p->arena, t->header.fields[i].value, id))
+			edit_remove(t->edit, i);
+	if (v)
+		edit_prepend(t->edit, authres_field(&p->arena, id, v));
+}
+
+static void add_received(struct tx *t)
+{
+	struct pair *p = t->pair;
+	struct trace trace = {
+		.helo = srv_helo(p->srv),
+		.client = p->client_text,
+		.client_v6 = strchr(p->client_text, ':') != NULL,
+		.hostname = p->relay->conf->hostname,
+		.with = t->commands[0].params.smtputf8 ? "UTF8SMTP" : srv_esmtp(p->srv) ? "ESMTP" : "SMTP",
+		.id = slice_str(t->name),
+		.rcpt = t->envelope.rcpt_count == 1 ? t->envelope.rcpt_to[0] : SLICE_NONE,
+		.unix_s = tx_now_s(t),
+	};
+
+	edit_prepend(t->edit, trace_received(&p->arena, &trace));
+}
+
+static void on_sealed(void *arg)
+{
+	struct tx *t = arg;
+	struct fault f = { 0 };
+
+	if (copy_result(t->copy, &f) == COPY_REFUSED)
+		tx_end_fault(t, &f);
+	else
+		send_start(t);
+}
+
+static void seal(struct tx *t, const struct dkim2_verdict *v)
+{
+	struct pair *p = t->pair;
+	struct slice domain = t->commands[0].path.domain;
+	struct plan_facts facts = {
+		.conf = p->relay->conf,
+		.listener = p->listener->conf,
+		.came = v,
+		.mail_from_null = t->commands[0].path.null,
+		.from = t->from,
+		.from_count = t->from_count,
+		.known_client = p->known_client,
+	};
+	struct copy_job job = {
+		.arena = &p->arena,
+		.ask = p->relay->ask,
+		.conf = p->relay->conf,
+		.came = &t->header,
+		.edit = t->edit,
+		.verdict = v,
+		.body_sha256 = checks_body_sha256(t->checks),
+		.envelope = t->envelope,
+		.now = tx_now_s(t),
+	};
+	struct fault f = { 0 };
+
+	if (domain.n && !domain_normal(&p->arena, domain, &facts.mail_from_domain))
+		facts.mail_from_domain = domain;
+	t->plan = job.plan = plan_make(&facts);
+	if (!t->unshadowed) { /* what it would have done is in the log */
+		send_start(t);
+		return;
+	}
+	t->copy = copy_start(&job, on_sealed, t);
+	if (!t->copy) {
+		fault_set(&f, FAULT_NO_MEMORY, 0);
+		tx_end_fault(t, &f);
+		return;
+	}
+	switch (copy_result(t->copy, &f)) {
+	case COPY_WAIT:
+		tx_enter(t, TX_SEAL);
+		break;
+	case COPY_REFUSED:
+		tx_end_fault(t, &f);
+		break;
+	case COPY_READY:
+		send_start(t);
+		break;
+	}
+}
+
+/* Every accepted recipient's rules; the first refusal is the answer, since there is one answer for all. */
+static bool ruled_out(struct tx *t, struct fault *f_out)
+{
+	for (size_t i = 1; i < t->command_count; i++) {
+		const struct tx_command *c = &t->commands[i];
+		struct slice domain = c->path.domain;
+
+		if (c->code / 100 != 2)
+			continue;
+		if (domain.n && !domain_normal(&t->pair->arena, domain, &domain))
+			domain = c->path.domain;
+		facts_set(&t->facts, FACT_RCPT, c->path.raw);
+		facts_set(&t->facts, FACT_RCPT_DOMAIN, domain);
+		if (judge_rules(t, c, true, f_out))
+			return true;
+	}
+	return false;
+}
+
+static void judged(void *arg)
+{
+	struct tx *t = arg;
+	const struct conf_listener *l = t->pair->listener->conf;
+	const struct dkim2_verdict *v = t->checks ? checks_dkim2(t->checks) : NULL;
+	struct fault f = { 0 };
+
+	if (v) {
+		count_verdict(t, v);
+		judge_facts(t, v);
+	}
+	if (t->ruling.kind != RULING_BYPASS && ruled_out(t, &f)) {
+		tx_end_fault(t, &f);
+		return;
+	}
+	t->edit = edit_new(&t->pair->arena, &t->header);
+	if (!t->edit) {
+		fault_set(&f, FAULT_NO_MEMORY, 0);
+		tx_end_fault(t, &f);
+		return;
+	}
+	if (l->service == SERVICE_INBOUND)
+		annotate(t, v);
+	if (l->service != SERVICE_PASS && t->unshadowed)
+		add_received(t);
+	if (l->sealing && v)
+		seal(t, v);
+	else
+		send_start(t);
+}
+
+void judge_whole(struct tx *t)
+{
+	if (t->found.code != FAULT_NONE && (t->unshadowed || t->found.code == FAULT_NO_MEMORY || t->found.code == FAULT_MAIL_LOOP))
+		tx_end_fault(t, &t->found);
+	else if (!t->checks || checks_end(t->checks, judged, t))
+		judged(t);
+}

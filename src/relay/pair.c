@@ -1,0 +1,359 @@
+/*
+ * pair.c - a client session: its connection, the server machine, deadlines and limits. What a transaction does is tx.c's.
+ */
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "out/log.h"
+#include "relay/relay.h"
+
+enum { BLOCK_OCTETS = 65536 };
+
+struct pair *pair_of(void *arg)
+{
+	return arg;
+}
+
+static void destroy(void *arg)
+{
+	struct pair *p = pair_of(arg);
+	struct relay *r = p->relay;
+
+	*p->at = p->next;
+	if (p->next)
+		p->next->at = p->at;
+	r->pair_count--;
+	srv_free(&p->srv);
+	arena_clear(&p->arena);
+	loop_timer_release(&p->deadline);
+	free(p);
+	if (r->draining && r->pair_count == 0 && r->empty)
+		r->empty(r->empty_arg);
+}
+
+void pair_doom(struct pair *p)
+{
+	if (p->gone)
+		return;
+	p->gone = true;
+	tx_abort(p, "client gone");
+	conn_close(&p->conn);
+	loop_timer_stop(&p->deadline);
+	if (p->counted) {
+		clients_drop(&p->relay->clients, p->client_key);
+		count_add(p->relay->counts, p->relay->slot, COUNT_SESSIONS_OPEN, -1);
+	}
+	loop_later(p->relay->loop, &p->doom, destroy, p);
+}
+
+/* A fault the client machine understood: the event that cases of the log are found by. */
+static void log_smtp(struct pair *p, const struct fault *f)
+{
+	char name[FAULT_NAME_OCTETS], event[FAULT_NAME_OCTETS + 8];
+	struct log_line l;
+
+	fault_name(f->code, name);
+	snprintf(event, sizeof(event), "smtp_%s", name);
+	l = log_begin(LOG_LEVEL_WARNING, event);
+	log_str(&l, "session", p->name);
+	log_str(&l, "client", p->client_text);
+	log_fault(&l, f);
+	log_end(&l);
+}
+
+static void end_session(struct pair *p, enum fault_code code)
+{
+	struct fault f = { 0 };
+
+	fault_set(&f, code, 0);
+	tx_abort(p, f.text);
+	srv_end(p->srv, &f);
+	p->closing = true;
+}
+
+static void on_deadline(void *arg)
+{
+	struct pair *p = pair_of(arg);
+
+	if (p->closing || p->gone) {
+		pair_doom(p); /* it does not even take our last reply */
+		return;
+	}
+	log_note(LOG_LEVEL_INFO, "smtp_timeout", "session=%s client=%s", p->name, p->client_text);
+	end_session(p, FAULT_COMMAND_TIMEOUT);
+	pair_go_on(p);
+}
+
+void pair_deadline(struct pair *p)
+{
+	unsigned s = p->closing ? 30 : srv_deadline_s(p->srv);
+
+	p->block_octets = 0;
+	if (p->gone || s == 0)
+		loop_timer_stop(&p->deadline);
+	else
+		loop_timer_set(p->relay->loop, &p->deadline, (int64_t)s * 1000, on_deadline, p);
+}
+
+static void greet(void *arg)
+{
+	struct pair *p = pair_of(arg);
+
+	p->greeted = true;
+	srv_greet(p->srv, NULL);
+	pair_go_on(p);
+}
+
+static void offer(struct pair *p)
+{
+	struct ext e = ext_offer(p->relay->conf->limits.message_octets, next_hop_ext(p->listener->next_hop));
+
+	srv_offer(p->srv, &e);
+}
+
+static void on_event(struct pair *p, const struct srv_event *ev)
+{
+	switch (ev->kind) {
+	case SRV_EV_MAIL:
+		tx_mail(p, ev);
+		break;
+	case SRV_EV_RCPT:
+		tx_rcpt(p, ev);
+		break;
+	case SRV_EV_DATA:
+		tx_data(p, ev);
+		break;
+	case SRV_EV_CONTENT:
+		p->block_octets += ev->content.n;
+		if (p->block_octets >= BLOCK_OCTETS)
+			pair_deadline(p);
+		tx_content(p, ev->content);
+		return;
+	case SRV_EV_BAD:
+		log_smtp(p, &ev->fault);
+		tx_bad(p, &ev->fault);
+		return;
+	case SRV_EV_END:
+		tx_whole(p, ev->seq);
+		break;
+	case SRV_EV_RESET:
+		tx_abort(p, "reset by client");
+		break;
+	case SRV_EV_CLOSE:
+		if (ev->fault.code != FAULT_NONE)
+			log_smtp(p, &ev->fault);
+		tx_abort(p, "closed by client");
+		p->closing = true;
+		break;
+	case SRV_EV_REFUSED:
+		log_smtp(p, &ev->fault);
+		break;
+	case SRV_EV_MORE:
+	case SRV_EV_WAIT:
+		return;
+	}
+	pair_deadline(p);
+}
+
+static void on_octets(void *owner, struct slice *in)
+{
+	struct pair *p = pair_of(owner);
+
+	if (p->closing || p->gone) {
+		*in = SLICE_NONE;
+		return;
+	}
+	if (!p->greeted) {
+		struct fault f = { 0 };
+
+		fault_set(&f, FAULT_EARLY_TALK, 0);
+		log_smtp(p, &f);
+		srv_greet(p->srv, &f);
+		p->greeted = p->closing = true;
+		*in = SLICE_NONE;
+		pair_go_on(p);
+		return;
+	}
+	if (!p->tx)
+		offer(p);
+	p->talking = true;
+	for (;;) {
+		struct srv_event ev = { 0 };
+		enum srv_event_kind kind = srv_feed(p->srv, in, &p->arena, &ev);
+
+		if (kind == SRV_EV_WAIT || kind == SRV_EV_MORE) {
+			/* What waits for an answer stays where it is, and no more is read behind it. */
+			conn_read(&p->conn, kind == SRV_EV_MORE && srv_out(p->srv)->n <= LIMIT_OUT_PENDING);
+			break;
+		}
+		ev.kind = kind;
+		on_event(p, &ev);
+		if (p->gone)
+			return;
+		if (p->closing) {
+			*in = SLICE_NONE;
+			break;
+		}
+	}
+	p->talking = false;
+	if (!p->deadline.due_ms)
+		pair_deadline(p);
+	pair_go_on(p);
+}
+
+void pair_go_on(struct pair *p)
+{
+	if (p->gone || p->talking)
+		return;
+	if (p->relay->closing && !p->tx && !p->closing && p->greeted && srv_pending(p->srv) == 0)
+		end_session(p, FAULT_SHUTTING_DOWN);
+	conn_push(&p->conn);
+	if (p->gone)
+		return;
+	if (p->closing) {
+		if (srv_out(p->srv)->n == 0)
+			pair_doom(p);
+		else
+			pair_deadline(p);
+		return;
+	}
+	if (p->conn.in.n && !p->conn.busy && srv_pending(p->srv) == 0 && srv_state(p->srv) != SRV_JUDGE) {
+		conn_read(&p->conn, true);
+		conn_resume(&p->conn);
+	} else if (!p->conn.in.n && srv_out(p->srv)->n <= LIMIT_OUT_PENDING) {
+		conn_read(&p->conn, true);
+	}
+	if (!p->gone && p->eof && !p->conn.in.n && srv_pending(p->srv) == 0 && srv_state(p->srv) != SRV_JUDGE) {
+		/* It will say no more and has had its answers. */
+		p->closing = true;
+		if (srv_out(p->srv)->n == 0)
+			pair_doom(p);
+	}
+}
+
+static size_t on_out(void *owner, struct iovec *iov, size_t max)
+{
+	struct pair *p = pair_of(owner);
+	struct buf *b = srv_out(p->srv);
+
+	if (b->n == 0 || max == 0)
+		return 0;
+	iov[0] = (struct iovec){ b->at, b->n };
+	return 1;
+}
+
+static void on_wrote(void *owner, size_t n)
+{
+	struct pair *p = pair_of(owner);
+	struct buf *b = srv_out(p->srv);
+
+	buf_drop(b, n);
+	if (b->n)
+		return;
+	buf_release(b);
+	if (p->closing)
+		pair_doom(p);
+}
+
+static void on_ended(void *owner, enum conn_end how)
+{
+	struct pair *p = pair_of(owner);
+
+	if (how == CONN_EOF && !p->closing && (srv_pending(p->srv) > 0 || srv_state(p->srv) == SRV_JUDGE || srv_out(p->srv)->n)) {
+		p->eof = true; /* a half-closed client still gets its answer */
+		return;
+	}
+	pair_doom(p);
+}
+
+static const struct conn_ops ops = { on_octets, on_out, on_wrote, NULL, on_ended };
+
+static void client_address(struct pair *p, const struct sockaddr_storage *from)
+{
+	const void *in = &((const struct sockaddr_in *)(const void *)from)->sin_addr;
+	const struct in6_addr *in6 = &((const struct sockaddr_in6 *)(const void *)from)->sin6_addr;
+
+	clients_key(from, p->client_key);
+	if (from->ss_family == AF_INET6 && !IN6_IS_ADDR_V4MAPPED(in6)) {
+		memcpy(p->client, in6, 16);
+		inet_ntop(AF_INET6, in6, p->client_text, sizeof(p->client_text));
+	} else {
+		p->client[10] = p->client[11] = 0xff;
+		memcpy(p->client + 12, from->ss_family == AF_INET6 ? (const unsigned char *)in6 + 12 : in, 4);
+		inet_ntop(AF_INET, p->client + 12, p->client_text, sizeof(p->client_text));
+	}
+}
+
+/* 421 and gone: before a session costs anything. One write, whether the client takes it or not. */
+static void refuse(struct relay_listener *l, int fd, const struct sockaddr_storage *from, enum fault_code code)
+{
+	struct fault f = { 0 };
+	struct pair p = { 0 };
+	struct buf b;
+
+	fault_set(&f, code, 0);
+	buf_init(&b, 512);
+	reply_fault(&b, &f);
+	if (send(fd, b.at, b.n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		f.note[0] = '\0';
+	buf_release(&b);
+	close(fd);
+	client_address(&p, from);
+	count_add(l->relay->counts, l->relay->slot, COUNT_SESSIONS_REFUSED, 1);
+	snprintf(p.name, sizeof(p.name), "-");
+	log_smtp(&p, &f);
+}
+
+void pair_accept(struct relay_listener *l, int fd, const struct sockaddr_storage *from)
+{
+	struct relay *r = l->relay;
+	const struct conf *conf = r->conf;
+	struct pair *p;
+	unsigned char key[16];
+
+	clients_key(from, key);
+	if (count_sum(r->counts, COUNT_SESSIONS_OPEN) >= conf->limits.sessions ||
+	    clients_sessions(&r->clients, key) >= conf->limits.sessions_per_client || !clients_add(&r->clients, key)) {
+		refuse(l, fd, from, FAULT_TOO_MANY_SESSIONS);
+		return;
+	}
+	p = calloc(1, sizeof(*p));
+	if (p)
+		p->srv = srv_new(&l->srv);
+	if (!p || !p->srv) {
+		free(p);
+		clients_drop(&r->clients, key);
+		refuse(l, fd, from, FAULT_NO_MEMORY);
+		return;
+	}
+	p->relay = r;
+	p->listener = l;
+	arena_init(&p->arena, LIMIT_TX_ARENA);
+	client_address(p, from);
+	p->counted = true;
+	count_add(r->counts, r->slot, COUNT_SESSIONS_OPEN, 1);
+	count_add(r->counts, r->slot, COUNT_SESSIONS, 1);
+	snprintf(p->name, sizeof(p->name), "%08x%02x%x", r->start_s, r->slot, ++r->tx_count);
+	for (size_t i = 0; i < l->conf->client_count && !p->known_client; i++)
+		p->known_client = cidr_holds(&l->conf->clients[i], p->client);
+	p->next = r->pairs;
+	p->at = &r->pairs;
+	if (p->next)
+		p->next->at = &p->next;
+	r->pairs = p;
+	r->pair_count++;
+	if (!conn_open(&p->conn, r->loop, fd, &ops, p)) {
+		pair_doom(p);
+		return;
+	}
+	if (l->conf->greet_pause_ms)
+		loop_timer_set(r->loop, &p->deadline, l->conf->greet_pause_ms, greet, p);
+	else
+		greet(p);
+	if (!p->gone && p->greeted)
+		pair_deadline(p);
+}

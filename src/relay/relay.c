@@ -1,0 +1,116 @@
+/*
+ * relay.c - a worker's listeners, next hops and sessions together: start, drain, clock.
+ */
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/limits.h"
+#include "out/log.h"
+#include "relay/relay.h"
+
+struct ready_wait {
+	struct relay *relay;
+	size_t open;
+	void (*on)(void *arg);
+	void *arg;
+};
+
+static void on_connection(void *arg, int fd, const struct sockaddr_storage *from, socklen_t from_len)
+{
+	(void)from_len;
+	pair_accept(arg, fd, from);
+}
+
+int64_t relay_unix_s(const struct relay *r)
+{
+	return r->conf->dkim2.now >= 0 ? r->conf->dkim2.now : (int64_t)time(NULL);
+}
+
+struct relay *relay_new(struct loop *l, const struct conf *conf, struct ask *ask, struct count_page *counts, unsigned slot,
+    const int *listen_fds, size_t listen_count, int spool_fd)
+{
+	struct relay *r = calloc(1, sizeof(*r));
+	size_t at = 0;
+
+	if (!r)
+		return NULL;
+	*r = (struct relay){ .loop = l, .conf = conf, .ask = ask, .counts = counts, .slot = slot, .start_s = (uint32_t)time(NULL) };
+	/* Half of this worker's share: the rest is for parsing and for what peers have not taken yet. */
+	r->budget = (struct hold_budget){ .conf = conf, .spool_fd = spool_fd, .memory_octets = conf->limits.memory_octets / conf->workers / 2,
+		.counts = counts, .slot = slot };
+	clients_start(&r->clients, counts, slot);
+	r->listeners = calloc(conf->listener_count, sizeof(*r->listeners));
+	if (!r->listeners)
+		goto fail;
+	for (size_t i = 0; i < conf->listener_count; i++) {
+		struct relay_listener *rl = &r->listeners[i];
+
+		rl->relay = r;
+		rl->conf = &conf->listeners[i];
+		rl->srv = (struct srv_conf){ .hostname = slice_str(conf->hostname), .rcpt_max = LIMIT_RCPT };
+		rl->next_hop = next_hop_new(l, conf, &rl->conf->next_hop, counts, slot);
+		rl->sockets = calloc(rl->conf->address_count, sizeof(*rl->sockets));
+		if (!rl->next_hop || !rl->sockets)
+			goto fail;
+		for (size_t k = 0; k < rl->conf->address_count && at < listen_count; k++, at++)
+			if (!listen_start(&rl->sockets[rl->socket_count++], l, listen_fds[at], on_connection, rl))
+				goto fail;
+	}
+	return r;
+fail:
+	/* The caller leaves the process; what was made goes with it. */
+	log_note(LOG_LEVEL_ERROR, "oom", "no memory for listeners");
+	return NULL;
+}
+
+static void on_probed(void *arg)
+{
+	struct ready_wait *w = arg;
+
+	if (--w->open)
+		return;
+	w->on(w->arg);
+	free(w);
+}
+
+void relay_on_ready(struct relay *r, void (*on)(void *arg), void *arg)
+{
+	struct ready_wait *w = calloc(1, sizeof(*w));
+
+	if (!w) {
+		on(arg);
+		return;
+	}
+	*w = (struct ready_wait){ .relay = r, .open = r->conf->listener_count, .on = on, .arg = arg };
+	for (size_t i = 0; i < r->conf->listener_count; i++)
+		next_hop_on_probe(r->listeners[i].next_hop, on_probed, w);
+}
+
+static void close_idle(void *arg)
+{
+	struct relay *r = arg;
+	struct pair *next;
+
+	r->closing = true;
+	for (struct pair *p = r->pairs; p; p = next) {
+		next = p->next; /* a session that ends is freed at the end of the turn, its neighbour stays */
+		pair_go_on(p);
+	}
+}
+
+void relay_drain(struct relay *r, unsigned seconds, void (*empty)(void *arg), void *arg)
+{
+	if (!r->draining)
+		for (size_t i = 0; i < r->conf->listener_count; i++)
+			for (size_t k = 0; k < r->listeners[i].socket_count; k++)
+				listen_stop(&r->listeners[i].sockets[k]);
+	r->draining = true;
+	r->empty = empty;
+	r->empty_arg = arg;
+	if (r->pair_count == 0)
+		empty(arg);
+	else if (seconds == 0)
+		close_idle(r);
+	else
+		loop_timer_set(r->loop, &r->drain, (int64_t)seconds * 1000, close_idle, r);
+}

@@ -1,0 +1,105 @@
+/*
+ * relay.h - what the files of this room share: a worker's relay, its listeners, the client sessions and their transactions.
+ */
+#ifndef RELAY_RELAY_H
+#define RELAY_RELAY_H
+
+#include "net/ask.h"
+#include "net/listen.h"
+#include "net/upstream.h"
+#include "relay/hold.h"
+#include "smtp/body.h"
+#include "smtp/srv.h"
+
+struct relay;
+struct pair;
+struct tx;
+
+struct relay_listener {
+	struct relay *relay;
+	const struct conf_listener *conf;
+	struct srv_conf srv;
+	struct next_hop *next_hop;
+	struct listen_socket *sockets;
+	size_t socket_count;
+};
+
+/* One a worker. */
+struct relay {
+	struct loop *loop;
+	const struct conf *conf;
+	struct ask *ask;
+	struct count_page *counts;
+	unsigned slot;
+	struct clients clients;
+	struct hold_budget budget;
+	struct relay_listener *listeners;
+	struct pair *pairs;
+	size_t pair_count;
+	uint32_t start_s;          /* makes transaction names unique over restarts */
+	uint32_t tx_count;
+	struct loop_timer drain;   /* its deadline */
+	bool draining;             /* no new sessions; the rest go at the deadline */
+	bool closing;              /* the deadline has come: 421 between transactions */
+	void (*empty)(void *arg);  /* draining, and the last session is gone */
+	void *empty_arg;
+};
+
+/*
+ * relay_new - listeners and next hops of a worker
+ * In:    listen_fds in the order of the configuration's addresses, owned from now on; spool_fd: directory for body files
+ */
+struct relay *relay_new(struct loop *l, const struct conf *conf, struct ask *ask, struct count_page *counts, unsigned slot,
+    const int *listen_fds, size_t listen_count, int spool_fd);
+/* Have all next hops been probed once? `on` comes when they have. */
+void relay_on_ready(struct relay *r, void (*on)(void *arg), void *arg);
+/* Takes no new sessions; after `seconds` those that are left get 421 4.3.2 between transactions. `empty` may come at once. */
+void relay_drain(struct relay *r, unsigned seconds, void (*empty)(void *arg), void *arg);
+int64_t relay_unix_s(const struct relay *r);
+
+/* One client session (pair.c). */
+struct pair {
+	struct relay *relay;
+	struct relay_listener *listener;
+	struct pair *next, **at;
+	struct conn conn;
+	struct srv *srv;
+	struct loop_timer deadline;
+	struct loop_later doom;
+	struct arena arena;        /* of the transaction */
+	struct tx *tx;             /* NULL: none */
+	unsigned char client[16];  /* IPv4 as ::ffff:a.b.c.d */
+	unsigned char client_key[16];
+	char client_text[46];
+	char name[24];             /* of the session, in logs */
+	uint32_t tx_count;
+	size_t block_octets;       /* of content since the deadline was set */
+	bool known_client;         /* in `clients` of the listener */
+	bool counted;
+	bool greeted;
+	bool closing;              /* closes once its replies are written */
+	bool eof;                  /* the client shut down its writing half */
+	bool gone;                 /* freed at the end of the turn */
+	bool talking;              /* inside srv_feed()'s loop */
+};
+
+struct pair *pair_of(void *arg);
+/* A reply was queued or something finished: write, go on reading, close. */
+void pair_go_on(struct pair *p);
+void pair_deadline(struct pair *p);
+/* Drops the session at once. */
+void pair_doom(struct pair *p);
+void pair_accept(struct relay_listener *l, int fd, const struct sockaddr_storage *from);
+
+/* Its transaction (tx.c). */
+void tx_mail(struct pair *p, const struct srv_event *ev);
+void tx_rcpt(struct pair *p, const struct srv_event *ev);
+void tx_data(struct pair *p, const struct srv_event *ev);
+void tx_content(struct pair *p, struct slice octets);
+/* The content is refused, the rest of it swallowed by the server machine. */
+void tx_bad(struct pair *p, const struct fault *f);
+void tx_whole(struct pair *p, uint32_t seq);
+/* RSET, or the client is gone. */
+void tx_abort(struct pair *p, const char *why);
+
+#endif

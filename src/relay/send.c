@@ -1,0 +1,302 @@
+/*
+ * send.c - towards the next hop: the envelope while the client gives it, then DATA and the content of the judged copy.
+ *
+ * Lost before the first octet of content: once more on a new connection, MAIL and RCPT replayed; another answer than the first
+ * time is 451. Lost later: 451 4.4.2, since what was sent may have arrived.
+ */
+#include <stdio.h>
+
+#include "out/log.h"
+#include "relay/tx.h"
+
+enum { TAKES_MAX = 3, TAG_DATA = UINT32_MAX - 1, TAG_CONTENT = UINT32_MAX - 2 };
+
+/* Nothing more comes of it: whoever waits hears so, and so does whoever asks later. */
+static void break_tx(struct tx *t, const struct fault *f)
+{
+	struct pair *p = t->pair;
+
+	t->broken = *f;
+	if (t->up)
+		upstream_drop(&t->up);
+	if (t->state == TX_OPEN || t->state == TX_DATA) {
+		tx_end_fault(t, f);
+		return;
+	}
+	for (size_t i = 0; i < t->command_count; i++) {
+		struct tx_command *c = &t->commands[i];
+
+		if (c->code)
+			continue;
+		c->local = true;
+		c->code = f->basic;
+		srv_answer_fault(p->srv, c->seq, f);
+	}
+	pair_go_on(p);
+}
+
+static bool take(struct tx *t)
+{
+	struct fault f = { 0 };
+
+	t->up = upstream_take(t->pair->listener->next_hop, t->takes > 0, &send_user, t);
+	t->takes++;
+	t->mail_open = false;
+	for (size_t i = 0; i < t->command_count; i++)
+		t->commands[i].sent = t->commands[i].answered = false;
+	if (t->up)
+		return true;
+	fault_set(&f, FAULT_NEXT_HOP_DOWN, 0);
+	break_tx(t, &f);
+	return false;
+}
+
+/* Was it refused, here or there? Then it is not said again. */
+static bool wanted(const struct tx_command *c)
+{
+	return !c->local && (c->code == 0 || c->code / 100 == 2);
+}
+
+static bool send_commands(struct tx *t)
+{
+	struct cli *cli = upstream_cli(t->up);
+	struct fault f = { 0 };
+
+	for (size_t i = 0; i < t->command_count; i++) {
+		struct tx_command *c = &t->commands[i];
+
+		if (c->sent || !wanted(c))
+			continue;
+		if (i == 0 ? !cli_mail(cli, 0, c->path.raw, &c->params, &f) : !cli_rcpt(cli, (uint32_t)i, c->path.raw, &c->params, &f)) {
+			break_tx(t, &f);
+			return false;
+		}
+		c->sent = true;
+	}
+	return true;
+}
+
+static bool all_answered(const struct tx *t)
+{
+	for (size_t i = 0; i < t->command_count; i++)
+		if (wanted(&t->commands[i]) && !t->commands[i].answered)
+			return false;
+	return true;
+}
+
+static void say_data(struct tx *t)
+{
+	tx_enter(t, TX_DATA);
+	cli_data(upstream_cli(t->up), TAG_DATA);
+	upstream_push(t->up);
+}
+
+void send_envelope(struct tx *t)
+{
+	if (!t->up && !take(t))
+		return;
+	if (!cli_ready(upstream_cli(t->up)) || !send_commands(t))
+		return;
+	upstream_push(t->up);
+}
+
+void send_start(struct tx *t)
+{
+	struct fault f = { 0 };
+
+	if (!edit_list(t->edit, &t->runs, &t->run_count)) {
+		fault_set(&f, FAULT_NO_MEMORY, 0);
+		tx_end_fault(t, &f);
+		return;
+	}
+	tx_enter(t, TX_OPEN);
+	if (!t->up && !take(t))
+		return;
+	if (!cli_ready(upstream_cli(t->up)) || !send_commands(t))
+		return;
+	if (all_answered(t))
+		say_data(t);
+	else
+		upstream_push(t->up);
+}
+
+static void on_command_reply(struct tx *t, size_t index, const struct reply *r)
+{
+	struct pair *p = t->pair;
+	struct tx_command *c = &t->commands[index];
+	bool again = c->code != 0;
+	struct fault f = { 0 };
+
+	c->answered = true;
+	if (index == 0 && r->code / 100 == 2)
+		t->mail_open = true;
+	if (again && r->code != c->code) {
+		fault_note(&f, FAULT_NEXT_HOP_CHANGED, 0, "%s: %d, then %d", index ? "RCPT" : "MAIL", c->code, r->code);
+		break_tx(t, &f);
+		return;
+	}
+	if (!again) {
+		c->code = r->code;
+		if (index && r->code / 100 == 2)
+			t->accepted++;
+		srv_answer(p->srv, c->seq, r);
+	}
+	if (t->state == TX_OPEN && all_answered(t)) {
+		say_data(t);
+		return;
+	}
+	if (index == 0 && r->code / 100 != 2)
+		tx_end_mail(t, r); /* the server machine answers the RCPT that wait behind it */
+	pair_go_on(p);
+}
+
+/* Fills the ring with what comes next. */
+static void fill(struct tx *t)
+{
+	struct slice run;
+
+	if (t->ring_count == 0)
+		t->ring_at = 0;
+	while (!t->finished && t->ring_at + t->ring_count < TX_RUNS) {
+		if (t->run.n == 0) {
+			if (t->run_at < t->run_count)
+				t->run = t->runs[t->run_at++];
+			else if (hold_run(t->hold, t->hold_at, &t->run))
+				t->hold_at++;
+			else {
+				run = body_finish(&t->writer);
+				t->ring[t->ring_at + t->ring_count++] = (struct iovec){ (void *)(uintptr_t)run.at, run.n };
+				t->finished = true;
+			}
+			continue;
+		}
+		if (body_write(&t->writer, &t->run, &run))
+			t->ring[t->ring_at + t->ring_count++] = (struct iovec){ (void *)(uintptr_t)run.at, run.n };
+	}
+}
+
+static size_t on_content(void *arg, struct iovec *iov, size_t max)
+{
+	struct tx *t = arg;
+	size_t n;
+
+	if (t->state != TX_SEND)
+		return 0;
+	fill(t);
+	n = t->ring_count < max ? t->ring_count : max;
+	memcpy(iov, t->ring + t->ring_at, n * sizeof(*iov));
+	return n;
+}
+
+static void on_wrote(void *arg, size_t n)
+{
+	struct tx *t = arg;
+
+	t->sent_octets += n;
+	while (n) {
+		struct iovec *v = &t->ring[t->ring_at];
+
+		if (n < v->iov_len) {
+			v->iov_base = (char *)v->iov_base + n;
+			v->iov_len -= n;
+			return;
+		}
+		n -= v->iov_len;
+		t->ring_at++;
+		t->ring_count--;
+	}
+	if (t->finished && t->ring_count == 0 && t->state == TX_SEND) {
+		tx_enter(t, TX_FINAL);
+		cli_content_sent(upstream_cli(t->up), TAG_CONTENT);
+		upstream_push(t->up);
+	}
+}
+
+static void on_event(void *arg, const struct cli_event *ev)
+{
+	struct tx *t = arg;
+	struct fault f = { 0 };
+
+	if (ev->kind == CLI_EV_READY) {
+		if (t->state == TX_OPEN) {
+			if (send_commands(t)) {
+				if (all_answered(t))
+					say_data(t);
+				else
+					upstream_push(t->up);
+			}
+		} else if (t->state == TX_ENVELOPE) {
+			send_envelope(t);
+		}
+		return;
+	}
+	switch (ev->what) {
+	case CLI_MAIL:
+	case CLI_RCPT:
+		on_command_reply(t, ev->tag, &ev->reply);
+		break;
+	case CLI_DATA:
+		if (ev->reply.code == 354) {
+			tx_enter(t, TX_SEND);
+			body_writer_init(&t->writer);
+			upstream_content(t->up);
+		} else {
+			tx_end_reply(t, &ev->reply);
+		}
+		break;
+	case CLI_CONTENT:
+		if (ev->reply.code == 421)
+			fault_set(&f, FAULT_NEXT_HOP_LOST, 0);
+		if (f.code != FAULT_NONE)
+			tx_end_fault(t, &f);
+		else
+			tx_end_reply(t, &ev->reply);
+		break;
+	}
+}
+
+static void on_lost(void *arg, const struct fault *f)
+{
+	struct tx *t = arg;
+	struct fault told = *f;
+
+	t->up = NULL;
+	count_add(t->pair->relay->counts, t->pair->relay->slot, COUNT_NEXT_HOP_LOST, 1);
+	switch (t->state) {
+	case TX_CONTENT:
+	case TX_JUDGE:
+	case TX_SEAL:
+		return; /* a new one is taken when the copy is ready */
+	case TX_SEND:
+	case TX_FINAL:
+		if (t->state == TX_FINAL) {
+			struct log_line l = log_begin(LOG_LEVEL_WARNING, "up_final_lost");
+
+			t->lost_final = true;
+			log_str(&l, "tx", t->name);
+			log_str(&l, "next_hop", next_hop_name(t->pair->listener->next_hop));
+			log_str(&l, "note", f->note[0] ? f->note : NULL);
+			log_end(&l);
+		}
+		told = (struct fault){ 0 };
+		fault_note(&told, FAULT_NEXT_HOP_LOST, 0, "%.90s", f->note);
+		tx_end_fault(t, &told);
+		return;
+	case TX_ENVELOPE:
+	case TX_OPEN:
+	case TX_DATA:
+		break;
+	}
+	if ((f->code == FAULT_NEXT_HOP_LOST || f->code == FAULT_NEXT_HOP_421) && t->takes < TAKES_MAX) {
+		if (t->state == TX_DATA)
+			tx_enter(t, TX_OPEN);
+		if (t->state == TX_ENVELOPE && srv_pending(t->pair->srv) == 0)
+			return; /* nobody waits: taken when the next command comes */
+		if (take(t) && cli_ready(upstream_cli(t->up)))
+			on_event(t, &(struct cli_event){ .kind = CLI_EV_READY });
+		return;
+	}
+	break_tx(t, &told);
+}
+
+const struct upstream_user send_user = { on_event, on_content, on_wrote, on_lost };

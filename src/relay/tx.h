@@ -1,0 +1,100 @@
+/*
+ * tx.h - one mail transaction: what tx.c (envelope), judge.c and send.c share. DESIGN.md sections 3 and 5.
+ */
+#ifndef RELAY_TX_H
+#define RELAY_TX_H
+
+#include "relay/checks.h"
+#include "relay/copy.h"
+#include "relay/relay.h"
+
+enum tx_state {     /* only tx_enter() writes it */
+	TX_ENVELOPE, /* MAIL and RCPT, answers of the next hop awaited */
+	TX_CONTENT,  /* octets of the message */
+	TX_JUDGE,    /* content whole, keys awaited */
+	TX_SEAL,     /* signatures awaited */
+	TX_OPEN,     /* the next hop is (re)connected, MAIL and RCPT replayed */
+	TX_DATA,     /* DATA said, 354 awaited */
+	TX_SEND,     /* content on its way */
+	TX_FINAL     /* final dot said, answer awaited */
+};
+
+/* MAIL (index 0) and each RCPT. */
+struct tx_command {
+	struct path path;
+	struct srv_params params;
+	uint32_t seq;
+	short code;      /* what the client was told; 0: not yet */
+	bool sent;       /* on the connection there is now */
+	bool answered;   /* on the connection there is now */
+	bool local;      /* answered here, never sent */
+};
+
+enum { TX_RUNS = 32 };
+
+struct tx {
+	struct pair *pair;
+	enum tx_state state;
+	char name[32];
+	struct upstream *up;
+	unsigned takes;            /* connections taken */
+	bool mail_open;            /* the next hop accepted MAIL on the connection there is now */
+	bool lost_final;           /* the next hop was lost after the final dot */
+	struct tx_command *commands; /* 0: MAIL */
+	size_t command_count, command_room;
+	size_t accepted;           /* recipients */
+	struct fault broken;       /* nothing more can come of this transaction */
+	uint32_t end_seq;          /* of the end of content */
+
+	struct hold *hold;
+	bool header_seen;
+	struct header header;
+	struct dkim2_envelope envelope;
+	struct slice *rcpts;
+	struct checks *checks;
+	struct addr *from;
+	size_t from_count;
+	bool from_unreadable;
+	struct fault found;        /* a fault of the message, told after its end */
+	struct facts facts;
+	struct ruling ruling;
+	struct edit *edit;
+	struct copy *copy;
+	struct plan plan;
+	bool unshadowed;           /* the listener is not in shadow: rulings count */
+
+	/* what is sent: header runs, then the hold's */
+	struct slice *runs;
+	size_t run_count, run_at;
+	size_t hold_at;
+	struct slice run;          /* what is left of the current one */
+	struct body_writer writer;
+	bool finished;             /* everything is in `ring` or behind it */
+	struct iovec ring[TX_RUNS];
+	size_t ring_at, ring_count;
+	uint64_t sent_octets;
+	int64_t begin_ms;
+};
+
+void tx_enter(struct tx *t, enum tx_state to);
+/* The last word: tells the client (r or f), logs, gives the connection back, forgets the transaction. */
+void tx_end_reply(struct tx *t, const struct reply *r);
+void tx_end_fault(struct tx *t, const struct fault *f);
+/* MAIL was refused by the next hop, and the client told. */
+void tx_end_mail(struct tx *t, const struct reply *r);
+int64_t tx_now_s(const struct tx *t);
+
+/* judge.c */
+/* The header is whole: limits, facts, and the engines start. False: t->found tells. */
+void judge_header(struct tx *t);
+void judge_whole(struct tx *t);
+/* Rules whose facts are known by now; true: there is a refusal for the client in *f_out. */
+bool judge_rules(struct tx *t, const struct tx_command *c, bool last, struct fault *f_out);
+
+/* send.c */
+void send_start(struct tx *t);
+/* Sends MAIL and RCPT that are not on their way yet; takes a connection if there is none. */
+void send_envelope(struct tx *t);
+extern const struct upstream_user send_user;
+
+#endif

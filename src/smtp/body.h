@@ -9,7 +9,7 @@
 /* Reader: octets behind 354 in, content out. Only CRLF ends a line, only CRLF . CRLF ends the content. */
 struct body_reader {
 	unsigned char state;   /* what the last octets were */
-	struct fault fault;    /* BARE_CR, BARE_LF, NUL: sticky; reading goes on to the real end */
+	struct fault fault;    /* BARE_CR, BARE_LF, NUL, `at` in content octets: sticky; reading goes on to the real end, without runs */
 	uint64_t octets;       /* content octets so far */
 };
 
@@ -22,13 +22,19 @@ void body_reader_init(struct body_reader *r);
  */
 enum body_status body_read(struct body_reader *r, struct slice *in, struct slice *run_out);
 
-/* Writer: content in, runs to send out. Content must end in CRLF; the writer adds the one that is missing. */
+/*
+ * Writer: content in (every CR and LF in it half of a CRLF, which the reader sees to), runs to send out. Content must end in CRLF;
+ * the writer adds the one that is missing.
+ */
 struct body_writer {
 	unsigned char state;
 };
 
 void body_writer_init(struct body_writer *w);
-/* Next run of *in, or of a constant (the stuffed dot); false when *in is empty. Long content without leading dots is one run. */
+/*
+ * Next run to send; false when *in is empty. Runs lie in the input and are as long as can be: one without a leading dot is all of
+ * it. Two runs in a row may share an octet, the dot that is doubled.
+ */
 bool body_write(struct body_writer *w, struct slice *in, struct slice *run_out);
 /* What ends the content: ".\r\n", with CRLF before it if content did not end in one. */
 struct slice body_finish(struct body_writer *w);

@@ -13,7 +13,9 @@ enum cli_event_kind {
 	CLI_EV_MORE,   /* all input taken */
 	CLI_EV_READY,  /* greeting and EHLO (or HELO) done, ext known; also after an RSET that was asked for */
 	CLI_EV_REPLY,  /* answer to MAIL, RCPT, DATA or content; tag, what, reply */
-	CLI_EV_LOST    /* refused to serve, 421, out of protocol, unasked octets: fault; close, feed no more */
+	CLI_EV_LOST    /* close, feed no more; reply, if one was the cause (else code 0), and fault: NEXT_HOP_DOWN it refused to serve,
+	                * NEXT_HOP_421, NEXT_HOP_REPLY out of protocol, NEXT_HOP_DESYNC octets nobody asked for, NO_MEMORY; FAULT_NONE
+	                * when it answered QUIT */
 };
 enum cli_what { CLI_MAIL, CLI_RCPT, CLI_DATA, CLI_CONTENT };
 
@@ -32,16 +34,23 @@ void cli_free(struct cli **c);
 
 enum cli_event_kind cli_feed(struct cli *c, struct slice *in, struct cli_event *ev_out);
 
-/* Parameters the next hop did not offer are left out when that loses nothing (SIZE, DSN); false and a fault when it would (8BITMIME, SMTPUTF8). */
+/*
+ * Parameters the next hop did not offer are left out when that loses nothing (SIZE, DSN); false and a fault when it would (8BITMIME,
+ * SMTPUTF8: NEXT_HOP_LACKS with 5.6.3 or 5.6.7). `p` may be NULL: none. Call them once READY has come; before it nothing is offered.
+ */
 bool cli_mail(struct cli *c, uint32_t tag, struct slice path, const struct srv_params *p, struct fault *f) HS_MUST_USE;
 bool cli_rcpt(struct cli *c, uint32_t tag, struct slice path, const struct srv_params *p, struct fault *f) HS_MUST_USE;
 void cli_data(struct cli *c, uint32_t tag);
-/* After the 354: the caller writes content behind what cli_out() holds, ends it by body_finish(), then says so; the final reply comes as CLI_CONTENT. */
+/*
+ * After the 354: the caller writes content behind what cli_out() holds, ends it by body_finish(), then says so; the final reply comes
+ * as CLI_CONTENT. No other command may be given in between, and a reply that comes in between is CLI_EV_LOST.
+ */
 void cli_content_sent(struct cli *c, uint32_t tag);
 void cli_rset(struct cli *c);
+/* At any time; does nothing while content is on its way (closing is all that is left then). */
 void cli_quit(struct cli *c);
 
-bool cli_idle(const struct cli *c);           /* ready, nothing awaited: fit for the pool */
+bool cli_idle(const struct cli *c);           /* ready, nothing awaited or begun, no transaction open: fit for the pool */
 bool cli_ready(const struct cli *c);          /* READY has come */
 const struct ext *cli_ext(const struct cli *c);
 struct buf *cli_out(struct cli *c);

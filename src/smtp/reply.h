@@ -6,23 +6,44 @@
 
 #include "base/buf.h"
 #include "base/fault.h"
+#include "smtp/line.h"
 
 struct reply {
 	short code;          /* 200..599 */
 	char enhanced[12];   /* of the first line, empty: none */
 	struct slice text;   /* lines joined by LF, enhanced codes kept; borrowed */
+	bool odd;            /* as read: the text holds octets that reply_write() replaces, a bare CR or an escape perhaps */
 };
 
 /*
- * reply_write - appends a reply as it goes to a client: every text line of a multi-line one, CRLF, cut at LIMIT_REPLY_TEXT, control octets replaced.
+ * reply_write - appends a reply as it goes to a client: every text line of a multi-line one, CRLF, cut at LIMIT_REPLY_TEXT and each
+ * line at 512 octets (RFC 5321 4.5.3.1.5); what is not printable ASCII or HTAB becomes '?'.
  * What the client never announced is not sent: an ESMTP-only enhanced code stays as the next hop wrote it.
  */
 void reply_write(struct buf *out, const struct reply *r);
 void reply_fault(struct buf *out, const struct fault *f);
 
-/* Collects the lines of a next hop's replies from a stream. */
-struct reply_reader;
-/* ... see reply_reader_* below: bounded by LIMIT_REPLY_LINE and LIMIT_REPLY_LINES; bare LF, bare CR, NUL, a code that changes
- * between the lines, a code outside 200..599, text without code: fault NEXT_HOP_REPLY. Any split of the input gives the same. */
+/*
+ * Collects the lines of a next hop's replies from a stream. Any split of the input gives the same. Bounded by LIMIT_REPLY_LINE,
+ * LIMIT_REPLY_LINES and LIMIT_REPLY. Fault NEXT_HOP_REPLY: a bare LF, a code that changes between the lines, a code outside
+ * 200..599, text without code, a limit passed. A bare CR, NUL or any other odd octet in the text stays there and sets `odd`.
+ */
+struct reply_reader {
+	struct line_reader line;
+	struct buf text;       /* of a reply of more than one line */
+	size_t lines, octets;  /* of the reply that is coming */
+	short code;
+	char enhanced[12];
+	bool odd;
+};
+
+enum reply_status { REPLY_MORE, REPLY_WHOLE, REPLY_BAD };
+
+void reply_reader_init(struct reply_reader *r);
+void reply_reader_release(struct reply_reader *r);
+/* REPLY_WHOLE: *reply_out, its text borrowed from the input or the reader until the next call. REPLY_BAD: *f is set, read no more. */
+enum reply_status reply_read(struct reply_reader *r, struct slice *in, struct reply *reply_out, struct fault *f);
+/* Has a reply come in part? */
+bool reply_partial(const struct reply_reader *r);
 
 #endif

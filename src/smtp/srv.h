@@ -3,7 +3,10 @@
  *
  * Octets go in by srv_feed(), events come out, reply octets collect in srv_out(). MAIL, RCPT, DATA and the end of the content are
  * the caller's to answer, each by its seq; answers go to the client in the order of the commands whatever order they are given in.
- * MAIL and RCPT may wait together (pipelining); any other command is held back until they are answered.
+ * MAIL and RCPT may wait together (pipelining); any other command is held back until they are answered. When MAIL is refused, the
+ * RCPT that wait behind it are answered 503 here; an answer to them that comes later is ignored, as is one to any unknown seq.
+ * Octets behind DATA before its 354 are a fault (RFC 2920 3.1): 554 5.5.0 and the end.
+ * The caller feeds nothing while srv_out() holds more than LIMIT_OUT_PENDING.
  *
  * States and what each awaits: SRV_GREET (banner not sent), SRV_IDLE (no transaction), SRV_MAIL (sender known), SRV_RCPT (a recipient
  * accepted), SRV_BODY (octets up to CRLF . CRLF), SRV_SWALLOW (the same, content refused), SRV_JUDGE (content whole, the caller's
@@ -16,6 +19,7 @@
 #include "base/buf.h"
 #include "base/fault.h"
 #include "mail/addr.h"
+#include "smtp/cmd.h"
 #include "smtp/ext.h"
 #include "smtp/reply.h"
 
@@ -37,18 +41,8 @@ enum srv_event_kind {
 	SRV_EV_BAD,      /* content is refused (fault): drop what came; the rest is swallowed and answered by srv itself */
 	SRV_EV_END,      /* content whole; answer seq, which ends the transaction */
 	SRV_EV_RESET,    /* RSET, or EHLO/HELO in a transaction, already answered: drop the transaction */
-	SRV_EV_CLOSE     /* QUIT or fault: close once srv_out() is written; no further feed. Drop any transaction. */
-};
-
-/* A command's ESMTP parameters, already checked against what we offer. Slices live in the session's tx arena. */
-struct srv_params {
-	bool body_8bit;          /* BODY=8BITMIME */
-	bool body_named;         /* BODY= was there */
-	bool smtputf8;
-	bool size_named;
-	uint64_t size_octets;
-	struct slice ret, envid; /* DSN on MAIL: as written, to be passed on */
-	struct slice notify, orcpt; /* DSN on RCPT */
+	SRV_EV_CLOSE,    /* QUIT or fault: close once srv_out() is written; no further feed. Drop any transaction. */
+	SRV_EV_REFUSED   /* a command was refused and answered here (fault): for the log, nothing to do, feed on */
 };
 
 struct srv_event {
@@ -57,7 +51,7 @@ struct srv_event {
 	struct path path;        /* MAIL, RCPT: slices live in the tx arena */
 	struct srv_params params;
 	struct slice content;
-	struct fault fault;      /* BAD, CLOSE */
+	struct fault fault;      /* BAD, REFUSED, CLOSE (after QUIT: FAULT_NONE); unset with the others */
 };
 
 struct srv;
@@ -74,14 +68,20 @@ void srv_offer(struct srv *s, const struct ext *offer);
 /* Takes octets off *in until there is an event. `tx` is the arena that what it parses lives in. */
 enum srv_event_kind srv_feed(struct srv *s, struct slice *in, struct arena *tx, struct srv_event *ev_out);
 
-/* The answer to an event. Accepted MAIL or RCPT (2xx) moves the state; after END the session is idle again. */
+/*
+ * The answer to an event. Accepted MAIL or RCPT (2xx) moves the state; after END, or DATA refused, the session is idle again.
+ * An answer of 421 is the last one: SRV_GONE. The answer to DATA is 4xx or 5xx, else it is srv_data_go().
+ */
 void srv_answer(struct srv *s, uint32_t seq, const struct reply *r);
 void srv_answer_fault(struct srv *s, uint32_t seq, const struct fault *f);
 /* 354, the content may come. */
 void srv_data_go(struct srv *s, uint32_t seq);
 /* Refuse content while it is still coming (too big, no room): the rest is swallowed, then this is the answer; the session stays. */
 void srv_refuse_content(struct srv *s, const struct fault *f);
-/* Says 421 (or what the fault says) at the next border and goes: timeout, shutdown. */
+/*
+ * Says 421 (or what the fault says) at the next border and goes: timeout, shutdown. SRV_GONE at once, in content too, unless answers
+ * are owed: then after the last of them.
+ */
 void srv_end(struct srv *s, const struct fault *f);
 
 enum srv_state srv_state(const struct srv *s);

@@ -1,0 +1,473 @@
+#include <stdlib.h>
+
+#include "base/bug.h"
+#include "base/limits.h"
+#include "smtp/cli.h"
+
+enum ask_kind { ASK_GREETING, ASK_EHLO, ASK_HELO, ASK_MAIL, ASK_RCPT, ASK_DATA, ASK_CONTENT, ASK_RSET, ASK_QUIT };
+
+/* What each awaits: does the session wait for the answer before it says more (RFC 2920 3.1), and how long (RFC 5321 4.5.3.2). */
+static const struct {
+	const char *name;
+	bool waits;
+	unsigned deadline_s;
+} asks[] = {
+	[ASK_GREETING] = { "greeting", true, 300 },
+	[ASK_EHLO] = { "EHLO", true, 300 },
+	[ASK_HELO] = { "HELO", true, 300 },
+	[ASK_MAIL] = { "MAIL", false, 300 },
+	[ASK_RCPT] = { "RCPT", false, 300 },
+	[ASK_DATA] = { "DATA", true, 120 },
+	[ASK_CONTENT] = { "content", false, 600 },
+	[ASK_RSET] = { "RSET", false, 300 },
+	[ASK_QUIT] = { "QUIT", true, 300 },
+};
+
+/* The data block wait of RFC 5321 4.5.3.2.5: how long the next hop may take none of the content. */
+enum { CONTENT_DEADLINE_S = 180 };
+
+struct ask {
+	enum ask_kind kind;
+	uint32_t tag;
+	size_t octets; /* of the command, in `later` */
+};
+
+struct cli {
+	struct slice hostname;
+	struct ext ext;
+	struct reply_reader reader;
+	struct ask *asked;                 /* in order, those on their way first */
+	size_t asked_at, asked_n, asked_room;
+	size_t sent;                       /* how many of them are on their way */
+	struct buf later;                  /* commands that are not */
+	struct buf out;
+	bool ready;
+	bool open;                         /* the next hop has a transaction */
+	bool content;                      /* 354 has come, the content's end is not sent */
+	bool quitting;
+	bool unasked;                      /* the reply that is coming began when none was awaited */
+	bool no_memory;
+	bool lost;
+};
+
+static bool room_for_one(struct cli *c)
+{
+	size_t room = c->asked_n < 4 ? 4 : c->asked_n * 2;
+	struct ask *more;
+
+	if (c->asked_at + c->asked_n < c->asked_room)
+		return true;
+	more = malloc(room * sizeof(*more));
+	if (!more)
+		return false;
+	if (c->asked_n)
+		memcpy(more, c->asked + c->asked_at, c->asked_n * sizeof(*more));
+	free(c->asked);
+	c->asked = more;
+	c->asked_at = 0;
+	c->asked_room = room;
+	return true;
+}
+
+static bool must_wait(const struct cli *c)
+{
+	if (c->content)
+		return true;
+	if (c->sent == 0)
+		return false;
+	return !(c->ext.bits & EXT_PIPELINING) || asks[c->asked[c->asked_at + c->sent - 1].kind].waits;
+}
+
+/* Where the next command's text goes. */
+static struct buf *next_text(struct cli *c)
+{
+	return c->sent == c->asked_n && !must_wait(c) ? &c->out : &c->later;
+}
+
+/* The command behind `from` octets of `text` is complete. */
+static void ask(struct cli *c, enum ask_kind kind, uint32_t tag, struct buf *text, size_t from)
+{
+	if (buf_failed(text) || !room_for_one(c)) {
+		c->no_memory = true;
+		return;
+	}
+	c->asked[c->asked_at + c->asked_n] = (struct ask){ kind, tag, text->n - from };
+	c->asked_n++;
+	if (text == &c->out)
+		c->sent++;
+}
+
+static void ask_plain(struct cli *c, enum ask_kind kind, uint32_t tag, const char *line)
+{
+	struct buf *text = next_text(c);
+	size_t from = text->n;
+
+	buf_str(text, line);
+	ask(c, kind, tag, text, from);
+}
+
+static void ask_hello(struct cli *c, enum ask_kind kind)
+{
+	struct buf *text = next_text(c);
+	size_t from = text->n;
+
+	buf_str(text, kind == ASK_EHLO ? "EHLO " : "HELO ");
+	buf_slice(text, c->hostname);
+	buf_str(text, "\r\n");
+	ask(c, kind, 0, text, from);
+}
+
+/* An answer came: what waited for it may go. */
+static void send_more(struct cli *c)
+{
+	while (c->sent < c->asked_n && !must_wait(c)) {
+		size_t n = c->asked[c->asked_at + c->sent].octets;
+
+		buf_add(&c->out, c->later.at, n);
+		buf_drop(&c->later, n);
+		c->sent++;
+	}
+	c->no_memory |= buf_failed(&c->out);
+	if (c->later.n == 0)
+		buf_release(&c->later);
+}
+
+static struct ask answered(struct cli *c)
+{
+	struct ask head = c->asked[c->asked_at];
+
+	c->asked_at++;
+	c->asked_n--;
+	c->sent--;
+	if (c->asked_n == 0) {
+		free(c->asked);
+		c->asked = NULL;
+		c->asked_at = c->asked_room = 0;
+	}
+	return head;
+}
+
+struct cli *cli_new(struct slice hostname)
+{
+	struct cli *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return NULL;
+	c->hostname = hostname;
+	reply_reader_init(&c->reader);
+	buf_init(&c->out, SIZE_MAX / 2);
+	buf_init(&c->later, SIZE_MAX / 2);
+	if (!room_for_one(c)) {
+		cli_free(&c);
+		return NULL;
+	}
+	/* the greeting is owed without being asked for */
+	c->asked[0] = (struct ask){ .kind = ASK_GREETING };
+	c->asked_n = c->sent = 1;
+	return c;
+}
+
+void cli_free(struct cli **c)
+{
+	if (!*c)
+		return;
+	reply_reader_release(&(*c)->reader);
+	buf_release(&(*c)->out);
+	buf_release(&(*c)->later);
+	free((*c)->asked);
+	free(*c);
+	*c = NULL;
+}
+
+/* ---- commands ---- */
+
+static bool clean(struct slice s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.at[i] < 0x20 || s.at[i] == 0x7f)
+			return false;
+	return true;
+}
+
+static void add_param(struct buf *text, const char *name, struct slice value)
+{
+	if (!value.n)
+		return;
+	buf_octet(text, ' ');
+	buf_str(text, name);
+	buf_octet(text, '=');
+	buf_slice(text, value);
+}
+
+/* What the next hop lacks and the message cannot do without. */
+static bool offers(const struct cli *c, unsigned bit, const char *what, const char *enhanced, struct fault *f)
+{
+	if (c->ext.bits & bit)
+		return true;
+	fault_note(f, FAULT_NEXT_HOP_LACKS, 0, "%s", what);
+	memcpy(f->enhanced, enhanced, strlen(enhanced) + 1);
+	return false;
+}
+
+static bool envelope_fits(const struct cli *c, struct slice path, const struct srv_params *p, struct fault *f)
+{
+	if (!clean(path) || !clean(p->ret) || !clean(p->envid) || !clean(p->notify) || !clean(p->orcpt))
+		return fault_note(f, FAULT_INTERNAL, 0, "control octet in a command");
+	if (p->body_8bit && !offers(c, EXT_8BITMIME, "8BITMIME", "5.6.3", f))
+		return false;
+	return !p->smtputf8 || offers(c, EXT_SMTPUTF8, "SMTPUTF8", "5.6.7", f);
+}
+
+static bool finish(struct cli *c, enum ask_kind kind, uint32_t tag, struct buf *text, size_t from, struct fault *f)
+{
+	buf_str(text, "\r\n");
+	ask(c, kind, tag, text, from);
+	return !c->no_memory || fault_set(f, FAULT_NO_MEMORY, 0);
+}
+
+bool cli_mail(struct cli *c, uint32_t tag, struct slice path, const struct srv_params *p, struct fault *f)
+{
+	static const struct srv_params none = { 0 };
+	struct buf *text = next_text(c);
+	size_t from = text->n;
+
+	BUG_ON(!c->ready || c->content);
+	p = p ? p : &none;
+	if (!envelope_fits(c, path, p, f))
+		return false;
+	buf_str(text, "MAIL FROM:");
+	buf_slice(text, path);
+	if (p->size_named && (c->ext.bits & EXT_SIZE)) {
+		buf_str(text, " SIZE=");
+		buf_u64(text, p->size_octets);
+	}
+	if (p->body_named && (c->ext.bits & EXT_8BITMIME))
+		buf_str(text, p->body_8bit ? " BODY=8BITMIME" : " BODY=7BIT");
+	if (p->smtputf8)
+		buf_str(text, " SMTPUTF8");
+	if (c->ext.bits & EXT_DSN) {
+		add_param(text, "RET", p->ret);
+		add_param(text, "ENVID", p->envid);
+	}
+	return finish(c, ASK_MAIL, tag, text, from, f);
+}
+
+bool cli_rcpt(struct cli *c, uint32_t tag, struct slice path, const struct srv_params *p, struct fault *f)
+{
+	static const struct srv_params none = { 0 };
+	struct buf *text = next_text(c);
+	size_t from = text->n;
+
+	BUG_ON(!c->ready || c->content);
+	p = p ? p : &none;
+	if (!envelope_fits(c, path, p, f))
+		return false;
+	buf_str(text, "RCPT TO:");
+	buf_slice(text, path);
+	if (c->ext.bits & EXT_DSN) {
+		add_param(text, "NOTIFY", p->notify);
+		add_param(text, "ORCPT", p->orcpt);
+	}
+	return finish(c, ASK_RCPT, tag, text, from, f);
+}
+
+void cli_data(struct cli *c, uint32_t tag)
+{
+	BUG_ON(!c->ready || c->content);
+	ask_plain(c, ASK_DATA, tag, "DATA\r\n");
+}
+
+void cli_content_sent(struct cli *c, uint32_t tag)
+{
+	BUG_ON(!c->content || c->asked_n);
+	c->content = false;
+	ask(c, ASK_CONTENT, tag, &c->out, c->out.n);
+}
+
+void cli_rset(struct cli *c)
+{
+	BUG_ON(!c->ready || c->content);
+	ask_plain(c, ASK_RSET, 0, "RSET\r\n");
+}
+
+void cli_quit(struct cli *c)
+{
+	if (c->quitting || c->content)
+		return;
+	c->quitting = true;
+	ask_plain(c, ASK_QUIT, 0, "QUIT\r\n");
+}
+
+/* ---- replies ---- */
+
+static enum cli_event_kind lose(struct cli *c, struct cli_event *ev)
+{
+	c->lost = true;
+	ev->kind = CLI_EV_LOST;
+	return ev->kind;
+}
+
+static enum cli_event_kind lose_for(struct cli *c, struct cli_event *ev, enum fault_code code, const char *to)
+{
+	fault_note(&ev->fault, code, 0, "%d to %s", ev->reply.code, to);
+	return lose(c, ev);
+}
+
+/* Can this reply be the answer? 22z speaks of the channel (RFC 5321 4.2.1) and only the greeting and QUIT are about that. */
+static bool in_protocol(enum ask_kind kind, short code)
+{
+	if (code >= 400)
+		return true;
+	switch (kind) {
+	case ASK_GREETING:
+		return code / 100 == 2;
+	case ASK_DATA:
+		return code / 100 == 3;
+	case ASK_QUIT:
+		return true;
+	default:
+		return code / 100 == 2 && code / 10 % 10 != 2;
+	}
+}
+
+static void read_ehlo(struct cli *c, struct slice text)
+{
+	struct slice rest = text, line;
+	bool more = slice_cut(&rest, '\n', &line); /* the name it gives itself */
+
+	c->ext = (struct ext){ 0 };
+	while (more) {
+		more = slice_cut(&rest, '\n', &line);
+		ext_read(&c->ext, line);
+	}
+}
+
+static enum cli_event_kind event(struct cli_event *ev, enum cli_event_kind kind)
+{
+	ev->kind = kind;
+	return kind;
+}
+
+static enum cli_event_kind told(struct cli_event *ev, enum cli_what what, uint32_t tag)
+{
+	ev->what = what;
+	ev->tag = tag;
+	return event(ev, CLI_EV_REPLY);
+}
+
+/* The answer to `a`; CLI_EV_MORE: nothing to tell the caller. */
+static enum cli_event_kind take(struct cli *c, struct ask a, struct cli_event *ev)
+{
+	bool yes = ev->reply.code < 400;
+
+	switch (a.kind) {
+	case ASK_GREETING:
+		if (!yes)
+			return lose_for(c, ev, FAULT_NEXT_HOP_DOWN, asks[a.kind].name);
+		if (!c->quitting)
+			ask_hello(c, ASK_EHLO);
+		return event(ev, CLI_EV_MORE);
+	case ASK_EHLO:
+		if (ev->reply.code >= 500 && !c->quitting) {
+			ask_hello(c, ASK_HELO);
+			return event(ev, CLI_EV_MORE);
+		}
+		if (yes)
+			read_ehlo(c, ev->reply.text);
+		/* fall through */
+	case ASK_HELO:
+		if (!yes)
+			return lose_for(c, ev, FAULT_NEXT_HOP_DOWN, asks[a.kind].name);
+		c->ready = true;
+		return event(ev, CLI_EV_READY);
+	case ASK_MAIL:
+		c->open |= yes;
+		return told(ev, CLI_MAIL, a.tag);
+	case ASK_RCPT:
+		return told(ev, CLI_RCPT, a.tag);
+	case ASK_DATA:
+		c->content = yes;
+		return told(ev, CLI_DATA, a.tag);
+	case ASK_CONTENT:
+		c->open = false;
+		return told(ev, CLI_CONTENT, a.tag);
+	case ASK_RSET:
+		if (!yes)
+			return lose_for(c, ev, FAULT_NEXT_HOP_REPLY, asks[a.kind].name);
+		c->open = false;
+		return event(ev, CLI_EV_READY);
+	case ASK_QUIT:
+		break;
+	}
+	return lose(c, ev);
+}
+
+static enum cli_event_kind take_reply(struct cli *c, struct cli_event *ev)
+{
+	struct ask a;
+
+	if (c->sent && c->asked[c->asked_at].kind == ASK_QUIT && !c->unasked)
+		return lose(c, ev);
+	if (ev->reply.code == 421)
+		return lose_for(c, ev, FAULT_NEXT_HOP_421, c->sent ? asks[c->asked[c->asked_at].kind].name : "nothing");
+	if (c->unasked)
+		return lose_for(c, ev, c->content ? FAULT_NEXT_HOP_REPLY : FAULT_NEXT_HOP_DESYNC, c->content ? "part of the content" : "nothing");
+	a = answered(c);
+	if (!in_protocol(a.kind, ev->reply.code))
+		return lose_for(c, ev, FAULT_NEXT_HOP_REPLY, asks[a.kind].name);
+	(void)take(c, a, ev);
+	send_more(c);
+	return ev->kind;
+}
+
+enum cli_event_kind cli_feed(struct cli *c, struct slice *in, struct cli_event *ev_out)
+{
+	*ev_out = (struct cli_event){ .kind = CLI_EV_MORE };
+	if (c->lost || c->no_memory) {
+		fault_set(&ev_out->fault, c->lost ? FAULT_NEXT_HOP_LOST : FAULT_NO_MEMORY, 0);
+		return lose(c, ev_out);
+	}
+	while (in->n && ev_out->kind == CLI_EV_MORE) {
+		if (!reply_partial(&c->reader))
+			c->unasked = c->sent == 0;
+		switch (reply_read(&c->reader, in, &ev_out->reply, &ev_out->fault)) {
+		case REPLY_MORE:
+			return CLI_EV_MORE;
+		case REPLY_BAD:
+			return lose(c, ev_out);
+		case REPLY_WHOLE:
+			(void)take_reply(c, ev_out);
+			break;
+		}
+	}
+	return ev_out->kind;
+}
+
+/* ---- questions ---- */
+
+bool cli_idle(const struct cli *c)
+{
+	return c->ready && !c->lost && !c->quitting && !c->open && !c->content && c->asked_n == 0 && !reply_partial(&c->reader);
+}
+
+bool cli_ready(const struct cli *c)
+{
+	return c->ready;
+}
+
+const struct ext *cli_ext(const struct cli *c)
+{
+	return &c->ext;
+}
+
+struct buf *cli_out(struct cli *c)
+{
+	return &c->out;
+}
+
+unsigned cli_deadline_s(const struct cli *c)
+{
+	if (c->content)
+		return CONTENT_DEADLINE_S;
+	return c->sent ? asks[c->asked[c->asked_at].kind].deadline_s : 0;
+}

@@ -1,0 +1,77 @@
+#include "smtp/ext.h"
+
+/* Words that stand alone in an EHLO answer, in the order they are written. SIZE, AUTH, XCLIENT and XFORWARD carry something. */
+static const struct word {
+	enum ext_bit bit;
+	bool alone;
+	struct slice text;
+} words[] = {
+	{ EXT_PIPELINING, true, { (const unsigned char *)"PIPELINING", 10 } },
+	{ EXT_SIZE, false, { (const unsigned char *)"SIZE", 4 } },
+	{ EXT_8BITMIME, true, { (const unsigned char *)"8BITMIME", 8 } },
+	{ EXT_ENHANCED, true, { (const unsigned char *)"ENHANCEDSTATUSCODES", 19 } },
+	{ EXT_SMTPUTF8, true, { (const unsigned char *)"SMTPUTF8", 8 } },
+	{ EXT_DSN, true, { (const unsigned char *)"DSN", 3 } },
+	{ EXT_CHUNKING, true, { (const unsigned char *)"CHUNKING", 8 } },
+	{ EXT_STARTTLS, true, { (const unsigned char *)"STARTTLS", 8 } },
+	{ EXT_REQUIRETLS, true, { (const unsigned char *)"REQUIRETLS", 10 } },
+	{ EXT_PRDR, true, { (const unsigned char *)"PRDR", 4 } },
+	{ EXT_XCLIENT, false, { (const unsigned char *)"XCLIENT", 7 } },
+	{ EXT_XFORWARD, false, { (const unsigned char *)"XFORWARD", 8 } },
+	{ EXT_AUTH, false, { (const unsigned char *)"AUTH", 4 } },
+};
+enum { WORDS = sizeof(words) / sizeof(words[0]) };
+
+void ext_read(struct ext *e, struct slice line)
+{
+	struct slice rest = line, word;
+
+	(void)slice_cut(&rest, ' ', &word);
+	for (size_t i = 0; i < WORDS; i++) {
+		if (!slice_ieq(word, words[i].text))
+			continue;
+		e->bits |= words[i].bit;
+		/* RFC 1870 3: a number that is missing or none means no limit is named */
+		if (words[i].bit == EXT_SIZE && !slice_u64(slice_trim(rest), UINT64_MAX, &e->size_octets))
+			e->size_octets = 0;
+		return;
+	}
+}
+
+struct ext ext_offer(uint64_t message_octets, const struct ext *next_hop)
+{
+	struct ext e = { EXT_PIPELINING | EXT_SIZE | EXT_ENHANCED, message_octets };
+
+	if (!next_hop)
+		return e;
+	e.bits |= next_hop->bits & (EXT_8BITMIME | EXT_SMTPUTF8 | EXT_DSN);
+	if ((next_hop->bits & EXT_SIZE) && next_hop->size_octets) {
+		uint64_t theirs = next_hop->size_octets > EXT_ADDED_OCTETS ? next_hop->size_octets - EXT_ADDED_OCTETS : 1;
+
+		if (!message_octets || theirs < message_octets)
+			e.size_octets = theirs;
+	}
+	return e;
+}
+
+void ext_write(struct buf *out, struct slice hostname, const struct ext *e)
+{
+	const struct word *offered[WORDS];
+	size_t n = 0;
+
+	for (size_t i = 0; i < WORDS; i++)
+		if ((e->bits & words[i].bit) && (words[i].alone || words[i].bit == EXT_SIZE))
+			offered[n++] = &words[i];
+	buf_str(out, n ? "250-" : "250 ");
+	buf_slice(out, hostname);
+	buf_str(out, "\r\n");
+	for (size_t i = 0; i < n; i++) {
+		buf_str(out, i + 1 < n ? "250-" : "250 ");
+		buf_slice(out, offered[i]->text);
+		if (offered[i]->bit == EXT_SIZE && e->size_octets) {
+			buf_octet(out, ' ');
+			buf_u64(out, e->size_octets);
+		}
+		buf_str(out, "\r\n");
+	}
+}

@@ -1,0 +1,886 @@
+#include "base/bug.h"
+#include "base/limits.h"
+#include "smtp/body.h"
+#include "smtp/line.h"
+#include "smtp/srv.h"
+
+enum owed_kind {
+	OWED_MAIL,
+	OWED_RCPT,
+	OWED_DATA,
+	OWED_END,
+	OWED_LOCAL /* an answer of our own behind others */
+};
+
+/* One answer that is not written yet. */
+struct owed {
+	uint32_t seq;
+	enum owed_kind kind;
+	bool done;       /* answered, but one before it is not: text is it */
+	bool last;       /* a 421 */
+	struct buf text;
+};
+
+struct srv {
+	const struct srv_conf *conf;
+	enum srv_state state;
+	struct ext offer;     /* what the next EHLO announces */
+	struct ext offered;   /* what the last one announced */
+	struct slice helo;    /* ours; empty: none yet */
+	bool esmtp;
+	bool utf8;            /* the transaction has SMTPUTF8 */
+	bool rcpt_tried;      /* the transaction has seen a RCPT */
+	uint16_t bad, bad_rcpt, idle; /* since the last accepted message */
+	uint32_t seq;
+	size_t rcpt_ok;       /* recipients accepted */
+	struct owed *owed;    /* in the order of the commands */
+	size_t owed_at, owed_n, owed_room; /* first one, count, room of the array */
+	struct line_reader line;
+	struct body_reader *body; /* while there is content */
+	uint64_t swallowed;   /* octets of refused content */
+	struct fault *why;    /* content is refused for it, or the session ends for it */
+	bool ending;          /* once nothing is owed */
+	struct buf out;
+};
+
+/* A command under way. */
+struct call {
+	struct srv *s;
+	struct slice *in;
+	struct arena *tx;
+	struct slice line, arg;
+	struct srv_event *ev;
+};
+
+/* What a step gives when there is no event yet. */
+enum { GO_ON = -1 };
+
+static void srv_enter(struct srv *s, enum srv_state to)
+{
+#define FROM(state) (1U << (state))
+	static const unsigned from[] = {
+		[SRV_GREET] = 0,
+		[SRV_IDLE] = FROM(SRV_GREET) | FROM(SRV_IDLE) | FROM(SRV_MAIL) | FROM(SRV_RCPT) | FROM(SRV_SWALLOW) | FROM(SRV_JUDGE),
+		[SRV_MAIL] = FROM(SRV_IDLE),
+		[SRV_RCPT] = FROM(SRV_IDLE) | FROM(SRV_MAIL) | FROM(SRV_RCPT),
+		[SRV_BODY] = FROM(SRV_RCPT),
+		[SRV_SWALLOW] = FROM(SRV_BODY),
+		[SRV_JUDGE] = FROM(SRV_BODY),
+		[SRV_GONE] = ~0U,
+	};
+
+	BUG_ON(!(from[to] & FROM(s->state)));
+#undef FROM
+	s->state = to;
+}
+
+struct srv *srv_new(const struct srv_conf *conf)
+{
+	struct srv *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->conf = conf;
+	s->offer = ext_offer(0, NULL);
+	line_reader_init(&s->line, false);
+	/* more than one feed of LIMIT_OUT_PENDING octets can make us say */
+	buf_init(&s->out, (size_t)LIMIT_OUT_PENDING * 8);
+	return s;
+}
+
+static void drop_owed(struct srv *s)
+{
+	for (size_t i = 0; i < s->owed_n; i++)
+		buf_release(&s->owed[s->owed_at + i].text);
+	free(s->owed);
+	s->owed = NULL;
+	s->owed_at = s->owed_n = s->owed_room = 0;
+}
+
+static void drop_body(struct srv *s)
+{
+	free(s->body);
+	s->body = NULL;
+}
+
+void srv_free(struct srv **s)
+{
+	if (!*s)
+		return;
+	drop_owed(*s);
+	drop_body(*s);
+	line_reader_release(&(*s)->line);
+	buf_release(&(*s)->out);
+	free((*s)->why);
+	free((void *)(uintptr_t)(*s)->helo.at);
+	free(*s);
+	*s = NULL;
+}
+
+/* ---- answers ---- */
+
+static void go(struct srv *s)
+{
+	srv_enter(s, SRV_GONE);
+	drop_owed(s);
+}
+
+static bool remember(struct srv *s, const struct fault *why)
+{
+	if (!s->why)
+		s->why = malloc(sizeof(*s->why));
+	if (s->why)
+		*s->why = *why;
+	return s->why != NULL;
+}
+
+static void forget(struct srv *s)
+{
+	free(s->why);
+	s->why = NULL;
+}
+
+/* Writes what stands at the front of the line, until an answer is missing. */
+static void flush_owed(struct srv *s)
+{
+	while (s->owed_n && s->owed[s->owed_at].done) {
+		struct owed *o = &s->owed[s->owed_at];
+		bool last = o->last;
+
+		buf_slice(&s->out, buf_get(&o->text));
+		s->out.failed |= buf_failed(&o->text);
+		buf_release(&o->text);
+		s->owed_at++;
+		s->owed_n--;
+		if (last) {
+			go(s);
+			return;
+		}
+	}
+	if (s->owed_n)
+		return;
+	drop_owed(s);
+	if (s->ending && s->state != SRV_GONE) {
+		reply_fault(&s->out, s->why);
+		go(s);
+	}
+}
+
+/* Room for one more; false: no memory. */
+static bool owe(struct srv *s, enum owed_kind kind, uint32_t *seq_out)
+{
+	if (s->owed_at + s->owed_n == s->owed_room) {
+		size_t room = s->owed_n < 4 ? 4 : s->owed_n * 2;
+		struct owed *more = malloc(room * sizeof(*more));
+
+		if (!more)
+			return false;
+		if (s->owed_n)
+			memcpy(more, s->owed + s->owed_at, s->owed_n * sizeof(*more));
+		free(s->owed);
+		s->owed = more;
+		s->owed_at = 0;
+		s->owed_room = room;
+	}
+	s->owed[s->owed_at + s->owed_n] = (struct owed){ .seq = ++s->seq, .kind = kind };
+	buf_init(&s->owed[s->owed_at + s->owed_n].text, LIMIT_REPLY);
+	s->owed_n++;
+	*seq_out = s->seq;
+	return true;
+}
+
+static struct owed *owed_find(struct srv *s, uint32_t seq)
+{
+	for (size_t i = 0; i < s->owed_n; i++) {
+		struct owed *o = &s->owed[s->owed_at + i];
+
+		if (o->seq == seq && !o->done)
+			return o;
+	}
+	return NULL;
+}
+
+/* The transaction is over, or never was. */
+static void clear_tx(struct srv *s)
+{
+	s->rcpt_ok = 0;
+	s->rcpt_tried = false;
+	s->utf8 = false;
+	if (s->state != SRV_GONE)
+		srv_enter(s, SRV_IDLE);
+}
+
+/* MAIL was refused: the RCPT behind it have nothing to belong to, whatever was said of them. */
+static void refuse_rcpts(struct srv *s)
+{
+	struct fault f = { 0 };
+
+	fault_set(&f, FAULT_BAD_SEQUENCE, 0);
+	for (size_t i = 1; i < s->owed_n; i++) {
+		struct owed *o = &s->owed[s->owed_at + i];
+
+		if (o->kind != OWED_RCPT)
+			continue;
+		buf_clear(&o->text);
+		reply_fault(&o->text, &f);
+		o->done = true;
+		o->last = false;
+	}
+}
+
+/* What an answer means for the session. */
+static void take_answer(struct srv *s, const struct owed *o, short code)
+{
+	bool yes = code >= 200 && code < 300;
+
+	switch (o->kind) {
+	case OWED_MAIL:
+		if (yes) {
+			srv_enter(s, s->rcpt_ok ? SRV_RCPT : SRV_MAIL);
+		} else {
+			refuse_rcpts(s);
+			clear_tx(s);
+		}
+		break;
+	case OWED_RCPT:
+		if (!yes) {
+			s->bad_rcpt = (uint16_t)(s->bad_rcpt + (code >= 500));
+			break;
+		}
+		s->rcpt_ok++;
+		if (s->state != SRV_IDLE)
+			srv_enter(s, SRV_RCPT);
+		break;
+	case OWED_DATA:
+		BUG_ON(code < 400);
+		drop_body(s);
+		clear_tx(s);
+		break;
+	case OWED_END:
+		if (yes)
+			s->bad = s->bad_rcpt = s->idle = 0;
+		clear_tx(s);
+		break;
+	case OWED_LOCAL:
+		break;
+	}
+}
+
+static void answer(struct srv *s, uint32_t seq, short code, const struct reply *r, const struct fault *f)
+{
+	struct owed *o = owed_find(s, seq);
+	struct buf *to;
+
+	if (!o || s->state == SRV_GONE)
+		return;
+	to = o == &s->owed[s->owed_at] ? &s->out : &o->text;
+	if (r)
+		reply_write(to, r);
+	else
+		reply_fault(to, f);
+	o->done = true;
+	o->last = code == 421;
+	take_answer(s, o, code);
+	flush_owed(s);
+}
+
+void srv_answer(struct srv *s, uint32_t seq, const struct reply *r)
+{
+	answer(s, seq, r->code, r, NULL);
+}
+
+void srv_answer_fault(struct srv *s, uint32_t seq, const struct fault *f)
+{
+	answer(s, seq, f->basic, NULL, f);
+}
+
+void srv_data_go(struct srv *s, uint32_t seq)
+{
+	struct owed *o = owed_find(s, seq);
+
+	if (!o || o->kind != OWED_DATA || s->state == SRV_GONE)
+		return;
+	buf_str(&s->out, "354 end data with <CR><LF>.<CR><LF>\r\n");
+	o->done = true;
+	s->swallowed = 0;
+	srv_enter(s, SRV_BODY);
+	flush_owed(s);
+}
+
+void srv_greet(struct srv *s, const struct fault *instead)
+{
+	if (s->state != SRV_GREET)
+		return;
+	if (instead) {
+		reply_fault(&s->out, instead);
+		(void)remember(s, instead);
+		go(s);
+		return;
+	}
+	buf_str(&s->out, "220 ");
+	buf_slice(&s->out, s->conf->hostname);
+	buf_str(&s->out, " ESMTP\r\n");
+	srv_enter(s, SRV_IDLE);
+}
+
+void srv_offer(struct srv *s, const struct ext *offer)
+{
+	s->offer = *offer;
+}
+
+void srv_refuse_content(struct srv *s, const struct fault *f)
+{
+	if (s->state != SRV_BODY)
+		return;
+	srv_enter(s, SRV_SWALLOW);
+	if (!remember(s, f)) {
+		reply_fault(&s->out, f);
+		go(s);
+	}
+}
+
+void srv_end(struct srv *s, const struct fault *f)
+{
+	if (s->state == SRV_GONE || s->ending)
+		return;
+	s->ending = remember(s, f) && s->owed_n;
+	if (s->ending)
+		return;
+	reply_fault(&s->out, f);
+	go(s);
+}
+
+/* ---- commands ---- */
+
+/* Our own answer, in its place. False: no memory. */
+static bool say(struct srv *s, const char *text, const struct fault *f)
+{
+	struct buf *to = &s->out;
+	uint32_t seq;
+
+	if (s->owed_n) {
+		if (!owe(s, OWED_LOCAL, &seq))
+			return false;
+		s->owed[s->owed_at + s->owed_n - 1].done = true;
+		to = &s->owed[s->owed_at + s->owed_n - 1].text;
+	}
+	if (f)
+		reply_fault(to, f);
+	else
+		buf_str(to, text);
+	return !buf_failed(to);
+}
+
+/* Answers by the fault and closes; nothing is owed, or it is forgotten. */
+static int leave(struct call *c, const struct fault *f)
+{
+	c->ev->fault = *f;
+	reply_fault(&c->s->out, f);
+	go(c->s);
+	return SRV_EV_CLOSE;
+}
+
+static int no_memory(struct call *c)
+{
+	struct fault f = { 0 };
+
+	fault_set(&f, FAULT_NO_MEMORY, 0);
+	f.basic = 421;
+	return leave(c, &f);
+}
+
+static int refuse_fault(struct call *c, const struct fault *f)
+{
+	if (f->code != FAULT_TOO_MANY_RCPT)
+		c->s->bad++;
+	c->ev->fault = *f;
+	if (!say(c->s, NULL, f))
+		return no_memory(c);
+	return SRV_EV_REFUSED;
+}
+
+static int refuse(struct call *c, enum fault_code code)
+{
+	struct fault f = { 0 };
+
+	fault_set(&f, code, 0);
+	return refuse_fault(c, &f);
+}
+
+static int leave_for(struct call *c, enum fault_code code)
+{
+	struct fault f = { 0 };
+
+	fault_set(&f, code, 0);
+	return leave(c, &f);
+}
+
+static int ok(struct call *c, const char *text)
+{
+	return say(c->s, text, NULL) ? GO_ON : no_memory(c);
+}
+
+/* RSET and a new greeting. */
+static int reset(struct call *c)
+{
+	bool open = c->s->state != SRV_IDLE;
+
+	clear_tx(c->s);
+	return open ? SRV_EV_RESET : GO_ON;
+}
+
+static int hello(struct call *c, bool esmtp)
+{
+	struct srv *s = c->s;
+	unsigned char *name;
+
+	if (!cmd_hello(c->arg))
+		return refuse(c, FAULT_BAD_HELO);
+	name = malloc(c->arg.n);
+	if (!name)
+		return no_memory(c);
+	memcpy(name, c->arg.at, c->arg.n);
+	free((void *)(uintptr_t)s->helo.at);
+	s->helo = slice_of(name, c->arg.n);
+	s->esmtp = esmtp;
+	if (esmtp) {
+		s->offered = s->offer;
+		ext_write(&s->out, s->conf->hostname, &s->offered);
+	} else {
+		s->offered = (struct ext){ 0 };
+		buf_str(&s->out, "250 ");
+		buf_slice(&s->out, s->conf->hostname);
+		buf_str(&s->out, "\r\n");
+	}
+	return reset(c);
+}
+
+static int do_ehlo(struct call *c)
+{
+	return hello(c, true);
+}
+
+static int do_helo(struct call *c)
+{
+	return hello(c, false);
+}
+
+/* The command's argument in the memory of the transaction. */
+static bool keep_arg(struct call *c)
+{
+	c->arg = arena_copy(c->tx, c->arg);
+	return !arena_failed(c->tx);
+}
+
+static int do_mail(struct call *c)
+{
+	struct srv *s = c->s;
+	struct fault f = { 0 };
+
+	if (s->state != SRV_IDLE || !s->helo.n)
+		return refuse(c, FAULT_BAD_SEQUENCE);
+	if (!keep_arg(c))
+		return refuse(c, FAULT_NO_MEMORY);
+	if (!cmd_mail(c->arg, &s->offered, &c->ev->path, &c->ev->params, &f))
+		return refuse_fault(c, &f);
+	if (!owe(s, OWED_MAIL, &c->ev->seq))
+		return refuse(c, FAULT_NO_MEMORY);
+	s->utf8 = c->ev->params.smtputf8;
+	return SRV_EV_MAIL;
+}
+
+static int do_rcpt(struct call *c)
+{
+	struct srv *s = c->s;
+	struct fault f = { 0 };
+
+	/* MAIL still waits: the session is idle until it is answered */
+	if (s->state == SRV_IDLE && !s->owed_n)
+		return refuse(c, FAULT_BAD_SEQUENCE);
+	s->rcpt_tried = true;
+	if (s->rcpt_ok >= s->conf->rcpt_max)
+		return refuse(c, FAULT_TOO_MANY_RCPT);
+	if (!keep_arg(c))
+		return refuse(c, FAULT_NO_MEMORY);
+	if (!cmd_rcpt(c->arg, &s->offered, s->utf8, &c->ev->path, &c->ev->params, &f))
+		return refuse_fault(c, &f);
+	if (!owe(s, OWED_RCPT, &c->ev->seq))
+		return refuse(c, FAULT_NO_MEMORY);
+	return SRV_EV_RCPT;
+}
+
+static int early_talk(struct call *c)
+{
+	struct fault f = { 0 };
+
+	fault_note(&f, FAULT_EARLY_TALK, 0, "octets behind DATA");
+	memcpy(f.enhanced, "5.5.0", sizeof("5.5.0"));
+	return leave(c, &f);
+}
+
+static int do_data(struct call *c)
+{
+	struct srv *s = c->s;
+
+	if (c->arg.n)
+		return refuse(c, FAULT_COMMAND_SYNTAX);
+	if (s->state != SRV_RCPT)
+		return refuse(c, s->state == SRV_MAIL && s->rcpt_tried ? FAULT_NO_RCPT : FAULT_BAD_SEQUENCE);
+	s->body = malloc(sizeof(*s->body));
+	if (!s->body || !owe(s, OWED_DATA, &c->ev->seq)) {
+		drop_body(s);
+		return refuse(c, FAULT_NO_MEMORY);
+	}
+	body_reader_init(s->body);
+	return SRV_EV_DATA;
+}
+
+static int do_rset(struct call *c)
+{
+	int answered;
+
+	if (c->arg.n)
+		return refuse(c, FAULT_COMMAND_SYNTAX);
+	answered = ok(c, "250 2.0.0 ok\r\n");
+	return answered == GO_ON ? reset(c) : answered;
+}
+
+static int do_noop(struct call *c)
+{
+	return ok(c, "250 2.0.0 ok\r\n");
+}
+
+static int do_vrfy(struct call *c)
+{
+	if (!c->arg.n)
+		return refuse(c, FAULT_COMMAND_SYNTAX);
+	return ok(c, "252 2.5.2 cannot VRFY, send mail and it will be tried\r\n");
+}
+
+static int do_help(struct call *c)
+{
+	return ok(c, "214 2.0.0 see RFC 5321\r\n");
+}
+
+static int do_quit(struct call *c)
+{
+	int answered;
+
+	if (c->arg.n)
+		return refuse(c, FAULT_COMMAND_SYNTAX);
+	answered = ok(c, "221 2.0.0 bye\r\n");
+	if (answered != GO_ON)
+		return answered;
+	c->ev->fault.code = FAULT_NONE;
+	go(c->s);
+	return SRV_EV_CLOSE;
+}
+
+static int do_later(struct call *c)
+{
+	return refuse(c, FAULT_COMMAND_LATER);
+}
+
+static int do_starttls(struct call *c)
+{
+	/* RFC 3207 4: no parameters */
+	return refuse(c, c->arg.n ? FAULT_COMMAND_SYNTAX : FAULT_COMMAND_LATER);
+}
+
+/* Its chunk is already on the way, and must not be read as commands. */
+static int do_bdat(struct call *c)
+{
+	struct fault f = { 0 };
+
+	fault_note(&f, FAULT_COMMAND_LATER, 0, "BDAT");
+	return leave(c, &f);
+}
+
+static int do_xclient(struct call *c)
+{
+	return refuse(c, FAULT_XCLIENT_REFUSED);
+}
+
+/* A web client made to talk to us; what follows is not for us either. */
+static int do_foreign(struct call *c)
+{
+	struct fault f = { 0 };
+
+	fault_note(&f, FAULT_NOT_SMTP, 0, "%.*s", SLICE_FMT(slice_sub(c->line, 0, 7)));
+	return leave(c, &f);
+}
+
+static int do_unknown(struct call *c)
+{
+	return refuse(c, FAULT_COMMAND_UNKNOWN);
+}
+
+enum command_flags {
+	JOINS = 1,  /* may run while earlier answers are owed */
+	LAST = 2,   /* nothing may be pipelined behind it */
+	IDLE = 4,   /* counted against LIMIT_IDLE_COMMANDS */
+	FREE = 8,   /* runs after too many errors as well */
+	LOOSE = 16  /* reads its own argument for odd octets */
+};
+
+static const struct command {
+	const char *verb;
+	unsigned flags;
+	int (*run)(struct call *c);
+} commands[] = {
+	{ "RCPT", JOINS | LOOSE, do_rcpt },
+	{ "MAIL", LOOSE, do_mail },
+	{ "DATA", LAST, do_data },
+	{ "EHLO", IDLE | LOOSE, do_ehlo },
+	{ "QUIT", FREE, do_quit },
+	{ "RSET", IDLE, do_rset },
+	{ "HELO", IDLE | LOOSE, do_helo },
+	{ "NOOP", IDLE, do_noop },
+	{ "VRFY", IDLE, do_vrfy },
+	{ "HELP", IDLE, do_help },
+	{ "EXPN", IDLE, do_later },
+	{ "STARTTLS", 0, do_starttls },
+	{ "AUTH", 0, do_later },
+	{ "BDAT", LOOSE, do_bdat },
+	{ "XCLIENT", 0, do_xclient },
+	{ "XFORWARD", 0, do_xclient },
+	{ "PROXY", LOOSE, do_foreign },
+	{ "GET", LOOSE, do_foreign },
+	{ "POST", LOOSE, do_foreign },
+	{ "PUT", LOOSE, do_foreign },
+	{ "HEAD", LOOSE, do_foreign },
+	{ "CONNECT", LOOSE, do_foreign },
+	{ "OPTIONS", LOOSE, do_foreign },
+};
+
+static const struct command *command_of(struct slice verb)
+{
+	static const struct command unknown = { "", 0, do_unknown };
+
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (slice_ieq(verb, slice_str(commands[i].verb)))
+			return &commands[i];
+	return &unknown;
+}
+
+/* Must it wait until the answers owed have come? */
+static bool held_back(const struct srv *s, const struct command *cmd)
+{
+	size_t rcpts = s->rcpt_ok;
+
+	if (!s->owed_n)
+		return false;
+	for (size_t i = 0; i < s->owed_n; i++)
+		rcpts += s->owed[s->owed_at + i].kind == OWED_RCPT && !s->owed[s->owed_at + i].done;
+	return !(cmd->flags & JOINS) || rcpts >= s->conf->rcpt_max || s->bad >= LIMIT_BAD_COMMANDS || s->bad_rcpt >= LIMIT_BAD_RCPT;
+}
+
+static int run(struct call *c, const struct command *cmd)
+{
+	struct srv *s = c->s;
+	struct fault f = { 0 };
+
+	if (s->bad >= LIMIT_BAD_COMMANDS && !(cmd->flags & FREE))
+		return leave_for(c, FAULT_TOO_MANY_ERRORS);
+	if (cmd->run == do_rcpt && s->bad_rcpt >= LIMIT_BAD_RCPT)
+		return leave_for(c, FAULT_TOO_MANY_ERRORS);
+	if ((cmd->flags & IDLE) && ++s->idle > LIMIT_IDLE_COMMANDS)
+		return leave_for(c, FAULT_TOO_MANY_COMMANDS);
+	if ((cmd->flags & LAST) && c->in->n)
+		return early_talk(c);
+	if (!(cmd->flags & LOOSE) && !cmd_text(c->line, &f))
+		return refuse_fault(c, &f);
+	return cmd->run(c);
+}
+
+static int endless(struct call *c)
+{
+	struct fault f = { 0 };
+
+	fault_note(&f, FAULT_LINE_TOO_LONG, LIMIT_COMMAND_LINE, "no end of line");
+	if (!c->s->owed_n)
+		return leave(c, &f);
+	if (!remember(c->s, &f))
+		return no_memory(c);
+	c->s->ending = true;
+	return SRV_EV_WAIT;
+}
+
+static int step_command(struct call *c)
+{
+	struct srv *s = c->s;
+	struct slice before = *c->in;
+	const struct command *cmd;
+
+	if (s->owed_n && s->owed[s->owed_at].kind == OWED_DATA && c->in->n)
+		return early_talk(c);
+	if (s->owed_n >= LIMIT_PIPELINED || s->ending)
+		return c->in->n ? SRV_EV_WAIT : SRV_EV_MORE;
+	switch (line_read(&s->line, c->in, LIMIT_COMMAND_LINE, &c->line)) {
+	case LINE_WHOLE:
+		break;
+	case LINE_MORE:
+		return SRV_EV_MORE;
+	case LINE_LONG:
+		return s->bad >= LIMIT_BAD_COMMANDS && !s->owed_n ? leave_for(c, FAULT_TOO_MANY_ERRORS) : refuse(c, FAULT_LINE_TOO_LONG);
+	case LINE_ENDLESS:
+		return endless(c);
+	case LINE_BARE_LF:
+	case LINE_NO_MEMORY:
+		return no_memory(c);
+	}
+	cmd = command_of(cmd_verb(c->line, &c->arg));
+	if (held_back(s, cmd)) {
+		line_unread(&s->line, before.n - c->in->n);
+		*c->in = before;
+		return SRV_EV_WAIT;
+	}
+	return run(c, cmd);
+}
+
+/* ---- content ---- */
+
+/* Refused content has ended, or is too much. */
+static int swallowed(struct call *c, bool whole)
+{
+	struct srv *s = c->s;
+	const struct fault *spoiled = s->body->fault.code ? &s->body->fault : NULL;
+
+	reply_fault(&s->out, s->why ? s->why : spoiled);
+	if (spoiled || !whole) {
+		if (!s->why)
+			(void)remember(s, spoiled);
+		go(s);
+		return GO_ON;
+	}
+	forget(s);
+	drop_body(s);
+	clear_tx(s);
+	return GO_ON;
+}
+
+static int step_content(struct call *c)
+{
+	struct srv *s = c->s;
+	size_t before = c->in->n;
+	enum body_status status = body_read(s->body, c->in, &c->ev->content);
+	bool told = s->state == SRV_SWALLOW;
+
+	if (s->body->fault.code && !told) {
+		c->ev->fault = s->body->fault;
+		srv_enter(s, SRV_SWALLOW);
+	}
+	if (s->state == SRV_SWALLOW) {
+		s->swallowed += before - c->in->n;
+		if (status == BODY_END || s->swallowed > LIMIT_SWALLOW)
+			(void)swallowed(c, status == BODY_END);
+		else if (status == BODY_MORE && told)
+			return SRV_EV_MORE;
+		return told ? GO_ON : SRV_EV_BAD;
+	}
+	switch (status) {
+	case BODY_RUN:
+		return SRV_EV_CONTENT;
+	case BODY_MORE:
+		return SRV_EV_MORE;
+	case BODY_END:
+		break;
+	}
+	drop_body(s);
+	if (!owe(s, OWED_END, &c->ev->seq))
+		return no_memory(c);
+	srv_enter(s, SRV_JUDGE);
+	return SRV_EV_END;
+}
+
+static int step(struct call *c)
+{
+	struct srv *s = c->s;
+
+	if (buf_failed(&s->out) && s->state != SRV_GONE) {
+		buf_clear(&s->out);
+		return no_memory(c);
+	}
+	switch (s->state) {
+	case SRV_IDLE:
+	case SRV_MAIL:
+	case SRV_RCPT:
+		return step_command(c);
+	case SRV_BODY:
+	case SRV_SWALLOW:
+		return step_content(c);
+	case SRV_GREET:
+	case SRV_JUDGE:
+		return c->in->n ? SRV_EV_WAIT : SRV_EV_MORE;
+	case SRV_GONE:
+		break;
+	}
+	if (s->why)
+		c->ev->fault = *s->why;
+	else
+		c->ev->fault.code = FAULT_NONE;
+	return SRV_EV_CLOSE;
+}
+
+enum srv_event_kind srv_feed(struct srv *s, struct slice *in, struct arena *tx, struct srv_event *ev_out)
+{
+	struct call c = { .s = s, .in = in, .tx = tx, .ev = ev_out };
+	int kind;
+
+	do {
+		kind = step(&c);
+	} while (kind == GO_ON);
+	ev_out->kind = (enum srv_event_kind)kind;
+	return ev_out->kind;
+}
+
+/* ---- questions ---- */
+
+enum srv_state srv_state(const struct srv *s)
+{
+	return s->state;
+}
+
+bool srv_esmtp(const struct srv *s)
+{
+	return s->esmtp;
+}
+
+struct slice srv_helo(const struct srv *s)
+{
+	return s->helo;
+}
+
+size_t srv_pending(const struct srv *s)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->owed_n; i++)
+		n += !s->owed[s->owed_at + i].done;
+	return n;
+}
+
+struct buf *srv_out(struct srv *s)
+{
+	return &s->out;
+}
+
+unsigned srv_deadline_s(const struct srv *s)
+{
+	if (s->owed_n)
+		return 0;
+	switch (s->state) {
+	case SRV_IDLE:
+	case SRV_MAIL:
+	case SRV_RCPT:
+		return 300;
+	case SRV_BODY:
+	case SRV_SWALLOW:
+		return 180;
+	case SRV_GREET:
+	case SRV_JUDGE:
+	case SRV_GONE:
+		break;
+	}
+	return 0;
+}

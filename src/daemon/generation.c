@@ -1,0 +1,159 @@
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/generation.h"
+
+const char *generation_state_name(enum generation_state state)
+{
+	static const char *const names[] = {
+		[GENERATION_HELPERS] = "starting", [GENERATION_WORKERS] = "starting", [GENERATION_SERVING] = "serving",
+		[GENERATION_DRAINING] = "draining", [GENERATION_ENDING] = "ending"
+	};
+
+	return names[state];
+}
+
+static int socket_for(struct socket_row **sockets, const struct conf_address *a, char error_out[BIND_ERROR])
+{
+	struct socket_row *row;
+
+	for (row = *sockets; row; row = row->next)
+		if (memcmp(&row->sa, &a->sa, a->sa_len) == 0)
+			return row->fd;
+	row = calloc(1, sizeof(*row));
+	if (!row) {
+		snprintf(error_out, BIND_ERROR, "no memory");
+		return -1;
+	}
+	row->fd = bind_listen(a, error_out);
+	if (row->fd < 0) {
+		free(row);
+		return -1;
+	}
+	memcpy(&row->sa, &a->sa, a->sa_len);
+	row->next = *sockets;
+	*sockets = row;
+	return row->fd;
+}
+
+void generation_free(struct generation **g)
+{
+	if (!*g)
+		return;
+	conf_free(&(*g)->conf);
+	free((*g)->workers);
+	free((*g)->listen_fds);
+	free(*g);
+	*g = NULL;
+}
+
+bool generation_user(const struct conf *conf, uid_t *uid_out, gid_t *gid_out)
+{
+	const struct passwd *pw;
+
+	*uid_out = (uid_t)-1;
+	*gid_out = (gid_t)-1;
+	if (geteuid() != 0 || strcmp(conf->user, "root") == 0)
+		return true;
+	pw = getpwnam(conf->user);
+	if (!pw)
+		return false;
+	*uid_out = pw->pw_uid;
+	*gid_out = pw->pw_gid;
+	return true;
+}
+
+struct generation *generation_new(struct conf *take_conf, unsigned number, struct socket_row **sockets, int *code_out,
+    char error_out[BIND_ERROR])
+{
+	struct generation *g = calloc(1, sizeof(*g));
+	size_t n = 0;
+
+	*code_out = 71;
+	snprintf(error_out, BIND_ERROR, "no memory");
+	if (!g) {
+		conf_free(&take_conf);
+		return NULL;
+	}
+	g->conf = take_conf;
+	for (size_t i = 0; i < g->conf->listener_count; i++)
+		g->listen_count += g->conf->listeners[i].address_count;
+	g->listen_fds = calloc(g->listen_count + 1, sizeof(*g->listen_fds));
+	g->workers = calloc(g->conf->workers, sizeof(*g->workers));
+	if (!g->listen_fds || !g->workers) {
+		generation_free(&g);
+		return NULL;
+	}
+	if (!generation_user(g->conf, &g->uid, &g->gid)) {
+		*code_out = 78;
+		snprintf(error_out, BIND_ERROR, "%s: user = \"%s\": there is no such user; make it, or name another", g->conf->file,
+		    g->conf->user);
+		generation_free(&g);
+		return NULL;
+	}
+	for (size_t i = 0; i < g->conf->listener_count; i++) {
+		const struct conf_listener *l = &g->conf->listeners[i];
+
+		for (size_t k = 0; k < l->address_count; k++) {
+			g->listen_fds[n] = socket_for(sockets, &l->addresses[k], error_out);
+			if (g->listen_fds[n++] < 0) {
+				generation_free(&g);
+				return NULL;
+			}
+		}
+	}
+	g->worker_count = g->conf->workers;
+	process_init(&g->keeper, ROLE_KEEPER, g, 0);
+	process_init(&g->resolver, ROLE_RESOLVER, g, 0);
+	for (unsigned i = 0; i < g->worker_count; i++)
+		process_init(&g->workers[i], ROLE_WORKER, g, i);
+	g->number = number;
+	return g;
+}
+
+static bool workers_all(const struct generation *g, bool ready)
+{
+	for (size_t i = 0; i < g->worker_count; i++)
+		if (ready ? !g->workers[i].ready : g->workers[i].pid != 0)
+			return false;
+	return true;
+}
+
+bool generation_ready(const struct generation *g)
+{
+	return workers_all(g, true);
+}
+
+bool generation_drained(const struct generation *g)
+{
+	return workers_all(g, false);
+}
+
+bool generation_gone(const struct generation *g)
+{
+	return g->keeper.pid == 0 && g->resolver.pid == 0 && workers_all(g, false);
+}
+
+void generation_sweep(const struct generation *newest, struct socket_row **sockets)
+{
+	struct socket_row **at = sockets;
+
+	while (*at) {
+		struct socket_row *row = *at;
+		bool used = false;
+
+		for (const struct generation *g = newest; g && !used; g = g->next)
+			for (size_t i = 0; i < g->listen_count && g->state < GENERATION_DRAINING && !used; i++)
+				used = g->listen_fds[i] == row->fd;
+		if (used) {
+			at = &row->next;
+			continue;
+		}
+		*at = row->next;
+		close(row->fd);
+		free(row);
+	}
+}

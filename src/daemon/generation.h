@@ -1,0 +1,61 @@
+/*
+ * generation.h - keeper, resolver and workers that were started from one configuration, and the listening sockets they borrow.
+ */
+#ifndef DAEMON_GENERATION_H
+#define DAEMON_GENERATION_H
+
+#include "daemon/bind.h"
+#include "daemon/process.h"
+
+enum generation_state {
+	GENERATION_HELPERS,  /* keeper and resolver were started, awaits their READY */
+	GENERATION_WORKERS,  /* workers too, awaits all of theirs */
+	GENERATION_SERVING,
+	GENERATION_DRAINING, /* workers take nothing new, awaits their end */
+	GENERATION_ENDING,   /* all were told to stop, awaits their end */
+};
+const char *generation_state_name(enum generation_state state);
+
+struct generation {
+	struct generation *next; /* older */
+	enum generation_state state;
+	unsigned number;
+	int64_t deadline_ms;     /* of the state; 0: none */
+	struct conf *conf;       /* owned */
+	uid_t uid;               /* whom its processes become; -1: nobody else */
+	gid_t gid;
+	struct process keeper, resolver;
+	struct process *workers;
+	size_t worker_count;
+	int *listen_fds;         /* borrowed, in the order of conf's addresses */
+	size_t listen_count;
+};
+
+/* The listening sockets of the daemon, whatever generation uses them. */
+struct socket_row {
+	struct socket_row *next;
+	struct sockaddr_storage sa;
+	int fd;
+};
+
+/* Whom the processes become; -1 where nothing is to be dropped. False: there is no such user. */
+bool generation_user(const struct conf *conf, uid_t *uid_out, gid_t *gid_out);
+
+/*
+ * generation_new - one that has its sockets, those in *sockets or new ones, but no process yet
+ * In:    take_conf: owned from now on, whatever happens
+ * Fault: NULL; *code_out is 71 or 78, error_out says why; sockets nobody uses may be left (generation_sweep)
+ */
+struct generation *generation_new(struct conf *take_conf, unsigned number, struct socket_row **sockets, int *code_out,
+    char error_out[BIND_ERROR]);
+void generation_free(struct generation **g);
+
+/* Closes the sockets that no starting or serving generation of the list uses. */
+void generation_sweep(const struct generation *newest, struct socket_row **sockets);
+
+/* Workers all READY; workers all gone; nothing of it runs. */
+bool generation_ready(const struct generation *g);
+bool generation_drained(const struct generation *g);
+bool generation_gone(const struct generation *g);
+
+#endif

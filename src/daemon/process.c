@@ -1,0 +1,238 @@
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "daemon/generation.h"
+#include "out/log.h"
+
+enum { STOP_GRACE_MS = 3000 };
+
+const char *role_name(enum role role)
+{
+	static const char *const names[] = {
+		[ROLE_KEEPER] = "keeper", [ROLE_RESOLVER] = "resolver", [ROLE_WORKER] = "worker", [ROLE_CONTROL] = "control"
+	};
+
+	return names[role];
+}
+
+void process_init(struct process *p, enum role role, struct generation *g, unsigned index)
+{
+	*p = (struct process){ .role = role, .generation = g, .index = index, .boss_fd = -1 };
+}
+
+static bool pair_new(int ends_out[2])
+{
+	return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends_out) == 0;
+}
+
+static void fd_close(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+/* A helper that does not take what the supervisor sends is stuck: its successor gets new pairs to everybody. */
+static void helper_tell(struct process *helper, unsigned index, int fd)
+{
+	if (!boss_send(helper->boss_fd, BOSS_CLIENT, index, NULL, fd))
+		process_kill(helper);
+}
+
+/* The worker's end of a new pair to a helper of its generation; -1: it does not run, its start will hand one in. */
+static int helper_pair(struct process *helper, unsigned index)
+{
+	int ends[2];
+
+	if (helper->pid == 0 || !pair_new(ends))
+		return -1;
+	helper_tell(helper, index, ends[1]);
+	close(ends[1]);
+	return ends[0];
+}
+
+static void helper_introduce(struct process *helper)
+{
+	struct generation *g = helper->generation;
+	enum boss_kind kind = helper->role == ROLE_KEEPER ? BOSS_KEEPER : BOSS_RESOLVER;
+
+	for (size_t i = 0; i < g->worker_count; i++) {
+		struct process *w = &g->workers[i];
+		int fd;
+
+		if (w->pid == 0)
+			continue;
+		fd = helper_pair(helper, w->index);
+		if (fd < 0 || !boss_send(w->boss_fd, kind, 0, NULL, fd))
+			log_note(LOG_LEVEL_ERROR, "pair_lost", "worker %u gets no channel to the new %s: %s", w->index,
+			    role_name(helper->role), strerror(errno));
+		fd_close(&fd);
+	}
+}
+
+static int ascending(const void *a, const void *b)
+{
+	int x = *(const int *)a, y = *(const int *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Closes every descriptor that is not in the list. */
+static void close_others(int *keep, size_t n)
+{
+	unsigned from = 0;
+
+	qsort(keep, n, sizeof(*keep), ascending);
+	for (size_t i = 0; i < n; i++) {
+		unsigned fd = (unsigned)keep[i];
+
+		if (keep[i] < 0 || fd < from)
+			continue;
+		if (fd > from)
+			close_range(from, fd - 1, 0);
+		from = fd + 1;
+	}
+	close_range(from, ~0U, 0);
+}
+
+static void signals_for_child(void)
+{
+	static const int ignored[] = { SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGPIPE };
+	sigset_t none;
+
+	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+		signal(ignored[i], SIG_IGN);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static int child_run(const struct process *p, struct child_args *args, pid_t parent)
+{
+	static const char *const titles[] = { /* 15 octets are the kernel's limit */
+		[ROLE_KEEPER] = "hopseal:keeper", [ROLE_RESOLVER] = "hopseal:resolve", [ROLE_WORKER] = "hopseal:worker",
+		[ROLE_CONTROL] = "hopseal:control"
+	};
+	size_t keeps = 0;
+	int *keep = calloc(args->listen_count + 8, sizeof(*keep));
+
+	if (!keep)
+		return 71;
+	for (int fd = 0; fd <= STDERR_FILENO; fd++)
+		keep[keeps++] = fd;
+	keep[keeps++] = log_fd();
+	keep[keeps++] = args->boss_fd;
+	keep[keeps++] = args->resolver_fd;
+	keep[keeps++] = args->keeper_fd;
+	keep[keeps++] = args->control_fd;
+	for (size_t i = 0; i < args->listen_count; i++)
+		keep[keeps++] = args->listen_fds[i];
+	close_others(keep, keeps);
+	free(keep);
+	signals_for_child();
+	prctl(PR_SET_NAME, titles[p->role]);
+	log_start(args->conf, role_name(p->role), p->index);
+	if (p->role == ROLE_KEEPER) {
+		/* Drops by itself once it has read the keys. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+	} else if (!child_drop(args)) {
+		log_note(LOG_LEVEL_ERROR, "privileges_kept", "cannot become user %s: %s", args->conf->user, strerror(errno));
+		return 71;
+	}
+	if (getppid() != parent)
+		return 0; /* it died before the kernel was asked to tell us */
+	switch (p->role) {
+	case ROLE_KEEPER:
+		return keeper_main(args);
+	case ROLE_RESOLVER:
+		return resolver_main(args);
+	case ROLE_WORKER:
+		return worker_main(args);
+	case ROLE_CONTROL:
+		break;
+	}
+	return control_main(args);
+}
+
+static void args_fill(const struct nursery *n, const struct process *p, struct child_args *args)
+{
+	const struct generation *g = p->generation;
+
+	*args = (struct child_args){
+		.conf = g ? g->conf : n->control_conf,
+		.resolver_fd = -1,
+		.keeper_fd = -1,
+		.index = p->index,
+		.generation = g ? g->number : 0,
+		.slot = p->slot,
+		.uid = g ? g->uid : n->control_uid,
+		.gid = g ? g->gid : n->control_gid,
+		.counts = n->counts,
+		.control_fd = p->role == ROLE_CONTROL ? n->control_fd : -1,
+	};
+	if (p->role == ROLE_WORKER) {
+		args->listen_fds = g->listen_fds;
+		args->listen_count = g->listen_count;
+	}
+}
+
+bool process_start(const struct nursery *n, struct process *p, int64_t now_ms)
+{
+	struct child_args args;
+	int boss[2];
+	pid_t parent = getpid();
+
+	if (p->role == ROLE_WORKER && !n->slot_take(n->arg, &p->slot)) {
+		errno = EAGAIN;
+		return false;
+	}
+	if (!pair_new(boss))
+		return false;
+	args_fill(n, p, &args);
+	args.boss_fd = boss[1];
+	if (p->role == ROLE_WORKER) {
+		args.keeper_fd = helper_pair(&p->generation->keeper, p->index);
+		args.resolver_fd = helper_pair(&p->generation->resolver, p->index);
+	}
+	p->started_ms = now_ms;
+	p->restart_ms = p->kill_ms = 0;
+	p->ready = p->told = false;
+	p->pid = fork();
+	if (p->pid == 0)
+		_exit(child_run(p, &args, parent));
+	close(boss[1]);
+	fd_close(&args.keeper_fd);
+	fd_close(&args.resolver_fd);
+	if (p->pid < 0) {
+		int error = errno;
+
+		p->pid = 0;
+		close(boss[0]);
+		errno = error;
+		return false;
+	}
+	p->boss_fd = boss[0];
+	if (p->role == ROLE_KEEPER || p->role == ROLE_RESOLVER)
+		helper_introduce(p);
+	return true;
+}
+
+void process_stop(struct process *p, int64_t now_ms)
+{
+	p->restart_ms = 0;
+	if (p->pid == 0 || p->told)
+		return;
+	p->told = true;
+	p->kill_ms = now_ms + STOP_GRACE_MS;
+	boss_send(p->boss_fd, BOSS_STOP, 0, NULL, -1);
+}
+
+void process_kill(struct process *p)
+{
+	if (p->pid > 0)
+		kill(p->pid, SIGKILL);
+}

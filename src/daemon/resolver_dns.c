@@ -1,0 +1,420 @@
+#include "daemon/resolver_dns.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unbound-event.h>
+#include <unbound.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+
+#define ROOT_ANCHOR "/usr/share/dns/root.key"
+#define RESOLV_CONF "/etc/resolv.conf"
+
+enum {
+	TYPE_DNSKEY = 48, /* RFC 4034 */
+	FORWARDERS = 3,   /* as many as resolv.conf(5) takes */
+	FORWARDER_OCTETS = 80,
+	ANSWER_ARENA_OCTETS = 1 << 20,
+};
+
+enum query_state { /* only query_enter() writes it */
+	QUERY_HELD,    /* the probe has not decided yet */
+	QUERY_ASKED,   /* with libunbound */
+	QUERY_READY,   /* answered; its caller hears at the end of the turn */
+};
+
+struct dns_query {
+	struct dns_query *prev, *next; /* of all */
+	struct resolver_dns *dns;
+	enum query_state state;
+	struct ub_ctx *context; /* that has it */
+	int async_id;
+	struct loop_timer timer;
+	struct loop_later later;
+	void (*on)(void *arg, const struct dns_answer *answer);
+	void *arg;
+	struct arena arena;
+	struct dns_answer answer;
+	uint16_t qtype;
+	char name[256];
+};
+
+struct resolver_dns {
+	struct loop *loop;
+	struct ub_ctx *checking; /* validates; NULL: never */
+	struct ub_ctx *plain;    /* does not; NULL: not needed any more */
+	struct ub_ctx *use;      /* one of both; NULL: questions are held */
+	struct ub_ctx *old;      /* to be deleted outside of its calls */
+	struct dns_query *queries;
+	struct dns_query *probe;
+	struct loop_timer probe_again;
+	struct loop_later tidy;
+	bool tried;              /* a probe has ended without telling */
+	void (*warn)(void *arg, const char *text);
+	void *arg;
+	char forwarders[FORWARDERS][FORWARDER_OCTETS]; /* address@port, as libunbound reads it */
+	size_t forwarder_count;
+};
+
+static void query_enter(struct dns_query *q, enum query_state state)
+{
+	q->state = state;
+}
+
+/* contexts */
+
+/* "192.0.2.1:5353", "[2001:db8::1]:53", "2001:db8::1", "fe80::1%eth0" to address@port. */
+static bool forwarder(const char *text, char out[FORWARDER_OCTETS])
+{
+	const char *colon = strrchr(text, ':'), *port = "53";
+	char address[64];
+	size_t n = strlen(text);
+	uint64_t number;
+	unsigned char at[16];
+	char *zone;
+
+	if (text[0] == '[') {
+		const char *end = strchr(text, ']');
+
+		if (end == NULL || (end[1] != '\0' && end[1] != ':'))
+			return false;
+		if (end[1] == ':')
+			port = end + 2;
+		text++;
+		n = (size_t)(end - text);
+	} else if (colon != NULL && strchr(text, ':') == colon) {
+		port = colon + 1;
+		n = (size_t)(colon - text);
+	}
+	if (n == 0 || n >= 48 || !slice_u64(slice_str(port), 65535, &number) || number == 0)
+		return false;
+	memcpy(address, text, n);
+	address[n] = '\0';
+	zone = strchr(address, '%');
+	if (zone != NULL)
+		*zone = '\0';
+	if (inet_pton(AF_INET, address, at) != 1 && inet_pton(AF_INET6, address, at) != 1)
+		return false;
+	if (zone != NULL)
+		*zone = '%';
+	snprintf(out, FORWARDER_OCTETS, "%s@%u", address, (unsigned)number);
+	return true;
+}
+
+static void read_resolv_conf(struct resolver_dns *d)
+{
+	FILE *f = fopen(RESOLV_CONF, "re");
+	char line[256];
+
+	if (f == NULL)
+		return;
+	while (d->forwarder_count < FORWARDERS && fgets(line, sizeof(line), f) != NULL) {
+		struct slice s = slice_trim(slice_str(line)), word;
+		char address[64];
+
+		if (!slice_starts(s, S("nameserver")) || s.n < 11 || (s.at[10] != ' ' && s.at[10] != '\t'))
+			continue;
+		s = slice_trim(slice_sub(s, 10, SIZE_MAX));
+		slice_cut(&s, slice_find(s, ' ') < slice_find(s, '\t') ? ' ' : '\t', &word);
+		if (word.n >= sizeof(address))
+			continue;
+		memcpy(address, word.at, word.n);
+		address[word.n] = '\0';
+		if (forwarder(address, d->forwarders[d->forwarder_count]))
+			d->forwarder_count++;
+	}
+	fclose(f);
+}
+
+/* Options and anchors come before ub_ctx_zone_remove(), which finalises the context and reads the anchor file. */
+static struct ub_ctx *context_new(struct resolver_dns *d, const char *anchor_file, char error[256])
+{
+	static const char *const options[][2] = {
+		{ "do-not-query-localhost:", "no" },
+		/* A forwarder that was silent is asked again at once: 14 s a question and 44 s afterwards become about 1 s. */
+		{ "infra-keep-probing:", "yes" },
+		{ "infra-host-ttl:", "5" },
+		{ "edns-buffer-size:", "1232" },
+		{ "outgoing-range:", "512" },
+		{ "num-queries-per-thread:", "4096" },
+		{ "outgoing-num-tcp:", "32" },
+		{ "msg-cache-size:", "8m" },
+		{ "rrset-cache-size:", "16m" },
+		{ "cache-max-ttl:", "86400" },
+		/* Answered by whoever is asked, not from a built-in list: sites use these. */
+		{ "unblock-lan-zones:", "yes" },
+	};
+	static const char *const zones[] = { "test.", "home.arpa." };
+	struct ub_ctx *c = ub_ctx_create_event(loop_base(d->loop));
+	int bad = c == NULL ? UB_NOMEM : 0;
+
+	for (size_t i = 0; bad == 0 && i < sizeof(options) / sizeof(options[0]); i++)
+		bad = ub_ctx_set_option(c, options[i][0], options[i][1]);
+	for (size_t i = 0; bad == 0 && i < d->forwarder_count; i++)
+		bad = ub_ctx_set_fwd(c, d->forwarders[i]);
+	if (bad == 0 && anchor_file != NULL)
+		bad = ub_ctx_add_ta_file(c, anchor_file);
+	for (size_t i = 0; bad == 0 && i < sizeof(zones) / sizeof(zones[0]); i++)
+		bad = ub_ctx_zone_remove(c, zones[i]);
+	if (bad == 0)
+		return c;
+	snprintf(error, 256, "libunbound%s%s: %s", anchor_file != NULL ? ", trust anchor " : "",
+	    anchor_file != NULL ? anchor_file : "", ub_strerror(bad));
+	if (c != NULL)
+		ub_ctx_delete(c);
+	return NULL;
+}
+
+static void on_tidy(void *arg)
+{
+	struct resolver_dns *d = arg;
+
+	if (d->old != NULL)
+		ub_ctx_delete(d->old);
+	d->old = NULL;
+}
+
+/* queries */
+
+static void query_free(struct dns_query *q)
+{
+	struct resolver_dns *d = q->dns;
+
+	if (q->state == QUERY_ASKED)
+		ub_cancel(q->context, q->async_id);
+	*(q->prev != NULL ? &q->prev->next : &d->queries) = q->next;
+	if (q->next != NULL)
+		q->next->prev = q->prev;
+	loop_timer_release(&q->timer);
+	loop_later_cancel(d->loop, &q->later);
+	arena_clear(&q->arena);
+	free(q);
+}
+
+static void on_ready(void *arg)
+{
+	struct dns_query *q = arg;
+
+	q->on(q->arg, &q->answer);
+	query_free(q);
+}
+
+static void query_ready(struct dns_query *q)
+{
+	query_enter(q, QUERY_READY);
+	loop_timer_stop(&q->timer);
+	loop_later(q->dns->loop, &q->later, on_ready, q);
+}
+
+static void on_unbound(void *arg, int rcode, void *packet, int octets, int sec, char *why_bogus, int ratelimited)
+{
+	struct dns_query *q = arg;
+
+	(void)why_bogus;
+	(void)ratelimited;
+	if (sec == 1)
+		q->answer.status = DNS_BOGUS;
+	else if (rcode == 3)
+		q->answer.status = DNS_NXDOMAIN;
+	else if (rcode == 0 && packet != NULL && octets > 0)
+		dns_packet_answer(&q->arena, slice_of(packet, (size_t)octets), q->qtype, &q->answer);
+	q->answer.secure = sec == 2;
+	query_ready(q);
+}
+
+static void on_timer(void *arg)
+{
+	struct dns_query *q = arg;
+
+	if (q->state == QUERY_ASKED)
+		ub_cancel(q->context, q->async_id);
+	q->answer.status = DNS_TIMEOUT;
+	query_ready(q);
+}
+
+static void query_send(struct dns_query *q, struct ub_ctx *context)
+{
+	int bad;
+
+	query_enter(q, QUERY_ASKED);
+	q->context = context;
+	/* What libunbound has at hand it answers from inside this call; the query is READY then. */
+	bad = ub_resolve_event(context, q->name, q->qtype, 1, q, on_unbound, &q->async_id);
+	if (bad == 0)
+		return;
+	q->answer.status = bad == UB_SYNTAX ? DNS_NXDOMAIN : DNS_SERVFAIL;
+	query_ready(q);
+}
+
+/* Letters, digits, '-', '_', '.': what else a text name may mean to libunbound ('\') is no name of the mail protocols. */
+static bool name_plain(struct slice name)
+{
+	for (size_t i = 0; i < name.n; i++)
+		if (!ascii_alpha(name.at[i]) && !ascii_digit(name.at[i]) && name.at[i] != '-' && name.at[i] != '_' &&
+		    name.at[i] != '.')
+			return false;
+	return name.n >= 1 && name.n <= 254;
+}
+
+static struct dns_query *query_new(struct resolver_dns *d, struct slice name, uint16_t qtype, uint32_t timeout_ms,
+    void (*on)(void *arg, const struct dns_answer *answer), void *arg)
+{
+	struct dns_query *q = calloc(1, sizeof(*q));
+
+	if (q == NULL || !loop_timer_set(d->loop, &q->timer, timeout_ms, on_timer, q)) {
+		free(q);
+		return NULL;
+	}
+	q->dns = d;
+	q->on = on;
+	q->arg = arg;
+	q->qtype = qtype;
+	q->answer.status = DNS_SERVFAIL;
+	arena_init(&q->arena, ANSWER_ARENA_OCTETS);
+	if (name.n < sizeof(q->name))
+		memcpy(q->name, name.at, name.n);
+	q->next = d->queries;
+	if (d->queries != NULL)
+		d->queries->prev = q;
+	d->queries = q;
+	query_enter(q, QUERY_HELD);
+	return q;
+}
+
+struct dns_query *resolver_dns_ask(struct resolver_dns *d, struct slice name, uint16_t qtype, uint32_t timeout_ms,
+    void (*on)(void *arg, const struct dns_answer *answer), void *arg)
+{
+	bool plain = name_plain(name);
+	struct dns_query *q = query_new(d, plain ? name : SLICE_NONE, qtype, timeout_ms, on, arg);
+
+	if (q == NULL)
+		return NULL;
+	if (!plain) {
+		q->answer.status = DNS_NXDOMAIN;
+		query_ready(q);
+	} else if (d->use != NULL) {
+		query_send(q, d->use);
+	}
+	return q;
+}
+
+void resolver_dns_cancel(struct dns_query *q)
+{
+	query_free(q);
+}
+
+/* the probe */
+
+static void probe_start(void *arg);
+
+static void use(struct resolver_dns *d, struct ub_ctx *context)
+{
+	d->use = context;
+	for (struct dns_query *q = d->queries; q != NULL; q = q->next)
+		if (q->state == QUERY_HELD)
+			query_send(q, context);
+}
+
+static void on_probe(void *arg, const struct dns_answer *answer)
+{
+	struct resolver_dns *d = arg;
+
+	d->probe = NULL;
+	if (answer->status == DNS_OK && answer->with_signatures) {
+		/* Signatures come through: the context that validates is right for good. */
+		d->old = d->plain;
+		d->plain = NULL;
+		loop_later(d->loop, &d->tidy, on_tidy, d);
+		use(d, d->checking);
+		return;
+	}
+	if (answer->status == DNS_OK) {
+		d->warn(d->arg, "the forwarder strips DNSSEC signatures: answers are not validated");
+		use(d, d->plain);
+		return;
+	}
+	if (!d->tried)
+		d->warn(d->arg, "no answer yet whether the forwarder passes DNSSEC signatures on: answers are validated, asking again");
+	d->tried = true;
+	if (d->use == NULL)
+		use(d, d->checking);
+	loop_timer_set(d->loop, &d->probe_again, DNS_PROBE_AGAIN_MS, probe_start, d);
+}
+
+static void probe_start(void *arg)
+{
+	struct resolver_dns *d = arg;
+
+	d->probe = query_new(d, S("."), TYPE_DNSKEY, DNS_PROBE_MS, on_probe, d);
+	if (d->probe != NULL)
+		query_send(d->probe, d->plain);
+	else if (d->use == NULL)
+		use(d, d->checking);
+}
+
+/* the whole */
+
+struct resolver_dns *resolver_dns_new(struct loop *l, const char *resolver, const char *trust_anchor,
+    void (*warn)(void *arg, const char *text), void *arg, char error_out[256])
+{
+	struct resolver_dns *d = calloc(1, sizeof(*d));
+	bool probe = strcmp(trust_anchor, "auto") == 0;
+	const char *anchor = probe ? ROOT_ANCHOR : strcmp(trust_anchor, "none") == 0 ? NULL : trust_anchor;
+
+	if (d == NULL) {
+		snprintf(error_out, 256, "no memory");
+		return NULL;
+	}
+	d->loop = l;
+	d->warn = warn;
+	d->arg = arg;
+	if (strcmp(resolver, "auto") == 0) {
+		read_resolv_conf(d);
+	} else if (!forwarder(resolver, d->forwarders[d->forwarder_count++])) {
+		snprintf(error_out, 256, "resolver \"%.100s\" is no address[:port]", resolver);
+		resolver_dns_free(&d);
+		return NULL;
+	}
+	if (anchor != NULL && access(anchor, R_OK) != 0) {
+		if (!probe) {
+			snprintf(error_out, 256, "trust anchor %.150s: %m", anchor);
+			resolver_dns_free(&d);
+			return NULL;
+		}
+		warn(arg, "no " ROOT_ANCHOR " (package dns-root-data): answers are not validated");
+		anchor = NULL;
+	}
+	if ((anchor != NULL && (d->checking = context_new(d, anchor, error_out)) == NULL) ||
+	    ((anchor == NULL || probe) && (d->plain = context_new(d, NULL, error_out)) == NULL)) {
+		resolver_dns_free(&d);
+		return NULL;
+	}
+	if (anchor == NULL)
+		d->use = d->plain;
+	else if (!probe)
+		d->use = d->checking;
+	else if (!loop_timer_set(l, &d->probe_again, 0, probe_start, d))
+		d->use = d->checking;
+	return d;
+}
+
+void resolver_dns_free(struct resolver_dns **dp)
+{
+	struct resolver_dns *d = *dp;
+
+	if (d == NULL)
+		return;
+	*dp = NULL;
+	while (d->queries != NULL)
+		query_free(d->queries);
+	loop_timer_release(&d->probe_again);
+	loop_later_cancel(d->loop, &d->tidy);
+	on_tidy(d);
+	if (d->checking != NULL)
+		ub_ctx_delete(d->checking);
+	if (d->plain != NULL)
+		ub_ctx_delete(d->plain);
+	free(d);
+}

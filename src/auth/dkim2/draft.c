@@ -1,0 +1,177 @@
+#include "auth/dkim2/draft.h"
+#include "base/buf.h"
+#include "base/limits.h"
+#include "mail/utf8.h"
+
+static const struct dkim2_draft drafts[] = {
+	{
+	    .level = 6,
+	    .unknown_ignored = true,
+	    .absent_ignored = true,
+	    .mixed_text = true,
+	    .same_algorithm_max = 2,
+	    .time = DKIM2_PERMERROR,
+	    .envelope = DKIM2_PERMERROR,
+	    .custody = DKIM2_PERMERROR,
+	},
+	{
+	    .level = 7,
+	    .unknown_ignored = true,
+	    .absent_ignored = true,
+	    .mixed_text = true,
+	    .same_algorithm_max = 2,
+	    .from_judged = true,
+	    .time = DKIM2_PERMERROR,
+	    .envelope = DKIM2_PERMERROR,
+	    .custody = DKIM2_PERMERROR,
+	    .from = DKIM2_FAIL,
+	},
+	{
+	    .level = 8,
+	    .groups = true,
+	    .from_judged = true,
+	    .time = DKIM2_FAIL,
+	    .envelope = DKIM2_FAIL,
+	    .custody = DKIM2_FAIL,
+	    .from = DKIM2_FAIL,
+	},
+	{
+	    .level = 9,
+	    .groups = true,
+	    .from_judged = true,
+	    .time = DKIM2_FAIL,
+	    .envelope = DKIM2_FAIL,
+	    .custody = DKIM2_FAIL,
+	    .from = DKIM2_FAIL,
+	},
+};
+
+const struct dkim2_draft *draft_of(unsigned level)
+{
+	if (level < DRAFT_OLDEST || level > DRAFT_NEWEST)
+		level = DRAFT_NEWEST;
+	return &drafts[level - DRAFT_OLDEST];
+}
+
+/* Names in lower case; `last` is the newest level that leaves the field out. A final '*' stands for any rest. */
+static const struct {
+	const char *name;
+	unsigned last;
+} unsigned_fields[] = {
+	/* trace */
+	{ "received", DRAFT_NEWEST },
+	{ "received-*", DRAFT_NEWEST },
+	{ "return-path", DRAFT_NEWEST },
+	{ "delivered-to", DRAFT_NEWEST },
+	{ "dl-expansion-history", DRAFT_NEWEST },
+	{ "original-recipient", DRAFT_NEWEST },
+	{ "sio-label-history", DRAFT_NEWEST },
+	{ "x400-trace", DRAFT_NEWEST },
+	{ "x400-received", DRAFT_NEWEST },
+	{ "apparently-to", DRAFT_NEWEST },
+	/* other authentication */
+	{ "dkim-signature", DRAFT_NEWEST },
+	{ "arc-authentication-results", DRAFT_NEWEST },
+	{ "arc-message-signature", DRAFT_NEWEST },
+	{ "arc-seal", DRAFT_NEWEST },
+	/* local */
+	{ "authentication-results", DRAFT_NEWEST },
+	{ "x-*", DRAFT_NEWEST },
+	/* its own */
+	{ "message-instance", DRAFT_NEWEST },
+	{ "dkim2-signature", DRAFT_NEWEST },
+	/* signed since -08 */
+	{ "auto-submitted", 7 },
+	{ "vbr-info", 7 },
+};
+
+bool draft_unsigned(const struct dkim2_draft *draft, struct slice name)
+{
+	for (size_t i = 0; i < sizeof(unsigned_fields) / sizeof(unsigned_fields[0]); i++) {
+		struct slice row = slice_str(unsigned_fields[i].name);
+		bool open = row.at[row.n - 1] == '*';
+
+		if (open)
+			row.n--;
+		if (draft->level <= unsigned_fields[i].last && (open ? slice_istarts(name, row) : slice_ieq(name, row)))
+			return true;
+	}
+	return false;
+}
+
+/* %i the number, %j the other one, %s the value, %t the second value. Those marked (ours) are not in any draft we read. */
+static const char *const texts[DRAFT_TEXTS] = {
+	[TEXT_INSTANCE_MISSING] = "Message-Instance m=%i missing",
+	[TEXT_INSTANCE_SYNTAX] = "Message-Instance m=%i syntax error",
+	[TEXT_INSTANCE_TAG_MISSING] = "Message-Instance m=%i tag=%s missing",
+	[TEXT_INSTANCE_UNSIGNED] = "Message-Instance m=%i is not signed",
+	[TEXT_INSTANCE_HASH_TWICE] = "Message-Instance m=%i has a duplicate hash algorithm",
+	[TEXT_INSTANCE_HASH_UNKNOWN] = "Message-Instance m=%i unknown hash algorithm %s", /* (ours) */
+	[TEXT_SEAL_MISSING] = "DKIM2-Signature i=%i missing",
+	[TEXT_SEAL_SYNTAX] = "DKIM2-Signature i=%i syntax error",
+	[TEXT_SEAL_TAG_MISSING] = "DKIM2-Signature i=%i tag=%s missing",
+	[TEXT_SEAL_TAG_UNEXPECTED] = "DKIM2-Signature i=%i tag=%s was unexpected",
+	[TEXT_SEAL_SELECTOR_TWICE] = "DKIM2-Signature i=%i has a duplicate selector",
+	[TEXT_SEAL_TOO_MANY_SELECTORS] = "DKIM2-Signature i=%i has more selectors than allowed",
+	[TEXT_SEAL_EXPIRED] = "DKIM2-Signature i=%i signature expired",
+	[TEXT_SEAL_FUTURE] = "DKIM2-Signature i=%i signature timestamp is in the future", /* (ours) */
+	[TEXT_SEAL_MAIL_FROM] = "DKIM2-Signature i=%i MAIL FROM %s did not match",
+	[TEXT_SEAL_RCPT_TO] = "DKIM2-Signature i=%i RCPT TO %s did not match",
+	[TEXT_SEAL_MF_D] = "DKIM2-Signature i=%i MAIL FROM and d= do not match",
+	[TEXT_SEAL_ND] = "DKIM2-Signature i=%i MAIL nd= does not match",
+	[TEXT_SEAL_ND_UNEXPECTED] = "DKIM2-Signature i=%i unexpected nd= tag",
+	[TEXT_SEAL_CUSTODY_MF] = "DKIM2-Signature i=%i MAIL FROM does not match RCPT TO of i=%j", /* (ours) */
+	[TEXT_SEAL_CUSTODY_D] = "DKIM2-Signature i=%i d= does not match RCPT TO of i=%j",         /* (ours) */
+	[TEXT_SEAL_ALGORITHM_UNKNOWN] = "DKIM2-Signature i=%i %s unknown algorithm",              /* (ours) */
+	[TEXT_KEY_UNREACHABLE] = "DKIM2-Signature i=%i public key %s could not be fetched",
+	[TEXT_KEY_ABSENT] = "DKIM2-Signature i=%i public key %s does not exist",
+	[TEXT_KEY_MULTIPLE] = "DKIM2-Signature i=%i public key %s has multiple records",
+	[TEXT_KEY_SYNTAX] = "DKIM2-Signature i=%i public key %s has a syntax error",
+	[TEXT_KEY_ALGORITHM] = "DKIM2-Signature i=%i public key %s algorithm mismatch",
+	[TEXT_KEY_REVOKED] = "DKIM2-Signature i=%i public key %s has been revoked",
+	[TEXT_SIGNATURE_WRONG] = "DKIM2-Signature i=%i %s incorrect signature",
+	[TEXT_SIGNATURE_MIXED] = "DKIM2-Signature i=%i %s signature passed, %t signature failed",
+	[TEXT_HEADER_HASH] = "Message Instance m=%i header hash %s mismatch", /* no hyphen, so the draft */
+	[TEXT_BODY_HASH] = "Message Instance m=%i body hash %s mismatch",
+	[TEXT_FROM] = "From header field is not Authentic for d=%s", /* (ours) */
+	[TEXT_HEADER_MALFORMED] = "header holds a line that is no field", /* (ours) */
+};
+
+/* A peer's octets fit for one line of a log, a reply or a comment. */
+static void add_value(struct buf *b, struct slice value)
+{
+	value = utf8_head(value, LIMIT_REASON);
+	for (size_t i = 0; i < value.n; i++)
+		buf_octet(b, value.at[i] < 0x20 || value.at[i] == 0x7f ? '?' : value.at[i]);
+}
+
+static void add_number(struct buf *b, uint64_t number)
+{
+	if (number)
+		buf_u64(b, number);
+	else
+		buf_octet(b, '?');
+}
+
+struct slice draft_reason(struct arena *a, enum draft_text text, uint64_t number, uint64_t other, struct slice value,
+    struct slice more)
+{
+	struct buf b;
+	struct slice out;
+
+	buf_init(&b, 4096);
+	for (const char *p = texts[text]; *p; p++) {
+		if (*p != '%') {
+			buf_octet(&b, (unsigned char)*p);
+			continue;
+		}
+		p++;
+		if (*p == 'i' || *p == 'j')
+			add_number(&b, *p == 'i' ? number : other);
+		else
+			add_value(&b, *p == 's' ? value : more);
+	}
+	out = buf_failed(&b) ? SLICE_NONE : arena_copy(a, buf_get(&b));
+	buf_release(&b);
+	return out;
+}

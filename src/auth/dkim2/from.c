@@ -1,0 +1,42 @@
+#include "auth/dkim2/from.h"
+#include "mail/addr.h"
+#include "mail/domain.h"
+
+bool from_domains(struct arena *a, const struct header *h, struct slice **domains_out, size_t *n_out)
+{
+	struct slice *domains = NULL;
+	size_t n = 0;
+
+	for (size_t i = header_find(h, S("from"), 0); i < h->n; i = header_find(h, S("from"), i + 1)) {
+		struct addr *list;
+		struct slice *more;
+		size_t count;
+
+		if (!addr_list(a, h->fields[i].value, &list, &count))
+			return false;
+		more = ARENA_ARRAY(a, n + count, struct slice);
+		if (!more)
+			return false;
+		if (n)
+			memcpy(more, domains, n * sizeof(*more));
+		for (size_t k = 0; k < count; k++)
+			more[n++] = list[k].domain;
+		domains = more;
+	}
+	*domains_out = domains;
+	*n_out = n;
+	return n > 0;
+}
+
+bool dkim2_from_authentic(struct arena *a, const struct header *h, struct slice d)
+{
+	struct slice *domains;
+	size_t n;
+
+	if (!from_domains(a, h, &domains, &n))
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (!domain_follows(domains[i], d))
+			return false;
+	return true;
+}

@@ -1,0 +1,558 @@
+#include "auth/dkim2/chain.h"
+#include "auth/dkim2/combine.h"
+#include "auth/dkim2/custody.h"
+#include "auth/dkim2/from.h"
+#include "auth/dkim2/input.h"
+#include "base/limits.h"
+#include "crypt/sign.h"
+#include "mail/domain.h"
+
+enum { NO_ASK = -1 };
+
+/* A set of a seal, as the verifier sees it: in step with seal.sets. */
+struct check {
+	int ask; /* index into asks, NO_ASK: its result does not depend on a key */
+};
+
+struct dkim2_verify {
+	struct arena *arena;
+	const struct dkim2_draft *draft;
+	const struct header *header;
+	const struct dkim2_envelope *envelope;
+	struct dkim2_clock clock;
+	struct chain chain;
+	struct check **checks; /* [hop][set] */
+	struct slice *asks;
+	struct keyrec **answers;
+	size_t ask_count;
+	size_t judged_from; /* index of the lowest instance whose state is the received one, chain.m: none */
+	bool recipes;       /* r= on an instance above the first */
+	unsigned digests;   /* bits of the hashes needed */
+	unsigned char headers[DIGEST_ALGS][DIGEST_OCTETS];
+	struct slice bodies[DIGEST_ALGS];
+	bool memory_lost;   /* the verdict is a temperror */
+	bool finished;
+	struct dkim2_verdict verdict;
+};
+
+const char *dkim2_state_name(enum dkim2_state state)
+{
+	static const char *const names[] = { "none", "pass", "temperror", "fail", "permerror", "skipped" };
+
+	return names[state];
+}
+
+const char *dkim2_level_name(enum dkim2_level level)
+{
+	static const char *const names[] = { "full", "provisional", "no-envelope" };
+
+	return names[level];
+}
+
+/* ---- findings: of all, the worst counts, of equals the first (spec 10.1) ---- */
+
+static void note(struct dkim2_verify *v, enum dkim2_state state, struct slice reason, uint64_t hop)
+{
+	if (state > v->verdict.state) {
+		v->verdict.state = state;
+		v->verdict.reason = reason;
+		v->verdict.blamed = hop;
+	}
+}
+
+static void note_hop(struct dkim2_verify *v, size_t index, enum dkim2_state state, struct slice reason)
+{
+	struct dkim2_hop *hop = &v->chain.hops[index];
+
+	if (hop->state == DKIM2_SKIPPED || state > hop->state) {
+		hop->state = state;
+		hop->reason = reason;
+	}
+	if (state != DKIM2_PASS)
+		note(v, state, reason, hop->i);
+}
+
+/* ---- what needs neither key nor body ---- */
+
+static void judge_time(struct dkim2_verify *v, size_t index)
+{
+	const struct dkim2_hop *hop = &v->chain.hops[index];
+	enum draft_text text;
+	uint64_t now;
+
+	if (v->clock.now < 0)
+		return;
+	now = (uint64_t)v->clock.now;
+	if (hop->t < now && now - hop->t > DRAFT_AGE_S)
+		text = TEXT_SEAL_EXPIRED;
+	else if (hop->t > now && hop->t - now > (uint64_t)(v->clock.future_s < 0 ? 0 : v->clock.future_s))
+		text = TEXT_SEAL_FUTURE;
+	else
+		return;
+	note_hop(v, index, v->draft->time, draft_reason(v->arena, text, hop->i, 0, SLICE_NONE, SLICE_NONE));
+}
+
+static void judge_custody(struct dkim2_verify *v, size_t index)
+{
+	struct slice broken = custody_break(v->arena, &v->chain, index);
+
+	if (broken.n)
+		note_hop(v, index, v->draft->custody, broken);
+}
+
+static void judge_envelope(struct dkim2_verify *v)
+{
+	size_t top = v->chain.n - 1;
+	struct slice broken;
+
+	if (v->chain.seals[top].has_nd) {
+		broken = draft_reason(v->arena, TEXT_SEAL_ND_UNEXPECTED, v->chain.hops[top].i, 0, SLICE_NONE, SLICE_NONE);
+		note_hop(v, top, DKIM2_PERMERROR, broken);
+		return;
+	}
+	broken = v->envelope ? custody_envelope(v->arena, &v->chain.seals[top], v->envelope) : SLICE_NONE;
+	if (broken.n)
+		note_hop(v, top, v->draft->envelope, broken);
+}
+
+/*
+ * Without recipes the From field is the one of m=1, so hop 1 answers for it. With them only this is known: the hop that
+ * brought the From of today is one of the chain, so a From that no d= covers is nobody's.
+ */
+static void judge_from(struct dkim2_verify *v)
+{
+	struct slice *domains;
+	size_t n;
+	bool ok = from_domains(v->arena, v->header, &domains, &n);
+
+	for (size_t k = 0; ok && k < n; k++) {
+		size_t hops = v->recipes ? v->chain.n : 1;
+
+		ok = false;
+		for (size_t hop = 0; hop < hops && !ok; hop++)
+			ok = domain_follows(domains[k], v->chain.hops[hop].d_normal);
+	}
+	if (!ok) {
+		size_t blamed = v->recipes ? v->chain.n - 1 : 0;
+
+		note_hop(v, blamed, v->draft->from,
+		    draft_reason(v->arena, TEXT_FROM, 0, 0, v->chain.hops[blamed].d, SLICE_NONE));
+	}
+}
+
+/* ---- keys ---- */
+
+static struct slice key_name(struct arena *a, const struct seal_set *set, struct slice d)
+{
+	static const struct slice middle = { (const unsigned char *)"._domainkey.", 12 };
+	size_t n = set->selector.n + middle.n + d.n;
+	unsigned char *p = arena_take(a, n);
+
+	if (!p)
+		return SLICE_NONE;
+	for (size_t i = 0; i < set->selector.n; i++)
+		p[i] = ascii_lower(set->selector.at[i]);
+	memcpy(p + set->selector.n, middle.at, middle.n);
+	memcpy(p + set->selector.n + middle.n, d.at, d.n);
+	return slice_of(p, n);
+}
+
+/* A group with an unknown algorithm cannot pass, whatever its keys say (2.4). */
+static bool group_dead(const struct dkim2_verify *v, const struct seal *s, unsigned group)
+{
+	for (size_t k = 0; k < s->set_count; k++)
+		if (s->sets[k].group == group && s->sets[k].type == KEY_NONE)
+			return !v->draft->unknown_ignored;
+	return false;
+}
+
+/* Index of the question, or NO_ASK: too many. */
+static int ask_for(struct dkim2_verify *v, struct slice name)
+{
+	for (size_t k = 0; k < v->ask_count; k++)
+		if (slice_eq(v->asks[k], name))
+			return (int)k;
+	if (v->ask_count == LIMIT_KEYS)
+		return NO_ASK;
+	v->asks[v->ask_count] = name;
+	return (int)v->ask_count++;
+}
+
+static void plan_keys(struct dkim2_verify *v, size_t index)
+{
+	const struct seal *s = &v->chain.seals[index];
+	struct check *checks = ARENA_ARRAY(v->arena, s->set_count, struct check);
+	size_t wanted = 0;
+	bool alive = false;
+
+	v->checks[index] = checks;
+	for (size_t k = 0; checks && k < s->set_count; k++) {
+		bool dead = group_dead(v, s, s->sets[k].group);
+
+		checks[k].ask = NO_ASK;
+		alive |= !dead;
+		if (dead || s->sets[k].type == KEY_NONE)
+			continue;
+		if (++wanted <= LIMIT_KEYS_HOP)
+			checks[k].ask = ask_for(v, key_name(v->arena, &s->sets[k], s->hop->d_normal));
+		if (checks[k].ask == NO_ASK) {
+			note_hop(v, index, DKIM2_PERMERROR,
+			    draft_reason(v->arena, TEXT_SEAL_TOO_MANY_SELECTORS, s->hop->i, 0, SLICE_NONE, SLICE_NONE));
+			return;
+		}
+	}
+	if (!alive && checks) {
+		const struct seal_set *set = s->sets;
+
+		while (set->type != KEY_NONE)
+			set++;
+		note_hop(v, index, DKIM2_PERMERROR,
+		    draft_reason(v->arena, TEXT_SEAL_ALGORITHM_UNKNOWN, s->hop->i, 0, set->selector, SLICE_NONE));
+	}
+}
+
+/* ---- instances ---- */
+
+static bool left_out(struct slice name, const void *draft)
+{
+	return draft_unsigned(draft, name);
+}
+
+/*
+ * The reason why no group of an instance can pass whatever the content is, though it may be content that is not at
+ * hand: an unknown hash name in each (2.4). Empty: one might pass.
+ */
+static struct slice hopeless(struct dkim2_verify *v, const struct instance *in)
+{
+	const struct hash_set *unknown = NULL;
+	bool alive = false, group_alive = true;
+
+	for (size_t k = 0; k < in->set_count; k++) {
+		if (k && in->sets[k].group != in->sets[k - 1].group) {
+			alive |= group_alive;
+			group_alive = true;
+		}
+		if (in->sets[k].alg != DIGEST_ALGS) {
+			alive |= v->draft->unknown_ignored;
+			continue;
+		}
+		group_alive = false;
+		if (!unknown)
+			unknown = &in->sets[k];
+	}
+	if (alive || group_alive)
+		return SLICE_NONE;
+	return draft_reason(v->arena, TEXT_INSTANCE_HASH_UNKNOWN, in->seen->m, 0, unknown->name, SLICE_NONE);
+}
+
+/* Which instances stand for the content as received, and with what is it hashed? */
+static void plan_hashes(struct dkim2_verify *v)
+{
+	const struct chain *c = &v->chain;
+	size_t k = c->m;
+
+	while (k > 0) {
+		k--;
+		for (size_t set = 0; set < c->instances[k].set_count; set++)
+			if (c->instances[k].sets[set].alg != DIGEST_ALGS)
+				v->digests |= 1U << c->instances[k].sets[set].alg;
+		if (c->instances[k].recipe.n && k > 0)
+			break;
+	}
+	v->judged_from = k;
+	for (k = 0; k < c->m; k++) {
+		struct dkim2_instance *seen = c->instances[k].seen;
+		struct slice reason = hopeless(v, &c->instances[k]);
+
+		v->recipes |= k > 0 && seen->recipe;
+		if (reason.n) {
+			seen->state = v->draft->unknown_ignored ? DKIM2_FAIL : DKIM2_PERMERROR;
+			seen->reason = reason;
+			note(v, seen->state, reason, chain_hop_of(c, seen->m));
+		}
+	}
+	if (v->digests && !canon_header(v->arena, v->header, left_out, v->draft, v->digests, v->headers))
+		v->memory_lost = true;
+}
+
+static enum dkim2_state judge_hash(struct dkim2_verify *v, const struct instance *in, const struct hash_set *set,
+    struct slice *reason)
+{
+	struct slice header, body;
+	enum draft_text text;
+
+	if (set->alg == DIGEST_ALGS) {
+		*reason = draft_reason(v->arena, TEXT_INSTANCE_HASH_UNKNOWN, in->seen->m, 0, set->name, SLICE_NONE);
+		return v->draft->unknown_ignored ? DKIM2_FAIL : DKIM2_PERMERROR;
+	}
+	header = slice_of(v->headers[set->alg], set->header.n);
+	body = v->bodies[set->alg];
+	if (!slice_eq(header, set->header))
+		text = TEXT_HEADER_HASH;
+	else if (!slice_eq(body, set->body))
+		text = TEXT_BODY_HASH;
+	else
+		return DKIM2_PASS;
+	*reason = draft_reason(v->arena, text, in->seen->m, 0, set->name, SLICE_NONE);
+	return DKIM2_FAIL;
+}
+
+/* Up to -07 an unknown name does not count, unless there is no other (2.4). */
+static bool any_known(const struct instance *in)
+{
+	for (size_t k = 0; k < in->set_count; k++)
+		if (in->sets[k].alg != DIGEST_ALGS)
+			return true;
+	return false;
+}
+
+static void judge_instances(struct dkim2_verify *v)
+{
+	const struct chain *c = &v->chain;
+
+	for (size_t k = c->m; k > v->judged_from;) {
+		const struct instance *in = &c->instances[--k];
+		struct combine all = { 0 };
+		struct slice reason = SLICE_NONE;
+		bool skip_unknown = v->draft->unknown_ignored && any_known(in);
+
+		for (size_t set = 0; set < in->set_count; set++)
+			if (in->sets[set].alg != DIGEST_ALGS || !skip_unknown) {
+				enum dkim2_state state;
+
+				reason = SLICE_NONE;
+				state = judge_hash(v, in, &in->sets[set], &reason);
+				combine_add(&all, in->sets[set].group, state, reason);
+			}
+		in->seen->state = combine_end(&all, &reason);
+		in->seen->reason = reason;
+		if (in->seen->state != DKIM2_PASS) {
+			note(v, in->seen->state, reason, chain_hop_of(c, in->seen->m));
+			return; /* what lies below the first mismatch is not judged (10.8) */
+		}
+	}
+}
+
+/* ---- signatures ---- */
+
+static enum dkim2_state key_state(const struct keyrec *rec, enum key_type type, enum draft_text *text)
+{
+	switch (rec ? rec->state : KEYREC_UNREACHABLE) {
+	case KEYREC_OK:
+		if (key_type(rec->key) == type)
+			return DKIM2_PASS;
+		*text = TEXT_KEY_ALGORITHM;
+		return DKIM2_PERMERROR;
+	case KEYREC_ABSENT:
+		*text = TEXT_KEY_ABSENT;
+		return DKIM2_PERMERROR;
+	case KEYREC_MULTIPLE:
+		*text = TEXT_KEY_MULTIPLE;
+		return DKIM2_PERMERROR;
+	case KEYREC_SYNTAX:
+		*text = TEXT_KEY_SYNTAX;
+		return DKIM2_PERMERROR;
+	case KEYREC_TYPE:
+		*text = TEXT_KEY_ALGORITHM;
+		return DKIM2_PERMERROR;
+	case KEYREC_REVOKED:
+		*text = TEXT_KEY_REVOKED;
+		return DKIM2_PERMERROR;
+	case KEYREC_UNREACHABLE:
+		break;
+	}
+	*text = TEXT_KEY_UNREACHABLE;
+	return DKIM2_TEMPERROR;
+}
+
+struct set_result {
+	enum dkim2_state state;
+	enum draft_text text;
+};
+
+static struct set_result judge_set(struct dkim2_verify *v, const struct seal_set *set, const struct check *check,
+    const unsigned char digest[32])
+{
+	struct set_result r = { DKIM2_PERMERROR, TEXT_SEAL_ALGORITHM_UNKNOWN };
+	const struct keyrec *rec;
+
+	if (set->type == KEY_NONE) {
+		if (v->draft->unknown_ignored)
+			r.state = DKIM2_FAIL;
+		return r;
+	}
+	if (check->ask == NO_ASK)
+		return r; /* in a group that cannot pass: the unknown member of it is told */
+	rec = v->answers[check->ask];
+	r.state = key_state(rec, set->type, &r.text);
+	if (r.state != DKIM2_PASS)
+		return r;
+	v->verdict.testing |= rec->testing;
+	if (!verify_sha256(rec->key, digest, set->signature))
+		r = (struct set_result){ DKIM2_FAIL, TEXT_SIGNATURE_WRONG };
+	return r;
+}
+
+/* May the set be passed over? Up to -07 unknown ones beside known ones, absent keys beside a set that verified. */
+static bool passed_over(const struct dkim2_verify *v, const struct set_result *r, bool known, bool passed)
+{
+	return (v->draft->unknown_ignored && known && r->text == TEXT_SEAL_ALGORITHM_UNKNOWN && r->state != DKIM2_PASS) ||
+	    (v->draft->absent_ignored && passed && r->text == TEXT_KEY_ABSENT && r->state != DKIM2_PASS);
+}
+
+static void judge_seal(struct dkim2_verify *v, struct input *input, size_t index)
+{
+	const struct seal *s = &v->chain.seals[index];
+	struct set_result results[LIMIT_SIG_SETS];
+	const struct seal_set *good = NULL, *bad = NULL;
+	struct combine all = { 0 };
+	struct slice reason;
+	unsigned char digest[32];
+	enum dkim2_state state;
+	bool known = false;
+
+	if (!input_digest(input, index, digest)) {
+		v->memory_lost = true;
+		return;
+	}
+	for (size_t k = 0; k < s->set_count; k++) {
+		results[k] = judge_set(v, &s->sets[k], &v->checks[index][k], digest);
+		known |= s->sets[k].type != KEY_NONE;
+		if (results[k].state == DKIM2_PASS)
+			good = &s->sets[k];
+		else if (results[k].text == TEXT_SIGNATURE_WRONG && !bad)
+			bad = &s->sets[k];
+	}
+	for (size_t k = 0; k < s->set_count; k++) {
+		if (passed_over(v, &results[k], known, good != NULL))
+			continue;
+		reason = SLICE_NONE;
+		if (results[k].state != DKIM2_PASS && s->sets[k].type != KEY_NONE && v->checks[index][k].ask == NO_ASK)
+			continue; /* the unknown algorithm of its group speaks for it */
+		if (results[k].state != DKIM2_PASS)
+			reason = draft_reason(v->arena, results[k].text, s->hop->i, 0, s->sets[k].selector, SLICE_NONE);
+		combine_add(&all, s->sets[k].group, results[k].state, reason);
+	}
+	state = combine_end(&all, &reason);
+	if (state == DKIM2_FAIL && v->draft->mixed_text && good && bad)
+		reason = draft_reason(v->arena, TEXT_SIGNATURE_MIXED, s->hop->i, 0, good->selector, bad->selector);
+	note_hop(v, index, state, reason);
+}
+
+/* ---- the interface ---- */
+
+static void read_flags(struct dkim2_verify *v)
+{
+	for (size_t k = 0; k < v->chain.n; k++) {
+		v->verdict.exploded |= chain_flag(v->chain.hops[k].flags, S("exploded"));
+		v->verdict.feedback |= chain_flag(v->chain.hops[k].flags, S("feedback"));
+	}
+}
+
+static void judge_chain(struct dkim2_verify *v)
+{
+	for (size_t k = 0; k < v->chain.n; k++) {
+		judge_time(v, k);
+		judge_custody(v, k);
+	}
+	judge_envelope(v);
+	plan_hashes(v);
+	if (v->draft->from_judged)
+		judge_from(v);
+	v->checks = ARENA_ARRAY(v->arena, v->chain.n, struct check *);
+	v->asks = ARENA_ARRAY(v->arena, LIMIT_KEYS, struct slice);
+	v->answers = ARENA_ARRAY(v->arena, LIMIT_KEYS, struct keyrec *);
+	if (arena_failed(v->arena))
+		return;
+	for (size_t k = 0; k < v->chain.n; k++)
+		plan_keys(v, k);
+	if (v->recipes)
+		v->verdict.level = DKIM2_PROVISIONAL;
+}
+
+struct dkim2_verify *dkim2_verify_new(struct arena *a, const struct header *h, const struct dkim2_envelope *envelope,
+    struct dkim2_clock clock, unsigned draft)
+{
+	struct dkim2_verify *v = ARENA_NEW(a, struct dkim2_verify);
+
+	if (!v)
+		return NULL;
+	v->arena = a;
+	v->draft = draft_of(draft);
+	v->header = h;
+	v->envelope = envelope;
+	v->clock = clock;
+	v->verdict.draft = v->draft->level;
+	v->verdict.state = DKIM2_NONE;
+	if (!chain_read(a, v->draft, h, false, &v->chain))
+		return NULL;
+	v->judged_from = v->chain.m;
+	if (v->chain.broken)
+		note(v, DKIM2_PERMERROR, v->chain.reason, v->chain.blamed);
+	else if (v->chain.n)
+		judge_chain(v);
+	if (!envelope)
+		v->verdict.level = DKIM2_NO_ENVELOPE;
+	v->verdict.hops = v->chain.hops;
+	v->verdict.hop_count = v->chain.n;
+	v->verdict.instances = v->chain.seen;
+	v->verdict.instance_count = v->chain.m;
+	read_flags(v);
+	if (v->chain.n == 0 || v->verdict.state == DKIM2_PERMERROR) {
+		v->ask_count = 0;
+		v->digests = 0;
+		v->finished = true;
+	}
+	return arena_failed(a) ? NULL : v;
+}
+
+size_t dkim2_verify_asks(const struct dkim2_verify *v, const struct slice **names_out)
+{
+	*names_out = v->asks;
+	return v->ask_count;
+}
+
+void dkim2_verify_answer(struct dkim2_verify *v, size_t ask, struct keyrec *rec)
+{
+	if (ask < v->ask_count && !v->answers[ask] && rec)
+		v->answers[ask] = keyrec_hold(rec);
+}
+
+unsigned dkim2_verify_digests(const struct dkim2_verify *v)
+{
+	return v->digests;
+}
+
+void dkim2_verify_body(struct dkim2_verify *v, const struct canon_body *digests)
+{
+	for (unsigned alg = 0; alg < DIGEST_ALGS; alg++)
+		if (v->digests & 1U << alg)
+			v->bodies[alg] = arena_copy(v->arena, canon_body_digest(digests, (enum digest_alg)alg));
+}
+
+const struct dkim2_verdict *dkim2_verify_verdict(struct dkim2_verify *v)
+{
+	struct input input;
+
+	if (v->finished)
+		return &v->verdict;
+	v->finished = true;
+	judge_instances(v);
+	input_init(&input, &v->chain);
+	for (size_t k = 0; k < v->chain.n; k++)
+		judge_seal(v, &input, k);
+	input_release(&input);
+	if (v->memory_lost || arena_failed(v->arena))
+		note(v, DKIM2_TEMPERROR, S("no memory"), 0);
+	else
+		note(v, DKIM2_PASS, SLICE_NONE, 0);
+	return &v->verdict;
+}
+
+void dkim2_verify_release(struct dkim2_verify *v)
+{
+	if (!v)
+		return;
+	for (size_t k = 0; v->answers && k < LIMIT_KEYS; k++)
+		keyrec_drop(&v->answers[k]);
+}

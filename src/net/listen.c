@@ -20,6 +20,8 @@ void clients_key(const struct sockaddr_storage *sa, unsigned char key_out[16])
 		const struct in6_addr *a = &((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr;
 
 		memcpy(key_out, a, IN6_IS_ADDR_V4MAPPED(a) ? 16 : 8);
+		if (!IN6_IS_ADDR_V4MAPPED(a))
+			key_out[15] = 64; /* never all zero, which is no key: ::1 */
 	}
 }
 

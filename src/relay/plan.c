@@ -1,6 +1,5 @@
 #include <stdio.h>
 
-#include "mail/addr.h"
 #include "mail/domain.h"
 #include "relay/plan.h"
 

@@ -6,6 +6,7 @@
 
 #include "auth/dkim2/dkim2.h"
 #include "config/conf.h"
+#include "mail/addr.h"
 
 enum plan_kind {
 	PLAN_NOTHING,   /* leaves as it is */

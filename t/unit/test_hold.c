@@ -1,0 +1,208 @@
+/* Content while it is judged: one boundary, memory then a file, limits. */
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "test.h"
+
+#include "net/listen.h"
+#include "relay/hold.h"
+
+static struct conf conf;
+static struct hold_budget budget;
+static char dir[] = "/tmp/hold.XXXXXX";
+
+static int set_up(void **state)
+{
+	(void)state;
+	conf.limits.message_octets = 1 << 20;
+	conf.limits.header_octets = 65536;
+	conf.limits.body_memory_octets = 100000;
+	budget = (struct hold_budget){ .conf = &conf, .memory_octets = 1 << 30, .counts = count_page_new() };
+	if (!budget.counts || !mkdtemp(dir))
+		return -1;
+	budget.spool_fd = open(dir, O_RDONLY | O_DIRECTORY);
+	return budget.spool_fd < 0;
+}
+
+/* Nothing may be left in it: body files have no name. */
+static int tear_down(void **state)
+{
+	(void)state;
+	close(budget.spool_fd);
+	return rmdir(dir);
+}
+
+/* Adds in pieces of `step` octets; gives everything back as one buffer. */
+static struct hold *feed(struct slice all, size_t step, struct buf *body_seen, struct fault *f)
+{
+	struct hold *h = hold_new(&budget);
+	struct slice piece, body;
+
+	assert_non_null(h);
+	while (all.n) {
+		assert_true(slice_take(&all, step < all.n ? step : all.n, &piece));
+		if (!hold_add(h, piece, &body, f))
+			return h;
+		buf_slice(body_seen, body);
+	}
+	assert_true(hold_end(h, f));
+	return h;
+}
+
+static void gather(const struct hold *h, struct buf *out)
+{
+	struct slice run;
+	bool done;
+
+	buf_slice(out, hold_header(h, &done));
+	assert_true(done);
+	for (size_t i = 0; hold_run(h, i, &run); i++)
+		buf_slice(out, run);
+}
+
+static void any_split_gives_the_same(void **state)
+{
+	static const char *const messages[] = { "A: b\r\n\r\nbody\r\n", "\r\nbody\r\n", "A: b\r\n", "A: b\r\n\r\n", "A: b\r\n\r\n\r\n\r\nx\r\n", "" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(messages) / sizeof(messages[0]); i++)
+		for (size_t step = 1; step <= strlen(messages[i]) + 1; step++) {
+			struct slice all = slice_str(messages[i]);
+			const char *split = strncmp(messages[i], "\r\n", 2) == 0 ? messages[i] : strstr(messages[i], "\r\n\r\n");
+			struct buf body, out;
+			struct fault f = { 0 };
+			struct hold *h;
+
+			buf_init(&body, 1000);
+			buf_init(&out, 1000);
+			h = feed(all, step, &body, &f);
+			gather(h, &out);
+			WANT_SLICE(buf_get(&out), all);
+			assert_int_equal(hold_octets(h), all.n);
+			WANT_SLICE(buf_get(&body), split ? slice_str(split == messages[i] ? split + 2 : split + 4) : SLICE_NONE);
+			hold_free(&h);
+			buf_release(&body);
+			buf_release(&out);
+		}
+	assert_int_equal(budget.held_octets, 0);
+}
+
+static void big_content_goes_to_a_file_unchanged(void **state)
+{
+	struct fault f = { 0 };
+	struct buf in, body, out;
+	struct hold *h;
+
+	(void)state;
+	buf_init(&in, 1 << 20);
+	buf_init(&body, 1 << 20);
+	buf_init(&out, 1 << 20);
+	buf_str(&in, "Subject: x\r\n\r\n");
+	for (unsigned i = 0; in.n < 300000; i++)
+		buf_printf(&in, "line %u\r\n", i);
+	h = feed(buf_get(&in), 4096, &body, &f);
+	assert_true(hold_in_file(h));
+	gather(h, &out);
+	assert_true(slice_eq(buf_get(&out), buf_get(&in)));
+	assert_int_equal(budget.held_octets, 0);
+	hold_free(&h);
+	/* and the same when the worker's memory is used up */
+	conf.limits.body_memory_octets = 1 << 20;
+	budget.memory_octets = 65536;
+	h = feed(buf_get(&in), 5000, &body, &f);
+	assert_true(hold_in_file(h));
+	hold_free(&h);
+	budget.memory_octets = 1 << 30;
+	h = feed(buf_get(&in), 65536, &body, &f);
+	assert_false(hold_in_file(h));
+	assert_true(budget.held_octets >= 300000);
+	hold_free(&h);
+	assert_int_equal(budget.held_octets, 0);
+	conf.limits.body_memory_octets = 100000;
+	buf_release(&in);
+	buf_release(&body);
+	buf_release(&out);
+}
+
+static void limits_have_their_answers(void **state)
+{
+	struct buf in, body;
+	struct fault f = { 0 };
+	struct hold *h;
+
+	(void)state;
+	buf_init(&in, 1 << 22);
+	buf_init(&body, 1 << 22);
+	while (in.n < 70000)
+		buf_str(&in, "A: b\r\n");
+	h = feed(buf_get(&in), 1000, &body, &f);
+	assert_int_equal(f.code, FAULT_HEADER_TOO_BIG);
+	hold_free(&h);
+	f = (struct fault){ 0 };
+	buf_clear(&in);
+	buf_str(&in, "A: b\r\n\r\n");
+	while (in.n <= conf.limits.message_octets)
+		buf_str(&in, "0123456789abcdef\r\n");
+	h = feed(buf_get(&in), 65536, &body, &f);
+	assert_int_equal(f.code, FAULT_TOO_BIG);
+	hold_free(&h);
+	f = (struct fault){ 0 };
+	{ /* no such directory any more: the disk's fault, told as 452 */
+		int fd = budget.spool_fd;
+
+		budget.spool_fd = -1;
+		h = feed(slice_sub(buf_get(&in), 0, 200000), 65536, &body, &f);
+		assert_int_equal(f.basic, 452);
+		hold_free(&h);
+		budget.spool_fd = fd;
+	}
+	buf_release(&in);
+	buf_release(&body);
+}
+
+static void clients_are_counted_over_all_workers(void **state)
+{
+	struct sockaddr_storage sa = { .ss_family = AF_INET };
+	unsigned char one[16], other[16];
+	struct clients a, b;
+
+	(void)state;
+	((struct sockaddr_in *)(void *)&sa)->sin_addr.s_addr = htonl(0xc0000201);
+	clients_key(&sa, one);
+	((struct sockaddr_in *)(void *)&sa)->sin_addr.s_addr = htonl(0xc0000202);
+	clients_key(&sa, other);
+	clients_start(&a, budget.counts, 0);
+	clients_start(&b, budget.counts, 1);
+	count_add(budget.counts, 0, COUNT_SESSIONS_OPEN, 2);
+	assert_true(clients_add(&a, one));
+	assert_true(clients_add(&a, one));
+	assert_true(clients_add(&b, one));
+	assert_int_equal(clients_sessions(&b, one), 3);
+	assert_int_equal(clients_sessions(&b, other), 0);
+	clients_drop(&a, one);
+	assert_int_equal(clients_sessions(&b, one), 2);
+	/* a dead worker's sessions go with its table */
+	clients_start(&a, budget.counts, 0);
+	assert_int_equal(clients_sessions(&b, one), 1);
+	/* places that were given up are found again and do not hide others */
+	for (unsigned i = 0; i < 3 * COUNT_CLIENTS; i++) {
+		unsigned char key[16] = { 1, (unsigned char)i, (unsigned char)(i >> 8), (unsigned char)(i >> 16) };
+
+		assert_true(clients_add(&a, key));
+		clients_drop(&a, key);
+	}
+	assert_int_equal(clients_sessions(&b, one), 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(any_split_gives_the_same),
+		cmocka_unit_test(big_content_goes_to_a_file_unchanged),
+		cmocka_unit_test(limits_have_their_answers),
+		cmocka_unit_test(clients_are_counted_over_all_workers),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}

@@ -1,0 +1,97 @@
+/* What a sealing listener does to a copy: the table of DESIGN.md section 4, row by row; and the Received field. */
+#include "test.h"
+
+#include "mail/addr.h"
+#include "relay/plan.h"
+#include "relay/trace.h"
+
+static struct conf_key keys[] = {
+	{ .domain = "a.test", .selector = "r", .active = true, .type = KEY_RSA },
+	{ .domain = "mail.a.test", .selector = "e", .active = true, .type = KEY_ED25519 },
+	{ .domain = "old.test", .selector = "o", .active = false, .type = KEY_RSA },
+	{ .domain = "b.test", .selector = "b", .active = true, .type = KEY_ED25519 },
+};
+static const struct conf conf = { .keys = keys, .key_count = 4 };
+
+enum chain { NONE, FULL, FULL_ND, PROVISIONAL, FAILED, UNKNOWN };
+
+static void plan_rows(void **state)
+{
+	static const struct {
+		const char *name;
+		enum chain chain;
+		const char *from, *from2, *sender; /* domains; sender NULL: null sender */
+		bool stranger, always, refuse_unsealed;
+		enum plan_kind kind;
+		const char *d;
+		bool enforce;
+		short code;
+	} rows[] = {
+		{ "ours and ours originates", NONE, "a.test", NULL, "a.test", .kind = PLAN_ORIGINATE, .d = "a.test", .enforce = true },
+		{ "a null sender does too", NONE, "a.test", NULL, NULL, .kind = PLAN_ORIGINATE, .d = "a.test", .enforce = true },
+		{ "the longest domain that fits both", NONE, "x.mail.a.test", NULL, "mail.a.test", .kind = PLAN_ORIGINATE, .d = "mail.a.test", .enforce = true },
+		{ "a subdomain sender is under the parent's key", NONE, "a.test", NULL, "bounce.a.test", .kind = PLAN_ORIGINATE, .d = "a.test", .enforce = true },
+		{ "a foreign sender is not sealed", NONE, "a.test", NULL, "c.test", .kind = PLAN_NOTHING },
+		{ "or refused", NONE, "a.test", NULL, "c.test", .refuse_unsealed = true, .kind = PLAN_REFUSE, .code = 550 },
+		{ "two domains of ours, no key for both", NONE, "a.test", NULL, "b.test", .kind = PLAN_NOTHING },
+		{ "a foreign From is left alone", NONE, "c.test", NULL, "a.test", .kind = PLAN_NOTHING },
+		{ "a foreign From is left alone, refuse or not", NONE, "c.test", NULL, "c.test", .refuse_unsealed = true, .kind = PLAN_NOTHING },
+		{ "one foreign address in From makes it foreign", NONE, "a.test", "c.test", "a.test", .kind = PLAN_NOTHING },
+		{ "no From is not ours", NONE, NULL, NULL, "a.test", .kind = PLAN_NOTHING },
+		{ "a retired key makes no domain ours", NONE, "old.test", NULL, "old.test", .kind = PLAN_NOTHING },
+		{ "a shared suffix is no label", NONE, "nota.test", NULL, "nota.test", .kind = PLAN_NOTHING },
+		{ "a stranger does not get our seal", NONE, "a.test", NULL, "a.test", .stranger = true, .kind = PLAN_REFUSE, .code = 550 },
+		{ "a full chain unchanged gets nothing", FULL, "c.test", NULL, "c.test", .kind = PLAN_NOTHING, .enforce = true },
+		{ "unless always", FULL, "c.test", NULL, "b.test", .always = true, .kind = PLAN_EXTEND, .d = "b.test", .enforce = true },
+		{ "always without a key is refused", FULL, "c.test", NULL, "c.test", .always = true, .kind = PLAN_REFUSE, .code = 550 },
+		{ "nd= of the hop before names the key", FULL_ND, "c.test", NULL, "mail.a.test", .always = true, .kind = PLAN_EXTEND, .d = "a.test", .enforce = true },
+		{ "a chain with a recipe is not extended", PROVISIONAL, "c.test", NULL, "b.test", .always = true, .kind = PLAN_NOTHING },
+		{ "a broken chain passes unsealed", FAILED, "a.test", NULL, "a.test", .kind = PLAN_NOTHING },
+		{ "or is refused", FAILED, "a.test", NULL, "a.test", .refuse_unsealed = true, .kind = PLAN_REFUSE, .code = 550 },
+		{ "a chain that cannot be checked now waits", UNKNOWN, "a.test", NULL, "a.test", .refuse_unsealed = true, .kind = PLAN_REFUSE, .code = 451 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct dkim2_hop hop = { .i = 1, .m = 1, .nd = rows[i].chain == FULL_ND ? S("A.test") : SLICE_NONE };
+		struct dkim2_verdict v = { .hops = &hop, .hop_count = rows[i].chain != NONE, .instance_count = rows[i].chain != NONE,
+			.level = rows[i].chain == PROVISIONAL ? DKIM2_PROVISIONAL : DKIM2_FULL,
+			.state = rows[i].chain == NONE ? DKIM2_NONE : rows[i].chain == FAILED ? DKIM2_FAIL : rows[i].chain == UNKNOWN ? DKIM2_TEMPERROR : DKIM2_PASS };
+		struct conf_listener l = { .seal = rows[i].always ? SEAL_ALWAYS : SEAL_NEEDED, .unsealed = rows[i].refuse_unsealed ? UNSEALED_REFUSE : UNSEALED_PASS };
+		struct addr from[2] = { { S("x"), slice_str(rows[i].from) }, { S("y"), slice_str(rows[i].from2) } };
+		struct plan_facts f = { .conf = &conf, .listener = &l, .came = &v, .mail_from_domain = slice_str(rows[i].sender),
+			.mail_from_null = !rows[i].sender, .from = from, .from_count = rows[i].from2 ? 2 : rows[i].from ? 1 : 0,
+			.known_client = !rows[i].stranger };
+		struct plan p = plan_make(&f);
+
+		if (p.kind != rows[i].kind || p.enforce != rows[i].enforce || (rows[i].d && (!p.d || strcmp(p.d, rows[i].d) != 0)) ||
+		    p.fault.basic != rows[i].code)
+			fail_msg("%s: kind %d, d %s, enforce %d, code %d", rows[i].name, (int)p.kind, p.d ? p.d : "-", p.enforce, p.fault.basic);
+	}
+}
+
+static void received_names_one_recipient_and_escapes_helo(void **state)
+{
+	struct trace t = { .helo = S("ev(il) \"x\";\r\nX: y"), .client = "192.0.2.1", .hostname = "mx.c.test", .with = "ESMTP",
+		.id = S("1a2b"), .rcpt = S("<r@c.test>"), .unix_s = 1795255200 };
+	struct arena a;
+
+	(void)state;
+	arena_init(&a, 1 << 16);
+	WANT_SLICE(trace_received(&a, &t), S("Received: from ev?il???x????X:?y ([192.0.2.1])\r\n"
+	    "\tby mx.c.test (hopseal) with ESMTP id 1a2b\r\n\tfor <r@c.test>;\r\n\tSat, 21 Nov 2026 10:00:00 +0000\r\n"));
+	t = (struct trace){ .client = "2001:db8::1", .client_v6 = true, .hostname = "mx.c.test", .with = "SMTP", .id = S("1"), .unix_s = 0 };
+	WANT_SLICE(trace_received(&a, &t), S("Received: from unknown ([IPv6:2001:db8::1])\r\n"
+	    "\tby mx.c.test (hopseal) with SMTP id 1;\r\n\tThu, 01 Jan 1970 00:00:00 +0000\r\n"));
+	arena_clear(&a);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(plan_rows),
+		cmocka_unit_test(received_names_one_recipient_and_escapes_helo),
+	};
+
+	return RUN_TESTS(tests);
+}

@@ -13,8 +13,9 @@ import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-DAEMON = os.path.join(ROOT, "build", "src", "hopseal")
-CTL = os.path.join(ROOT, "build", "src", "hopsealctl")
+BUILD = os.environ.get("HOPSEAL_BUILD", os.path.join(ROOT, "build"))
+DAEMON = os.path.join(BUILD, "src", "hopseal")
+CTL = os.path.join(BUILD, "src", "hopsealctl")
 SENDER, RECIPIENT, OTHER = "alice@sender.example", "bob@receiver.example", "mallory@receiver.example"
 PATIENCE = 20   # seconds for each thing that is waited for
 
@@ -113,7 +114,6 @@ state: { dir = "%(folder)s/%(name)s/state"; };
 spool: { dir = "%(folder)s/%(name)s/spool"; };
 run:   { dir = "%(folder)s/%(name)s/run"; };
 log:   { format = "text"; to = "stderr"; };
-http:  { address = "127.0.0.1:%(http)d"; };
 """
 
 OUTBOUND = CONF + """\
@@ -234,11 +234,11 @@ def demonstrate(stage, folder, user):
     os.mkdir(box)
     behind = stage.start("sink", [sys.executable, os.path.abspath(__file__), "--sink", box], stdout=subprocess.PIPE)
     sink_port = int(behind.stdout.readline())
-    outbound, inbound, http1, http2 = free_ports(4)
+    outbound, inbound = free_ports(2)
     stage.ports = outbound, inbound, sink_port
     rows = ['  { domain = "sender.example"; selector = "%s"; file = "%s"; use = "active"; }' % (selector, path) for selector, _, path, _ in made]
-    stage.hopseal("inbound", INBOUND, hostname="mx.receiver.example", user=user, port=inbound, next=sink_port, http=http2)
-    stage.hopseal("outbound", OUTBOUND, hostname="out.sender.example", user=user, port=outbound, next=inbound, http=http1,
+    stage.hopseal("inbound", INBOUND, hostname="mx.receiver.example", user=user, port=inbound, next=sink_port)
+    stage.hopseal("outbound", OUTBOUND, hostname="out.sender.example", user=user, port=outbound, next=inbound,
                   keys=",\n".join(rows))
     say("    client -> outbound 127.0.0.1:%d -> inbound 127.0.0.1:%d -> sink 127.0.0.1:%d" % stage.ports)
 

@@ -123,7 +123,6 @@ def hopseal(room, ports, sink, keyring):
             "spool": {"dir": os.path.join(folder, "spool")},
             "run": {"dir": os.path.join(folder, "run")},
             "log": {"format": "json", "to": "stderr"},
-            "http": {"address": "127.0.0.1:%d" % ports.take()},
             "listener": conf_listeners,
             "policy": {"own": dict({"rules": policy} if policy else {}, otherwise=otherwise)},
         }

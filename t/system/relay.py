@@ -104,7 +104,7 @@ class Relay:
         self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()
         if ready:
-            self.event("ready")
+            self.event("started")
         return self
 
     def read(self):
@@ -140,22 +140,29 @@ class Relay:
     def connect(self, name=None, source=None, banner=True):
         return Client(self.address(name), source, banner)
 
-    def children(self, role=None):
-        """pid by role of the daemon's processes, as the kernel knows them and their own events name them."""
-        path = "/proc/%d/task/%d/children" % (self.process.pid, self.process.pid)
-        with open(path, encoding="ascii") as f:
-            return [int(pid) for pid in f.read().split()]
+    def status(self):
+        done = ctl("status", "--json", "-c", self.file)
+        assert done.returncode == 0, done
+        return json.loads(done.stdout)
+
+    def pids(self, role):
+        """Of the processes of a role in the newest generation; role: worker, keeper, resolver, control."""
+        status = self.status()
+        return [p["pid"] for p in status["processes"] if p["role"] == role and p["generation"] in (0, status["generation"])]
 
     def signal(self, number):
         self.process.send_signal(number)
 
     def reload(self, **changes):
-        """New settings and SIGHUP; back when they are in force."""
-        before = len(self.events("reload"))
+        """New settings and SIGHUP; back with the event that says they are in force, or why not."""
+        def outcomes():
+            return len(self.events("reload_ok")) + len(self.events("reload_refused"))
+        before = outcomes()
         self.conf = merge(self.conf, changes)
         self.write()
         self.signal(signal.SIGHUP)
-        return self.event("reload", before + 1)
+        self.log.wait("the end of a reload", lambda items: outcomes() > before)
+        return [e for e in self.events() if e["event"] in ("reload_ok", "reload_refused")][-1]
 
     def ended(self):
         """Waits for the end and returns the exit code."""

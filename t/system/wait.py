@@ -35,3 +35,14 @@ class Board:
                 if left <= 0:
                     raise AssertionError("waited %g s for %s; had %d: %r" % (deadline, what, len(self.items), self.items[-20:]))
                 self.changed.wait(left)
+
+
+def until(what, holds, deadline=DEADLINE):
+    """For what no event tells, such as a file of somebody else's making: asks again and again, returns what holds() gave."""
+    end = time.monotonic() + deadline
+    while True:
+        got = holds()
+        if got:
+            return got
+        assert time.monotonic() < end, "waited %g s for %s" % (deadline, what)
+        threading.Event().wait(0.01)

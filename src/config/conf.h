@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 
 #include "base/arena.h"
+#include "config/mistake.h"
 #include "crypt/key.h"
 #include "policy/rule.h"
 
@@ -97,17 +98,14 @@ struct conf {
 	size_t key_count;
 	struct conf_listener *listeners;
 	size_t listener_count;
-};
-
-/* One mistake: "file:line: what, what was expected". */
-struct conf_errors {
-	struct buf text; /* a line a mistake, LF-ended */
-	size_t n;
+	const struct conf_tree *tree; /* the settings as they were said, for conf_show() */
 };
 
 /*
  * conf_load - reads, checks and completes a configuration (I/O: files only, no sockets)
+ * In:    errors initialised (conf_errors_init); relative names in the file start from its folder
  * Fault: NULL with every mistake in *errors; 78 is the caller's exit code
+ * Key files, trust anchors and offline answers are opened to be checked; nothing of them is kept.
  */
 struct conf *conf_load(const char *file, struct conf_errors *errors);
 void conf_free(struct conf **c);

@@ -1,0 +1,33 @@
+/*
+ * build.h - from settings to a conf: what several settings have to do with each other. Pure.
+ */
+#ifndef CONFIG_BUILD_H
+#define CONFIG_BUILD_H
+
+#include "config/conf.h"
+#include "config/tree.h"
+
+/* What the machine says. */
+struct build_machine {
+	const char *hostname; /* NULL: it has no usable one */
+	unsigned cores;       /* at least 1 */
+};
+
+/* Fills c from its tree, in c->arena; mistakes go to t->errors, and what they concern stays empty. */
+void build_conf(struct conf *c, struct conf_tree *t, const struct build_machine *machine);
+
+/* Once the type of each key is known. */
+void build_check_keys(struct conf *c, struct conf_errors *errors);
+
+/* config/build_policy: the policy a listener names, made by its first use; NULL accepts. */
+struct build_policy {
+	const char *name;
+	const struct policy *policy;
+	struct build_policy *next;
+};
+/* Every policy of the file, used or not. */
+struct build_policy *build_policies(struct conf_tree *t);
+/* The rules of policy_built_in(), shown as if the file held them. */
+const struct policy *build_built_in(struct conf_tree *t);
+
+#endif

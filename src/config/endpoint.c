@@ -1,0 +1,114 @@
+#include "config/endpoint.h"
+#include "mail/domain.h"
+#include "policy/cidr.h"
+
+enum { V4_AT = 12 }; /* in ::ffff:a.b.c.d */
+
+static const unsigned char v4_head[V4_AT] = { [10] = 0xff, [11] = 0xff };
+
+/* Host without brackets, and the port's text behind the colon; empty port: there was no colon. */
+static bool split(struct slice text, struct slice *host_out, struct slice *port_out)
+{
+	struct slice host, port = text;
+
+	if (text.n && text.at[0] == '[') {
+		port = slice_sub(text, 1, SIZE_MAX);
+		if (!slice_cut(&port, ']', &host) || slice_find(host, ':') == host.n)
+			return false;
+		if (port.n == 1 || (port.n && port.at[0] != ':'))
+			return false;
+		port = slice_sub(port, 1, SIZE_MAX);
+	} else if (slice_cut(&port, ':', &host) && (port.n == 0 || slice_find(port, ':') != port.n)) {
+		return false;
+	}
+	*host_out = host;
+	*port_out = port;
+	return true;
+}
+
+bool endpoint_parse(struct slice text, unsigned default_port, struct sockaddr_storage *sa_out, socklen_t *len_out)
+{
+	struct slice host, port_text;
+	unsigned char address[16];
+	uint64_t port = default_port;
+	bool v4;
+
+	if (!split(text, &host, &port_text) || !cidr_address(host, address))
+		return false;
+	if (port_text.n && (port_text.n > 5 || !slice_u64(port_text, 65535, &port)))
+		return false;
+	v4 = memcmp(address, v4_head, V4_AT) == 0;
+	if (port == 0 || (v4 && text.at[0] == '['))
+		return false;
+	memset(sa_out, 0, sizeof(*sa_out));
+	if (v4) {
+		struct sockaddr_in *sa = (struct sockaddr_in *)sa_out;
+
+		sa->sin_family = AF_INET;
+		sa->sin_port = htons((uint16_t)port);
+		memcpy(&sa->sin_addr, address + V4_AT, 4);
+		*len_out = sizeof(*sa);
+	} else {
+		struct sockaddr_in6 *sa = (struct sockaddr_in6 *)sa_out;
+
+		sa->sin6_family = AF_INET6;
+		sa->sin6_port = htons((uint16_t)port);
+		memcpy(&sa->sin6_addr, address, 16);
+		*len_out = sizeof(*sa);
+	}
+	return true;
+}
+
+bool endpoint_is_name(struct slice text)
+{
+	struct slice host, port;
+	unsigned char address[16];
+
+	return split(text, &host, &port) && domain_valid(host) && !cidr_address(host, address);
+}
+
+static struct slice octets(const struct sockaddr_storage *sa)
+{
+	if (sa->ss_family == AF_INET)
+		return slice_of(&((const struct sockaddr_in *)sa)->sin_addr, 4);
+	return slice_of(&((const struct sockaddr_in6 *)sa)->sin6_addr, 16);
+}
+
+static uint16_t port_of(const struct sockaddr_storage *sa)
+{
+	if (sa->ss_family == AF_INET)
+		return ntohs(((const struct sockaddr_in *)sa)->sin_port);
+	return ntohs(((const struct sockaddr_in6 *)sa)->sin6_port);
+}
+
+bool endpoint_wild(const struct sockaddr_storage *sa)
+{
+	struct slice s = octets(sa);
+
+	for (size_t i = 0; i < s.n; i++)
+		if (s.at[i])
+			return false;
+	return true;
+}
+
+bool endpoint_clash(const struct sockaddr_storage *x, const struct sockaddr_storage *y)
+{
+	if (x->ss_family != y->ss_family || port_of(x) != port_of(y))
+		return false;
+	return slice_eq(octets(x), octets(y)) || endpoint_wild(x) || endpoint_wild(y);
+}
+
+static bool loopback(const struct sockaddr_storage *sa)
+{
+	static const unsigned char one[16] = { [15] = 1 };
+	struct slice s = octets(sa);
+
+	return s.n == 4 ? s.at[0] == 127 : slice_eq(s, slice_of(one, sizeof(one)));
+}
+
+bool endpoint_reaches(const struct sockaddr_storage *to, const struct sockaddr_storage *on)
+{
+	if (to->ss_family != on->ss_family || port_of(to) != port_of(on))
+		return false;
+	return slice_eq(octets(to), octets(on)) || (endpoint_wild(on) && loopback(to));
+}

@@ -1,0 +1,29 @@
+/*
+ * endpoint.h - address and port, as listeners, next hops and resolvers are written. Pure, allocates nothing.
+ */
+#ifndef CONFIG_ENDPOINT_H
+#define CONFIG_ENDPOINT_H
+
+#include <netinet/in.h>
+
+#include "base/slice.h"
+
+/*
+ * endpoint_parse - "192.0.2.1:25", "[2001:db8::1]:25"
+ * In:    default_port 0: a port must be there
+ * Fault: false: a host name, no port or one outside 1..65535, an IPv6 address without brackets or that maps an IPv4 one
+ */
+bool endpoint_parse(struct slice text, unsigned default_port, struct sockaddr_storage *sa_out, socklen_t *len_out)
+    HS_MUST_USE;
+
+/* Is it "name:port" or "name" with a host name? For the mistake's text. */
+bool endpoint_is_name(struct slice text);
+
+/* 0.0.0.0 or [::] */
+bool endpoint_wild(const struct sockaddr_storage *sa);
+/* Could both not be listened on? The same port and family, and the same address or one of them wild. */
+bool endpoint_clash(const struct sockaddr_storage *x, const struct sockaddr_storage *y);
+/* Does a connection to `to` reach a listener on `on`? A wild one is reached by loopback; its other addresses are not known here. */
+bool endpoint_reaches(const struct sockaddr_storage *to, const struct sockaddr_storage *on);
+
+#endif

@@ -1,0 +1,22 @@
+/*
+ * mistake.h - mistakes in a configuration, all of them, a line each. Pure.
+ */
+#ifndef CONFIG_MISTAKE_H
+#define CONFIG_MISTAKE_H
+
+#include "base/buf.h"
+
+/* "file:line: what, what was expected", LF-ended, in the order they were found. */
+struct conf_errors {
+	struct buf text;
+	size_t n;
+};
+
+void conf_errors_init(struct conf_errors *e);
+void conf_errors_release(struct conf_errors *e);
+
+/* where: "file:line". Control octets of what was written there become '?'. */
+void conf_mistake(struct conf_errors *e, const char *where, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif

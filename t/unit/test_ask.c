@@ -1,0 +1,631 @@
+/* The worker's questions: the test is resolver and keeper, on a clock that it moves. */
+#include "test.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "net/ask.h"
+#include "net/ipc.h"
+
+enum { TIMEOUT_MS = 25000, CACHE = 3 };
+
+struct world {
+	struct loop *loop;
+	struct ask *ask;
+	int resolver, keeper; /* the far ends */
+	unsigned char octets[LIMIT_IPC];
+	struct ipc_in in;     /* of the packet seen last */
+	struct buf out;
+	struct arena arena;
+	struct slice record;  /* a good key record */
+};
+
+struct seen {
+	struct world *world;
+	unsigned calls;
+	enum keyrec_state state;
+	struct keyrec *rec; /* held */
+	unsigned char signature[64];
+	size_t signature_n;
+	bool refused;
+	ask_ticket cancels; /* what the call cancels */
+	struct slice asks;  /* what the call asks */
+	struct seen *other; /* for whom */
+};
+
+static void stop(void *arg)
+{
+	loop_stop(arg);
+}
+
+static void turn(struct world *w)
+{
+	struct loop_later last = { 0 };
+
+	loop_later(w->loop, &last, stop, w->loop);
+	loop_run(w->loop);
+}
+
+/* Two: what the first one's calls asked for goes out in the second. */
+static void turns(struct world *w)
+{
+	turn(w);
+	turn(w);
+}
+
+static int pair(int fds[2])
+{
+	return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds);
+}
+
+static int start(void **state)
+{
+	struct world *w = calloc(1, sizeof(*w));
+	int r[2], k[2];
+	struct key *key = key_generate(KEY_ED25519, 0);
+
+	assert_non_null(w);
+	assert_non_null(key);
+	assert_int_equal(pair(r), 0);
+	assert_int_equal(pair(k), 0);
+	w->resolver = r[1];
+	w->keeper = k[1];
+	w->loop = loop_new();
+	assert_non_null(w->loop);
+	w->ask = ask_new(w->loop, r[0], k[0], TIMEOUT_MS, CACHE);
+	assert_non_null(w->ask);
+	buf_init(&w->out, LIMIT_IPC);
+	arena_init(&w->arena, 65536);
+	w->record = keyrec_text(&w->arena, key);
+	key_drop(&key);
+	*state = w;
+	return 0;
+}
+
+static int end(void **state)
+{
+	struct world *w = *state;
+
+	ask_free(&w->ask);
+	assert_null(w->ask);
+	loop_free(&w->loop);
+	if (w->resolver >= 0)
+		close(w->resolver);
+	if (w->keeper >= 0)
+		close(w->keeper);
+	buf_release(&w->out);
+	arena_clear(&w->arena);
+	free(w);
+	return 0;
+}
+
+static void on_key(void *arg, struct keyrec *rec)
+{
+	struct seen *s = arg;
+
+	s->calls++;
+	assert_non_null(rec);
+	s->state = rec->state;
+	keyrec_drop(&s->rec);
+	s->rec = keyrec_hold(rec);
+	if (s->cancels != 0)
+		ask_cancel(s->world->ask, s->cancels);
+	if (s->asks.n > 0)
+		assert_true(ask_key(s->world->ask, s->asks, on_key, s->other) != 0);
+}
+
+static void on_sign(void *arg, struct slice signature, bool refused)
+{
+	struct seen *s = arg;
+
+	s->calls++;
+	s->refused = refused;
+	assert_true(signature.n <= sizeof(s->signature));
+	s->signature_n = signature.n;
+	if (signature.n != 0)
+		memcpy(s->signature, signature.at, signature.n);
+	if (s->cancels != 0)
+		ask_cancel(s->world->ask, s->cancels);
+}
+
+static void seen_release(struct seen *s, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		keyrec_drop(&s[i].rec);
+}
+
+/* Items of the next packet the far end got; 0: none came. */
+static unsigned packet(struct world *w, int fd, enum ipc_kind kind)
+{
+	ssize_t n = recv(fd, w->octets, sizeof(w->octets), MSG_DONTWAIT);
+
+	if (n < 0 && errno == EAGAIN)
+		return 0;
+	assert_true(n > 0);
+	assert_true(ipc_open(slice_of(w->octets, (size_t)n), kind, &w->in));
+	return w->in.left;
+}
+
+static unsigned questions(struct world *w)
+{
+	return packet(w, w->resolver, IPC_QUESTIONS);
+}
+
+/* The next question of that packet, which must be for `name`; its ticket. */
+static uint64_t question(struct world *w, struct slice name)
+{
+	struct ipc_question q;
+
+	assert_true(ipc_next_question(&w->in, &q));
+	WANT_SLICE(q.name, name);
+	assert_int_equal(q.qtype, IPC_TYPE_TXT);
+	return q.ticket;
+}
+
+static void answer_many(struct world *w, uint64_t ticket, enum dns_status status, uint32_t ttl_s, const struct slice *records, size_t n)
+{
+	buf_clear(&w->out);
+	ipc_begin(&w->out, IPC_ANSWERS);
+	assert_true(ipc_add_answer(&w->out, &(struct ipc_answer){ .ticket = ticket, .qtype = IPC_TYPE_TXT, .status = status,
+	    .secure = true, .ttl_s = ttl_s, .records = records, .record_count = n }));
+	assert_int_equal(send(w->resolver, w->out.at, w->out.n, 0), (ssize_t)w->out.n);
+}
+
+static void answer(struct world *w, uint64_t ticket, enum dns_status status, uint32_t ttl_s)
+{
+	answer_many(w, ticket, status, ttl_s, &w->record, status == DNS_OK ? 1 : 0);
+}
+
+/* Asks, sees it asked and answered. */
+static void learn(struct world *w, struct slice name, enum dns_status status, uint32_t ttl_s)
+{
+	struct seen s = { .world = w };
+
+	assert_true(ask_key(w->ask, name, on_key, &s) != 0);
+	turn(w);
+	assert_int_equal(questions(w), 1);
+	answer(w, question(w, name), status, ttl_s);
+	turns(w);
+	assert_int_equal(s.calls, 1);
+	keyrec_drop(&s.rec);
+}
+
+static void questions_of_a_turn_travel_together_each_name_once(void **state)
+{
+	struct world *w = *state;
+	struct seen s[4] = { { 0 } };
+	uint64_t first, second;
+
+	ask_key(w->ask, S("a.test"), on_key, &s[0]);
+	ask_key(w->ask, S("b.test"), on_key, &s[1]);
+	ask_key(w->ask, S("a.test"), on_key, &s[2]);
+	assert_int_equal(questions(w), 0);
+	turn(w);
+	assert_int_equal(questions(w), 2);
+	first = question(w, S("a.test"));
+	second = question(w, S("b.test"));
+	/* still the same question while it is open */
+	ask_key(w->ask, S("a.test"), on_key, &s[3]);
+	turn(w);
+	assert_int_equal(questions(w), 0);
+	assert_int_equal(ask_open(w->ask), 4);
+	answer(w, second, DNS_NXDOMAIN, 60);
+	answer(w, first, DNS_OK, 60);
+	turns(w);
+	turns(w);
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(s[i].calls, 1);
+	assert_int_equal(s[0].state, KEYREC_OK);
+	assert_true(s[0].rec->secure);
+	assert_int_equal(s[1].state, KEYREC_ABSENT);
+	assert_ptr_equal(s[0].rec, s[2].rec);
+	assert_ptr_equal(s[0].rec, s[3].rec);
+	assert_int_equal(ask_open(w->ask), 0);
+	seen_release(s, 4);
+}
+
+static void an_answer_at_hand_comes_after_the_call(void **state)
+{
+	struct world *w = *state;
+	struct seen s[3] = { { .world = w, .asks = S("a.test"), .other = &s[1] }, { 0 }, { 0 } };
+
+	assert_null(ask_key_cached(w->ask, S("a.test")));
+	learn(w, S("a.test"), DNS_OK, 60);
+	assert_int_equal(ask_key_cached(w->ask, S("a.test"))->state, KEYREC_OK);
+	ask_key(w->ask, S("a.test"), on_key, &s[0]);
+	assert_int_equal(s[0].calls, 0);
+	turns(w);
+	assert_int_equal(s[0].calls, 1);
+	assert_int_equal(s[1].calls, 1);
+	assert_int_equal(questions(w), 0);
+	/* a name that no question can carry */
+	ask_key(w->ask, SLICE_NONE, on_key, &s[2]);
+	assert_int_equal(s[2].calls, 0);
+	turn(w);
+	assert_int_equal(s[2].state, KEYREC_UNREACHABLE);
+	seen_release(s, 3);
+}
+
+static void answers_are_kept_as_long_as_they_say(void **state)
+{
+	static const struct {
+		const char *name;
+		enum dns_status status;
+		uint32_t ttl_s;
+		int64_t kept_s;
+	} rows[] = {
+		{ "its TTL", DNS_OK, 60, 60 },
+		{ "at least 5 s", DNS_OK, 0, 5 },
+		{ "at most a day", DNS_OK, UINT32_MAX, 86400 },
+		{ "absent: its TTL", DNS_NXDOMAIN, 120, 120 },
+		{ "absent: at least 5 s", DNS_NODATA, 1, 5 },
+		{ "absent: at most 300 s", DNS_NXDOMAIN, 3600, 300 },
+		{ "failed: 1 s", DNS_SERVFAIL, 3600, 1 },
+		{ "bogus: 1 s", DNS_BOGUS, 3600, 1 },
+		{ "timed out: 1 s", DNS_TIMEOUT, 3600, 1 },
+	};
+	struct world *w = *state;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "n%zu.test", i);
+		learn(w, slice_str(name), rows[i].status, rows[i].ttl_s);
+		/* The machine's clock goes on as well: a second of room for a slow one. */
+		loop_clock_advance(w->loop, rows[i].kept_s * 1000 - 900);
+		if (ask_key_cached(w->ask, slice_str(name)) == NULL)
+			fail_msg("%s: forgotten too early", rows[i].name);
+		loop_clock_advance(w->loop, 900);
+		if (ask_key_cached(w->ask, slice_str(name)) != NULL)
+			fail_msg("%s: kept too long", rows[i].name);
+	}
+}
+
+static void the_least_recently_used_answer_goes_first(void **state)
+{
+	struct world *w = *state;
+
+	learn(w, S("a.test"), DNS_OK, 600);
+	learn(w, S("b.test"), DNS_OK, 600);
+	learn(w, S("c.test"), DNS_OK, 600);
+	assert_non_null(ask_key_cached(w->ask, S("a.test")));
+	learn(w, S("d.test"), DNS_OK, 600);
+	assert_null(ask_key_cached(w->ask, S("b.test")));
+	assert_non_null(ask_key_cached(w->ask, S("a.test")));
+	assert_non_null(ask_key_cached(w->ask, S("c.test")));
+	assert_non_null(ask_key_cached(w->ask, S("d.test")));
+}
+
+static void silence_is_unreachable_and_a_late_answer_has_no_owner(void **state)
+{
+	struct world *w = *state;
+	struct seen s[3] = { { 0 } };
+	uint64_t late;
+
+	ask_key(w->ask, S("slow.test"), on_key, &s[0]);
+	turn(w);
+	assert_int_equal(questions(w), 1);
+	late = question(w, S("slow.test"));
+	loop_clock_advance(w->loop, TIMEOUT_MS - 1000);
+	turns(w);
+	assert_int_equal(s[0].calls, 0);
+	/* a question of its own, with a later deadline */
+	ask_key(w->ask, S("other.test"), on_key, &s[1]);
+	turn(w);
+	loop_clock_advance(w->loop, 1000);
+	turns(w);
+	assert_int_equal(s[0].calls, 1);
+	assert_int_equal(s[0].state, KEYREC_UNREACHABLE);
+	assert_int_equal(s[1].calls, 0);
+	answer(w, late, DNS_OK, 60);
+	turns(w);
+	assert_int_equal(s[0].calls, 1);
+	loop_clock_advance(w->loop, 1000);
+	assert_null(ask_key_cached(w->ask, S("slow.test")));
+	assert_int_equal(questions(w), 1);
+	/* asked again it is another question, which the late answer does not touch */
+	ask_key(w->ask, S("slow.test"), on_key, &s[2]);
+	turn(w);
+	assert_int_equal(questions(w), 1);
+	assert_true(question(w, S("slow.test")) != late);
+	answer(w, late, DNS_OK, 60);
+	turns(w);
+	assert_int_equal(s[2].calls, 0);
+	loop_clock_advance(w->loop, TIMEOUT_MS);
+	turns(w);
+	assert_int_equal(s[2].state, KEYREC_UNREACHABLE);
+	assert_int_equal(s[1].state, KEYREC_UNREACHABLE);
+	seen_release(s, 3);
+}
+
+static void the_resolver_is_told_how_long_to_try(void **state)
+{
+	struct world *w = *state;
+	struct seen s = { 0 };
+	struct ipc_question q;
+
+	ask_key(w->ask, S("a.test"), on_key, &s);
+	turn(w);
+	assert_int_equal(questions(w), 1);
+	assert_true(ipc_next_question(&w->in, &q));
+	assert_true(q.timeout_ms <= TIMEOUT_MS && q.timeout_ms > TIMEOUT_MS - 1000);
+}
+
+static void after_cancel_nothing_comes(void **state)
+{
+	struct world *w = *state;
+	struct seen s[5] = { { .world = w }, { .world = w }, { 0 }, { 0 }, { 0 } };
+	ask_ticket t;
+
+	/* before it is sent, while it is open, and once it is answered but not told */
+	t = ask_key(w->ask, S("a.test"), on_key, &s[0]);
+	ask_cancel(w->ask, t);
+	t = ask_key(w->ask, S("a.test"), on_key, &s[0]);
+	turn(w);
+	assert_int_equal(questions(w), 1);
+	ask_cancel(w->ask, t);
+	ask_cancel(w->ask, t);
+	assert_int_equal(ask_open(w->ask), 0);
+	answer(w, question(w, S("a.test")), DNS_OK, 60);
+	turns(w);
+	assert_non_null(ask_key_cached(w->ask, S("a.test"))); /* the answer was not for nothing */
+	t = ask_key(w->ask, S("a.test"), on_key, &s[0]);
+	ask_cancel(w->ask, t);
+	turns(w);
+	assert_int_equal(s[0].calls, 0);
+	/* by another's call, of the same name */
+	ask_key(w->ask, S("b.test"), on_key, &s[1]);
+	s[1].cancels = ask_key(w->ask, S("b.test"), on_key, &s[2]);
+	ask_key(w->ask, S("b.test"), on_key, &s[3]);
+	turn(w);
+	assert_int_equal(questions(w), 1);
+	answer(w, question(w, S("b.test")), DNS_OK, 60);
+	turns(w);
+	assert_int_equal(s[1].calls, 1);
+	assert_int_equal(s[2].calls, 0);
+	assert_int_equal(s[3].calls, 1);
+	seen_release(s, 5);
+}
+
+static void a_dead_resolver_costs_its_questions_only(void **state)
+{
+	struct world *w = *state;
+	struct seen s[4] = { { 0 } };
+	int fds[2];
+
+	learn(w, S("known.test"), DNS_OK, 600);
+	ask_key(w->ask, S("a.test"), on_key, &s[0]);
+	turn(w);
+	assert_int_equal(questions(w), 1);
+	close(w->resolver);
+	w->resolver = -1;
+	turns(w);
+	assert_int_equal(s[0].calls, 1);
+	assert_int_equal(s[0].state, KEYREC_UNREACHABLE);
+	/* while it is away */
+	ask_key(w->ask, S("b.test"), on_key, &s[1]);
+	assert_int_equal(s[1].calls, 0);
+	turns(w);
+	assert_int_equal(s[1].state, KEYREC_UNREACHABLE);
+	ask_key(w->ask, S("known.test"), on_key, &s[2]);
+	turns(w);
+	assert_int_equal(s[2].state, KEYREC_OK);
+	/* a new one is asked at once, since nothing of the outage was kept */
+	assert_int_equal(pair(fds), 0);
+	w->resolver = fds[1];
+	ask_set_resolver(w->ask, fds[0]);
+	ask_key(w->ask, S("a.test"), on_key, &s[3]);
+	turn(w);
+	assert_int_equal(questions(w), 1);
+	answer(w, question(w, S("a.test")), DNS_OK, 60);
+	turns(w);
+	assert_int_equal(s[3].state, KEYREC_OK);
+	seen_release(s, 4);
+}
+
+static void what_is_no_answer_changes_nothing(void **state)
+{
+	static const struct slice two[] = { { (const unsigned char *)"a", 1 }, { (const unsigned char *)"b", 1 } };
+	struct world *w = *state;
+	struct seen s[2] = { { 0 } };
+	uint64_t ticket;
+
+	ask_key(w->ask, S("a.test"), on_key, &s[0]);
+	turn(w);
+	assert_int_equal(questions(w), 1);
+	ticket = question(w, S("a.test"));
+	assert_int_equal(send(w->resolver, "garbage", 7, 0), 7);
+	turns(w);
+	answer(w, ticket + 1, DNS_OK, 60);
+	turns(w);
+	answer(w, 0, DNS_OK, 60);
+	turns(w);
+	assert_int_equal(s[0].calls, 0);
+	answer_many(w, ticket, DNS_OK, 60, two, 2);
+	turns(w);
+	assert_int_equal(s[0].state, KEYREC_MULTIPLE);
+	answer(w, ticket, DNS_OK, 60);
+	turns(w);
+	assert_int_equal(s[0].calls, 1);
+	assert_int_equal(ask_key_cached(w->ask, S("a.test"))->state, KEYREC_MULTIPLE);
+	seen_release(s, 2);
+}
+
+/* More than the socket takes: the rest waits for it, up to the limit, and nothing is lost or sent twice. */
+static void questions_wait_for_a_resolver_that_does_not_read(void **state)
+{
+	struct world *w = *state;
+	static struct seen s[LIMIT_DNS_PENDING + 1];
+	unsigned got = 0, n;
+	char name[128];
+
+	memset(s, 0, sizeof(s));
+	for (unsigned i = 0; i < LIMIT_DNS_PENDING; i++) {
+		snprintf(name, sizeof(name), "n%u.long-enough-to-fill-the-socket.selector._domainkey.example.test", i);
+		assert_true(ask_key(w->ask, slice_str(name), on_key, &s[i]) != 0);
+	}
+	assert_true(ask_key(w->ask, S("one-too-many.test"), on_key, &s[LIMIT_DNS_PENDING]) != 0);
+	turn(w);
+	assert_int_equal(s[LIMIT_DNS_PENDING].calls, 1);
+	assert_int_equal(s[LIMIT_DNS_PENDING].state, KEYREC_UNREACHABLE);
+	assert_int_equal(ask_open(w->ask), LIMIT_DNS_PENDING);
+	for (unsigned rounds = 0; got < LIMIT_DNS_PENDING && rounds < 1000; rounds++) {
+		while ((n = questions(w)) > 0) {
+			snprintf(name, sizeof(name), "n%u.long-enough-to-fill-the-socket.selector._domainkey.example.test", got);
+			question(w, slice_str(name));
+			got += n;
+		}
+		if (rounds == 0)
+			assert_true(got < LIMIT_DNS_PENDING);
+		turns(w);
+	}
+	assert_int_equal(got, LIMIT_DNS_PENDING);
+	assert_int_equal(questions(w), 0);
+	loop_clock_advance(w->loop, TIMEOUT_MS);
+	turns(w);
+	for (unsigned i = 0; i <= LIMIT_DNS_PENDING; i++)
+		assert_int_equal(s[i].calls, 1);
+	seen_release(s, LIMIT_DNS_PENDING + 1);
+}
+
+static ask_ticket sign(struct world *w, unsigned char first, struct seen *s)
+{
+	struct dkim2_sign_ask what = { .domain = S("a.example"), .selector = S("s1"), .type = KEY_ED25519, .digest = { first } };
+	ask_ticket t = ask_sign(w->ask, &what, on_sign, s);
+
+	assert_true(t != 0);
+	return t;
+}
+
+static uint64_t signing(struct world *w, unsigned char first)
+{
+	struct ipc_sign s;
+
+	assert_true(ipc_next_sign(&w->in, &s));
+	WANT_SLICE(s.domain, S("a.example"));
+	WANT_SLICE(s.selector, S("s1"));
+	assert_int_equal(s.type, KEY_ED25519);
+	assert_int_equal(s.digest[0], first);
+	return s.ticket;
+}
+
+static void signed_as(struct world *w, uint64_t ticket, enum ipc_signed_status status, struct slice signature)
+{
+	buf_clear(&w->out);
+	ipc_begin(&w->out, IPC_SIGNED);
+	assert_true(ipc_add_signed(&w->out, &(struct ipc_signed){ ticket, status, signature }));
+	assert_int_equal(send(w->keeper, w->out.at, w->out.n, 0), (ssize_t)w->out.n);
+}
+
+static void signatures_of_a_turn_travel_together(void **state)
+{
+	struct world *w = *state;
+	struct seen s[5] = { { 0 } };
+	uint64_t t[4];
+
+	sign(w, 1, &s[0]);
+	sign(w, 2, &s[1]);
+	ask_cancel(w->ask, sign(w, 9, &s[4]));
+	sign(w, 3, &s[2]);
+	sign(w, 4, &s[3]);
+	turn(w);
+	assert_int_equal(packet(w, w->keeper, IPC_SIGN), 4);
+	for (unsigned char i = 0; i < 4; i++)
+		t[i] = signing(w, (unsigned char)(i + 1));
+	signed_as(w, t[1], IPC_SIGNED_DONE, S("signature"));
+	signed_as(w, t[0], IPC_SIGNED_REFUSED, SLICE_NONE);
+	signed_as(w, t[2], IPC_SIGNED_FAILED, SLICE_NONE);
+	signed_as(w, t[2], IPC_SIGNED_DONE, S("twice"));
+	turns(w);
+	turns(w);
+	assert_int_equal(s[0].calls, 1);
+	assert_true(s[0].refused && s[0].signature_n == 0);
+	assert_int_equal(s[1].calls, 1);
+	WANT_SLICE(slice_of(s[1].signature, s[1].signature_n), S("signature"));
+	assert_int_equal(s[2].calls, 1);
+	assert_true(!s[2].refused && s[2].signature_n == 0);
+	/* the keeper is silent */
+	loop_clock_advance(w->loop, ASK_SIGN_MS);
+	turns(w);
+	assert_int_equal(s[3].calls, 1);
+	assert_true(!s[3].refused && s[3].signature_n == 0);
+	signed_as(w, t[3], IPC_SIGNED_DONE, S("late"));
+	turns(w);
+	assert_int_equal(s[3].calls, 1);
+	assert_int_equal(s[4].calls, 0);
+	assert_int_equal(ask_open(w->ask), 0);
+}
+
+static void a_dead_keeper_signs_nothing(void **state)
+{
+	struct world *w = *state;
+	struct seen s[4] = { { 0 }, { .world = w }, { 0 }, { 0 } };
+	int fds[2];
+
+	sign(w, 1, &s[0]);
+	turn(w);
+	close(w->keeper);
+	w->keeper = -1;
+	turns(w);
+	assert_int_equal(s[0].calls, 1);
+	assert_true(!s[0].refused && s[0].signature_n == 0);
+	sign(w, 2, &s[1]);
+	s[1].cancels = sign(w, 3, &s[2]);
+	assert_int_equal(s[1].calls, 0);
+	turns(w);
+	assert_int_equal(s[1].calls, 1);
+	assert_int_equal(s[2].calls, 0);
+	assert_int_equal(pair(fds), 0);
+	w->keeper = fds[1];
+	ask_set_keeper(w->ask, fds[0]);
+	sign(w, 4, &s[3]);
+	turn(w);
+	assert_int_equal(packet(w, w->keeper, IPC_SIGN), 1);
+	signed_as(w, signing(w, 4), IPC_SIGNED_DONE, S("x"));
+	turns(w);
+	assert_int_equal(s[3].signature_n, 1);
+}
+
+/* Nobody is called, nothing leaks (the sanitizers tell). */
+static void freeing_forgets_what_is_open(void **state)
+{
+	struct world *w = *state;
+	struct seen s[4] = { { 0 } };
+
+	learn(w, S("a.test"), DNS_OK, 60);
+	ask_key(w->ask, S("a.test"), on_key, &s[0]);
+	ask_key(w->ask, S("b.test"), on_key, &s[1]);
+	sign(w, 1, &s[2]);
+	turn(w);
+	ask_key(w->ask, S("a.test"), on_key, &s[3]);
+	sign(w, 1, &s[3]);
+	ask_free(&w->ask);
+	assert_int_equal(s[0].calls, 1);
+	assert_int_equal(s[1].calls + s[2].calls + s[3].calls, 0);
+	seen_release(s, 4);
+}
+
+#define ROW(name) cmocka_unit_test_setup_teardown(name, start, end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		ROW(questions_of_a_turn_travel_together_each_name_once),
+		ROW(an_answer_at_hand_comes_after_the_call),
+		ROW(answers_are_kept_as_long_as_they_say),
+		ROW(the_least_recently_used_answer_goes_first),
+		ROW(silence_is_unreachable_and_a_late_answer_has_no_owner),
+		ROW(the_resolver_is_told_how_long_to_try),
+		ROW(after_cancel_nothing_comes),
+		ROW(a_dead_resolver_costs_its_questions_only),
+		ROW(what_is_no_answer_changes_nothing),
+		ROW(questions_wait_for_a_resolver_that_does_not_read),
+		ROW(signatures_of_a_turn_travel_together),
+		ROW(a_dead_keeper_signs_nothing),
+		ROW(freeing_forgets_what_is_open),
+	};
+
+	return RUN_TESTS(tests);
+}

@@ -12,14 +12,14 @@ from relay import ROOT
 DATA = os.path.join(ROOT, "t", "data")
 
 
-def vectors():
-    """Messages that are in network form, or become so by CRLF line ends, without NUL."""
+def vectors(wanted):
+    """The messages of the mime suites whose row in the index is wanted."""
     out = []
     for index in sorted(glob.glob(os.path.join(DATA, "mime-*", "INDEX.json"))):
         with open(index, encoding="utf-8") as f:
             for case in json.load(f):
                 path = os.path.join(os.path.dirname(index), case["file"])
-                if case["nul"] == 0 and case["bare_cr"] == 0:
+                if wanted(case):
                     out.append(pytest.param(path, id=os.path.relpath(path, DATA)))
     return out
 
@@ -63,13 +63,25 @@ def test_octets_of_eight_bits_and_long_lines_pass(hopseal, sink):
     assert tx.mail == "MAIL FROM:<s@a.test> BODY=8BITMIME"
 
 
-@pytest.mark.parametrize("path", vectors())
+@pytest.mark.parametrize("path", vectors(lambda case: case["nul"] == 0 and case["bare_cr"] == 0))
 def test_odd_mime_passes(hopseal, sink, path):
     with open(path, "rb") as f:
         message = network_form(f.read())
     with hopseal("pass").connect() as c:
         c.deliver(message, params=" BODY=8BITMIME")
     assert sink.one().content == message
+
+
+def test_odd_mime_with_bare_ends_is_refused(hopseal, sink):
+    """As stored: LF line ends, or NUL."""
+    with hopseal("pass").connect() as c:
+        for param in vectors(lambda case: case["nul"] or case["bare_cr"] or case["bare_lf"]):
+            with open(param.values[0], "rb") as f:
+                message = f.read()
+            c.to_data(params=" BODY=8BITMIME")
+            c.send(message + b"\r\n.\r\n")
+            c.want(550, "5.5.2")
+    assert sink.transactions() == []
 
 
 def test_a_list_post_passes(hopseal, sink):

@@ -28,11 +28,11 @@ static void enforce(struct copy *c)
 {
 	const struct header *h = edit_header(c->job.edit);
 
+	bool fits = h && (!c->job.plan.enforce || dkim2_enforce(c->job.arena, h, &c->job.envelope, &c->fault));
+
 	if (!h)
 		fault_set(&c->fault, FAULT_NO_MEMORY, 0);
-	else if (c->job.plan.enforce)
-		(void)dkim2_enforce(c->job.arena, h, &c->job.envelope, &c->fault);
-	c->state = c->fault.code == FAULT_NONE ? COPY_READY : COPY_REFUSED;
+	c->state = fits && c->fault.code == FAULT_NONE ? COPY_READY : COPY_REFUSED;
 }
 
 static void finish(struct copy *c)

@@ -200,8 +200,6 @@ static void on_octets(void *owner, struct slice *in)
 		}
 	}
 	p->talking = false;
-	if (!p->deadline.due_ms)
-		pair_deadline(p);
 	pair_go_on(p);
 }
 
@@ -227,6 +225,8 @@ void pair_go_on(struct pair *p)
 	} else if (!p->conn.in.n && srv_out(p->srv)->n <= LIMIT_OUT_PENDING) {
 		conn_read(&p->conn, true);
 	}
+	if (!p->gone && !p->closing && !p->deadline.due_ms)
+		pair_deadline(p);
 	if (!p->gone && p->eof && !p->conn.in.n && srv_pending(p->srv) == 0 && srv_state(p->srv) != SRV_JUDGE) {
 		/* It will say no more and has had its answers. */
 		p->closing = true;

@@ -23,7 +23,12 @@ static void break_tx(struct tx *t, const struct fault *f)
 		tx_end_fault(t, f);
 		return;
 	}
-	for (size_t i = 0; i < t->command_count; i++) {
+	if (t->commands[0].code == 0) { /* the server machine answers the RCPT that wait behind it */
+		t->end_seq = t->commands[0].seq;
+		tx_end_fault(t, f);
+		return;
+	}
+	for (size_t i = 1; i < t->command_count; i++) {
 		struct tx_command *c = &t->commands[i];
 
 		if (c->code)

@@ -181,7 +181,8 @@ void tx_abort(struct pair *p, const char *why)
 
 	if (!t)
 		return;
-	clean = t->up && !t->mail_open && t->command_count && t->commands[0].answered;
+	clean = t->up && !t->mail_open && t->commands[0].answered;
+	t->lost_final = t->state == TX_FINAL; /* the answer comes when nobody listens any more */
 	log_transaction(t, "aborted", 0, NULL, why, NULL);
 	release(t, clean);
 }
@@ -261,9 +262,8 @@ void tx_mail(struct pair *p, const struct srv_event *ev)
 	snprintf(t->name, sizeof(t->name), "%08x%02x%x", r->start_s, r->slot, ++r->tx_count);
 	first_facts(t);
 	if (judge_rules(t, c, false, &f)) {
-		answer_fault(t, c, &f);
-		log_end_fault(t, &f);
-		release(t, false);
+		t->end_seq = ev->seq;
+		tx_end_fault(t, &f);
 		return;
 	}
 	send_envelope(t);

@@ -124,6 +124,7 @@ struct dkim2_seal_conf {
 	struct slice nonce;
 	int64_t now;
 	bool out_of_band;       /* lifts the demand for a Fully Verified chain */
+	struct slice body_sha512; /* empty: not at hand; a chain whose newest instance knows no sha256 is then not extended */
 };
 
 /* One signature wanted. */
@@ -138,9 +139,11 @@ struct dkim2_seal;
 /*
  * dkim2_seal_new - what this hop adds to a copy
  * In:    the header as it leaves but for the two fields, the body digest (sha256), the verdict on the message as it came
- *        (NULL or state none: originate)
- * Fault: CHAIN_BROKEN, CUSTODY_GAP, UNSEALED with the reason in f->text: not fully verified, custody, d= does not fit mf=,
- *        From not Authentic, content changed (a recipe is needed) ...; NO_MEMORY
+ *        (NULL or state none: originate). All borrowed, conf too, until the fields are made.
+ * Out:   a new Message-Instance m=1 when it originates; none when the content is that of the newest instance
+ * Fault: NULL, with the reason in f->text: CHAIN_BROKEN (not fully verified; KEY_SILENT if a key was not reachable),
+ *        CUSTODY_GAP (custody, d= does not fit mf=), UNSEALED (From not Authentic, content changed so that a recipe is
+ *        needed, fields of a chain where there should be none), INTERNAL (conf is no seal), NO_MEMORY
  */
 struct dkim2_seal *dkim2_seal_new(struct arena *a, const struct header *h, struct slice body_sha256,
     const struct dkim2_verdict *came, const struct dkim2_seal_conf *conf, struct fault *f);
@@ -152,7 +155,8 @@ bool dkim2_seal_fields(struct dkim2_seal *s, struct slice *instance_out, struct 
 
 /*
  * dkim2_enforce - the rule the product is named for: mf= of the newest seal equals MAIL FROM, each RCPT TO stands in rt=
- * In:    the header block about to be sent, as octets in runs; it is read anew, nothing of the sealing code is trusted
+ * In:    the header about to be sent; each DKIM2-Signature is split anew from its raw octets, nothing of the sealing
+ *        code is trusted
  * Fault: CUSTODY_GAP with the words of spec 10.10; a block without any seal is CUSTODY_GAP too
  */
 bool dkim2_enforce(struct arena *a, const struct header *about_to_leave, const struct dkim2_envelope *envelope, struct fault *f) HS_MUST_USE;

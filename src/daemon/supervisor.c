@@ -255,7 +255,7 @@ static void generation_serve(struct supervisor *s, struct generation *g)
 	s->nursery.control_conf = g->conf;
 	s->nursery.control_uid = g->uid;
 	s->nursery.control_gid = g->gid;
-	l = log_begin(LOG_LEVEL_INFO, before ? "reload_ok" : "started");
+	l = log_begin(LOG_LEVEL_INFO, before ? "reload" : "ready");
 	log_str(&l, "version", HOPSEAL_VERSION);
 	log_u64(&l, "generation", g->number);
 	log_u64(&l, "workers", g->worker_count);

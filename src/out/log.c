@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/limits.h"
+#include "mail/utf8.h"
 #include "out/log.h"
 
 enum { LINE_OCTETS = 16384, LINE_TAIL = 32 /* kept for cut=1 and what ends a line */ };
@@ -111,21 +112,13 @@ bool log_to_file(void)
 	return out.to == LOG_FILE;
 }
 
-/* Octets of the UTF-8 character at the front of s, 0: none (RFC 3629, shortest forms only). */
+/* Octets of the UTF-8 character at the front of s, 0: none. */
 static size_t utf8_octets(struct slice s)
 {
 	unsigned char c = s.at[0];
-	size_t n = c < 0x80 ? 1 : c < 0xc2 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0;
+	size_t n = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
 
-	if (n == 0 || s.n < n)
-		return 0;
-	for (size_t i = 1; i < n; i++)
-		if ((s.at[i] & 0xc0) != 0x80)
-			return 0;
-	if ((c == 0xe0 && s.at[1] < 0xa0) || (c == 0xed && s.at[1] > 0x9f) || (c == 0xf0 && s.at[1] < 0x90) ||
-	    (c == 0xf4 && s.at[1] > 0x8f))
-		return 0;
-	return n;
+	return n <= s.n && utf8_valid(slice_sub(s, 0, n)) ? n : 0;
 }
 
 static const char hex[] = "0123456789abcdef";
@@ -148,6 +141,8 @@ static void json_string(struct buf *b, struct slice s)
 
 			buf_add(b, e, 6);
 			n = 1;
+		} else if (n == 2 && c == 0xc2 && s.at[1] < 0xa0) { /* C1 controls drive terminals too */
+			buf_printf(b, "\\u00%02x", s.at[1]);
 		} else if (n == 0) {
 			char e[5] = { '\\', '\\', 'x', hex[c >> 4], hex[c & 15] };
 

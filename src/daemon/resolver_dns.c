@@ -273,7 +273,7 @@ static struct dns_query *query_new(struct resolver_dns *d, struct slice name, ui
 	q->qtype = qtype;
 	q->answer.status = DNS_SERVFAIL;
 	arena_init(&q->arena, ANSWER_ARENA_OCTETS);
-	if (name.n < sizeof(q->name))
+	if (name.n != 0 && name.n < sizeof(q->name))
 		memcpy(q->name, name.at, name.n);
 	q->next = d->queries;
 	if (d->queries != NULL)

@@ -26,6 +26,39 @@ static bool txt_join(struct arena *a, struct slice data, struct slice *text_out)
 	return true;
 }
 
+/* Record data in the arena; names in it, which the message may have compressed (RFC 1035 4.1.4), in full. */
+static bool data_copy(struct arena *a, ns_msg *m, ns_rr *rr, struct slice *data_out)
+{
+	struct slice data = slice_of(ns_rr_rdata(*rr), ns_rr_rdlen(*rr)), head;
+	unsigned char full[2 + NS_MAXCDNAME];
+	size_t n;
+
+	switch (ns_rr_type(*rr)) {
+	case ns_t_txt:
+		return txt_join(a, data, data_out);
+	case ns_t_mx:
+		if (!slice_take(&data, 2, &head))
+			return false;
+		memcpy(full, head.at, 2);
+		break;
+	case ns_t_ns:
+	case ns_t_cname:
+	case ns_t_ptr:
+		head = SLICE_NONE;
+		break;
+	default:
+		*data_out = arena_copy(a, data);
+		return true;
+	}
+	if (data.n == 0 ||
+	    ns_name_unpack(ns_msg_base(*m), ns_msg_end(*m), data.at, full + head.n, NS_MAXCDNAME) != (int)data.n)
+		return false;
+	for (n = head.n; full[n] != 0; n += 1U + full[n])
+		;
+	*data_out = arena_copy(a, slice_of(full, n + 1));
+	return true;
+}
+
 /* How long "there is none" holds: the lower of the SOA's own TTL and its minimum (RFC 2308 section 5). */
 static uint32_t negative_ttl(ns_msg *m)
 {
@@ -57,8 +90,6 @@ void dns_packet_answer(struct arena *a, struct slice packet, uint16_t qtype, str
 		return;
 	records = ARENA_ARRAY(a, ns_msg_count(m, ns_s_an), struct slice);
 	for (int i = 0; records != NULL && i < ns_msg_count(m, ns_s_an); i++) {
-		struct slice data;
-
 		if (ns_parserr(&m, ns_s_an, i, &rr) != 0)
 			return;
 		got.with_signatures |= ns_rr_type(rr) == ns_t_rrsig;
@@ -67,8 +98,7 @@ void dns_packet_answer(struct arena *a, struct slice packet, uint16_t qtype, str
 			got.ttl_s = ns_rr_ttl(rr);
 		if (ns_rr_class(rr) != ns_c_in || ns_rr_type(rr) != qtype)
 			continue;
-		data = slice_of(ns_rr_rdata(rr), ns_rr_rdlen(rr));
-		if (qtype == ns_t_txt ? !txt_join(a, data, &records[got.count]) : !(records[got.count] = arena_copy(a, data), true))
+		if (!data_copy(a, &m, &rr, &records[got.count]))
 			return;
 		got.count++;
 	}

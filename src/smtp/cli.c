@@ -322,7 +322,7 @@ static bool in_protocol(enum ask_kind kind, short code)
 	case ASK_GREETING:
 		return code / 100 == 2;
 	case ASK_DATA:
-		return code / 100 == 3;
+		return code == 354;
 	case ASK_QUIT:
 		return true;
 	default:
@@ -430,6 +430,7 @@ enum cli_event_kind cli_feed(struct cli *c, struct slice *in, struct cli_event *
 	while (in->n && ev_out->kind == CLI_EV_MORE) {
 		if (!reply_partial(&c->reader))
 			c->unasked = c->sent == 0;
+		ev_out->reply.code = 0;
 		switch (reply_read(&c->reader, in, &ev_out->reply, &ev_out->fault)) {
 		case REPLY_MORE:
 			return CLI_EV_MORE;

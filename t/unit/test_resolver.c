@@ -12,8 +12,10 @@
 enum { TTL = 300, QUESTION_MS = 15000, SILENT_MS = 400 };
 
 static struct {
-	pid_t server;
-	char address[32]; /* of the server, with its port */
+	pid_t servers[2];
+	char addresses[2][32]; /* with their ports; the second lets the root's signatures through */
+	char *address;         /* the first */
+	bool with_signatures;  /* of the server that runs here */
 	struct conf conf;
 	unsigned char octets[LIMIT_IPC];
 	struct buf out;
@@ -95,6 +97,17 @@ static bool respond(struct slice query, bool tcp, struct buf *b)
 	buf_slice(b, slice_sub(query, 12, at - 12));
 	if (strcmp(name, "silent.test") == 0) {
 		return false;
+	} else if (name[0] == '\0' && type == ns_t_dnskey) {
+		/* No key that any anchor knows: it matters only whether signatures come along. */
+		put_record(b, 12, ns_t_dnskey, TTL, S("\1\1\3\17keykeykeykeykeykeykeykeykeykeyke"));
+		answers = 1;
+		if (w.with_signatures) {
+			put16(&data, ns_t_dnskey);
+			buf_add(&data, "\17\0\0\0\1\54\177\377\377\377\0\0\0\1\1\1\0", 17);
+			buf_add(&data, "signaturesignaturesignaturesignaturesignaturesignaturesignatures", 64);
+			put_record(b, 12, ns_t_rrsig, TTL, buf_get(&data));
+			answers = 2;
+		}
 	} else if (strcmp(name, "absent.test") == 0) {
 		rcode = ns_r_nxdomain;
 		put_soa(b, 12 + 7);
@@ -196,14 +209,12 @@ static void serve_forever(int udp, int tcp)
 	}
 }
 
-static int start_server(void **state)
+static int start_server(size_t which)
 {
 	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t n = sizeof(at);
 	int udp = -1, tcp = -1;
 
-	(void)state;
-	buf_init(&w.out, LIMIT_IPC);
 	/* A port that is free for both. */
 	for (unsigned i = 0; i < 100; i++) {
 		at.sin_port = 0;
@@ -218,23 +229,34 @@ static int start_server(void **state)
 	}
 	if (udp < 0)
 		return -1;
-	w.server = fork();
-	if (w.server == 0) {
+	w.servers[which] = fork();
+	if (w.servers[which] == 0) {
+		w.with_signatures = which == 1;
 		serve_forever(udp, tcp);
 		_exit(0);
 	}
 	close(udp);
 	close(tcp);
-	snprintf(w.address, sizeof(w.address), "127.0.0.1:%u", ntohs(at.sin_port));
-	w.conf = (struct conf){ .dns = { .resolver = w.address, .trust_anchor = "none" } };
+	snprintf(w.addresses[which], sizeof(w.addresses[which]), "127.0.0.1:%u", ntohs(at.sin_port));
 	return 0;
 }
 
-static int stop_server(void **state)
+static int start_servers(void **state)
 {
 	(void)state;
-	kill(w.server, SIGKILL);
-	waitpid(w.server, NULL, 0);
+	buf_init(&w.out, LIMIT_IPC);
+	w.address = w.addresses[0];
+	w.conf = (struct conf){ .dns = { .resolver = w.address, .trust_anchor = "none" } };
+	return start_server(0) == 0 && start_server(1) == 0 ? 0 : -1;
+}
+
+static int stop_servers(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		kill(w.servers[i], SIGKILL);
+		waitpid(w.servers[i], NULL, 0);
+	}
 	buf_release(&w.out);
 	return 0;
 }
@@ -556,6 +578,36 @@ static void lookups_wait_for_all_their_answers(void **state)
 	assert_non_null(strstr(error, "nowhere"));
 }
 
+/* Validation by the root's anchor would make all data of a server that strips signatures bogus. */
+static void a_server_that_strips_signatures_is_found_out(void **state)
+{
+	char error[256] = "";
+	const struct slice *records;
+	struct lookup *l;
+	struct arena a;
+	bool secure;
+	size_t n;
+
+	(void)state;
+	if (access("/usr/share/dns/root.key", R_OK) != 0)
+		skip(); /* dns-root-data */
+	arena_init(&a, 1 << 20);
+	l = lookup_new(w.addresses[0], "auto", QUESTION_MS, error);
+	assert_non_null(l);
+	assert_int_equal(lookup_txt(l, S("one.test"), &a, &records, &n, &secure), DNS_OK);
+	assert_false(secure);
+	assert_non_null(lookup_warning(l));
+	assert_non_null(strstr(lookup_warning(l), "strips"));
+	lookup_free(&l);
+	/* One that does not is held to the anchor, and fails here. */
+	l = lookup_new(w.addresses[1], "auto", QUESTION_MS, error);
+	assert_non_null(l);
+	assert_int_equal(lookup_txt(l, S("one.test"), &a, &records, &n, &secure), DNS_BOGUS);
+	assert_null(lookup_warning(l));
+	lookup_free(&l);
+	arena_clear(&a);
+}
+
 /* Pure: a response whole, cut anywhere, and with any octet changed. Its own allocation lets a sanitizer see reads beyond it. */
 static void a_packet_is_read_within_its_bounds(void **state)
 {
@@ -621,9 +673,10 @@ int main(void)
 		cmocka_unit_test(offline_answers_come_from_the_file),
 		cmocka_unit_test(what_cannot_be_set_up_is_named_and_ends_it),
 		cmocka_unit_test(lookups_wait_for_all_their_answers),
+		cmocka_unit_test(a_server_that_strips_signatures_is_found_out),
 		cmocka_unit_test(a_packet_is_read_within_its_bounds),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, start_server, stop_server);
+	return cmocka_run_group_tests(tests, start_servers, stop_servers);
 }

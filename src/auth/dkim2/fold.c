@@ -44,7 +44,8 @@ void fold_b64(struct fold *f, struct slice octets, struct slice tail)
 	struct slice left;
 
 	buf_init(&text, octets.n / 3 * 4 + 8 + tail.n);
-	b64_encode(&text, octets);
+	if (octets.n)
+		b64_encode(&text, octets);
 	buf_slice(&text, tail);
 	f->out->failed |= buf_failed(&text);
 	left = buf_get(&text);

@@ -6,6 +6,7 @@
 #define CTL_CTL_H
 
 #include <getopt.h>
+#include <jansson.h>
 
 #include "base/arena.h"
 #include "base/buf.h"
@@ -21,6 +22,13 @@ enum ctl_exit {
 	CTL_CONFIGURATION = 78,
 };
 
+struct ctl_verb {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *usage; /* behind "hopsealctl ", further lines indented */
+	const char *about; /* a line */
+};
+
 int ctl_check(int argc, char **argv);
 int ctl_show(int argc, char **argv);
 int ctl_verify(int argc, char **argv);
@@ -31,16 +39,31 @@ int ctl_dns_record(int argc, char **argv);
 int ctl_status(int argc, char **argv);
 int ctl_reload(int argc, char **argv);
 
+/* The verb that complaints speak for. */
+void ctl_begin(const struct ctl_verb *verb);
 /* "hopsealctl VERB: ..." on stderr. */
 void ctl_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The same, and how the verb is called; returns CTL_USAGE. */
 int ctl_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* A whole file, "-" for standard input; its ceiling is CTL_INPUT_OCTETS. Else complains and returns the exit code; CTL_DONE: read. */
+/* The next option's val, long ones and -c where the table has a 'c'; -1: no more, optind stands at the rest; '?' and ':': complained, leave with CTL_USAGE. */
+int ctl_option(int argc, char **argv, const struct option *options);
+
+/* A whole file, "-" for standard input, into a buf with a ceiling. Else complains and returns the exit code; CTL_DONE: read. */
 enum { CTL_INPUT_OCTETS = 1 << 30 };
 int ctl_read(const char *path, struct buf *octets_out);
 
 /* Ends stdout: CTL_CANNOT_WRITE, with a complaint, when what was printed did not get out, else `code`. */
 int ctl_end(int code);
+
+/* A path as typed, with brackets or without, to one with; false: it is none. */
+bool ctl_path(struct arena *a, const char *text, bool null_allowed, struct slice *path_out);
+
+/* A peer's octets for a terminal: what is not printable stands as \xNN, UTF-8 passes with `utf8`. */
+struct slice ctl_plain(struct arena *a, struct slice s, bool utf8);
+/* The same as a JSON string; UTF-8 passes as it is. */
+json_t *ctl_json(struct arena *a, struct slice s);
+/* Indented, on stdout. */
+void ctl_print_json(json_t *take_object);
 
 #endif

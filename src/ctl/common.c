@@ -1,0 +1,157 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ctl/ctl.h"
+#include "mail/addr.h"
+#include "mail/utf8.h"
+
+static const struct ctl_verb *current;
+
+void ctl_begin(const struct ctl_verb *verb)
+{
+	current = verb;
+}
+
+static void complain(const char *format, va_list ap) __attribute__((format(printf, 1, 0)));
+static void complain(const char *format, va_list ap)
+{
+	fputs("hopsealctl", stderr);
+	if (current)
+		fprintf(stderr, " %s", current->name);
+	fputs(": ", stderr);
+	vfprintf(stderr, format, ap);
+	fputc('\n', stderr);
+}
+
+void ctl_complain(const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	complain(format, ap);
+	va_end(ap);
+}
+
+int ctl_usage(const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	complain(format, ap);
+	va_end(ap);
+	if (current)
+		fprintf(stderr, "usage: hopsealctl %s\n", current->usage);
+	return CTL_USAGE;
+}
+
+int ctl_option(int argc, char **argv, const struct option *options)
+{
+	const struct option *o = options;
+	int option;
+
+	/* -c is the only short one, of the verbs that have it. */
+	while (o->name && o->val != 'c')
+		o++;
+	/* '+': FILE ends the options, ':': complaints are ours. */
+	opterr = 0;
+	option = getopt_long(argc, argv, o->name ? "+:c:" : "+:", options, NULL);
+	if (option == '?')
+		ctl_usage("unknown option: %s", argv[optind - 1]);
+	else if (option == ':')
+		ctl_usage("%s needs a value", argv[optind - 1]);
+	return option;
+}
+
+int ctl_read(const char *path, struct buf *octets_out)
+{
+	bool standard = strcmp(path, "-") == 0;
+	int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = -1;
+	unsigned char *room;
+
+	if (fd < 0) {
+		ctl_complain("%s: %s", path, strerror(errno));
+		return CTL_NO_INPUT;
+	}
+	while ((room = buf_room(octets_out, 65536)) != NULL) {
+		do
+			n = read(fd, room, 65536);
+		while (n < 0 && errno == EINTR);
+		if (n <= 0)
+			break;
+		buf_grew(octets_out, (size_t)n);
+	}
+	if (n < 0)
+		ctl_complain("%s: %s", path, strerror(errno));
+	if (!standard)
+		close(fd);
+	if (buf_failed(octets_out)) {
+		ctl_complain("%s: too big", path);
+		return CTL_BAD;
+	}
+	return n < 0 ? CTL_NO_INPUT : CTL_DONE;
+}
+
+int ctl_end(int code)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return code;
+	ctl_complain("standard output: %s", strerror(errno));
+	return CTL_CANNOT_WRITE;
+}
+
+bool ctl_path(struct arena *a, const char *text, bool null_allowed, struct slice *path_out)
+{
+	struct slice s = slice_str(text);
+	struct path path;
+
+	if (!slice_starts(s, S("<")))
+		s = arena_printf(a, "<%s>", text);
+	if (!path_parse(s, &path) || (path.null && !null_allowed))
+		return false;
+	*path_out = s;
+	return true;
+}
+
+struct slice ctl_plain(struct arena *a, struct slice s, bool utf8)
+{
+	struct buf b;
+	struct slice out;
+
+	buf_init(&b, s.n * 4 + 1);
+	utf8 = utf8 && utf8_valid(s);
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = s.at[i];
+
+		/* C1 controls drive terminals as well. */
+		if (utf8 && c == 0xc2 && s.at[i + 1] < 0xa0) {
+			buf_printf(&b, "\\x%02x\\x%02x", c, s.at[i + 1]);
+			i++;
+		} else if ((c >= 0x20 && c < 0x7f) || (utf8 && c >= 0x80)) {
+			buf_octet(&b, c);
+		} else {
+			buf_printf(&b, "\\x%02x", c);
+		}
+	}
+	out = arena_copy(a, buf_get(&b));
+	buf_release(&b);
+	return out;
+}
+
+json_t *ctl_json(struct arena *a, struct slice s)
+{
+	if (!utf8_valid(s))
+		s = ctl_plain(a, s, false);
+	return json_stringn_nocheck(s.n ? (const char *)s.at : "", s.n);
+}
+
+void ctl_print_json(json_t *take_object)
+{
+	json_dumpf(take_object, stdout, JSON_INDENT(1));
+	fputc('\n', stdout);
+	json_decref(take_object);
+}

@@ -1,0 +1,213 @@
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "config/conf.h"
+#include "ctl/ctl.h"
+
+enum {
+	ANSWER_OCTETS = 1 << 20,
+	ANSWER_S = 60, /* a reload waits for the new workers */
+};
+
+struct control {
+	const char *file; /* of the configuration, which names run.dir */
+	const char *path; /* of the socket, NULL: by file */
+	bool json;
+};
+
+static int options_read(struct control *o, int argc, char **argv)
+{
+	enum { CONTROL = 1, JSON };
+	static const struct option options[] = {
+		{ "config", required_argument, NULL, 'c' },
+		{ "control", required_argument, NULL, CONTROL },
+		{ "json", no_argument, NULL, JSON },
+		{ NULL, 0, NULL, 0 },
+	};
+	int option;
+
+	while ((option = ctl_option(argc, argv, options)) >= 0) {
+		switch (option) {
+		case 'c':
+			o->file = optarg;
+			break;
+		case CONTROL:
+			o->path = optarg;
+			break;
+		case JSON:
+			o->json = true;
+			break;
+		default:
+			return CTL_USAGE;
+		}
+	}
+	return optind < argc ? ctl_usage("unexpected argument: %s", argv[optind]) : CTL_DONE;
+}
+
+static int address_find(const struct control *o, struct sockaddr_un *to)
+{
+	struct conf_errors errors;
+	struct conf *conf = NULL;
+	int n, code = CTL_DONE;
+
+	*to = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	if (o->path) {
+		n = snprintf(to->sun_path, sizeof(to->sun_path), "%s", o->path);
+	} else {
+		conf_errors_init(&errors);
+		conf = conf_load(o->file, &errors);
+		if (!conf) {
+			/* It names the socket; the daemon may well run on what it had. */
+			fwrite(errors.text.at, 1, errors.text.n, stderr);
+			ctl_complain("%s: the socket is not known; name it with --control", o->file);
+			code = CTL_CONFIGURATION;
+		}
+		conf_errors_release(&errors);
+		if (!conf)
+			return code;
+		n = snprintf(to->sun_path, sizeof(to->sun_path), "%s/control.sock", conf->run_dir);
+		conf_free(&conf);
+	}
+	if (n >= (int)sizeof(to->sun_path)) {
+		ctl_complain("the name of the control socket is too long");
+		code = CTL_USAGE;
+	}
+	return code;
+}
+
+static int no_answer(int fd, const char *path, const char *why)
+{
+	ctl_complain("%s: %s", path, why);
+	if (fd >= 0)
+		close(fd);
+	return CTL_TEMPORARY;
+}
+
+static bool answer_read(int fd, struct buf *answer)
+{
+	unsigned char *room;
+
+	while ((room = buf_room(answer, 4096)) != NULL) {
+		ssize_t n = recv(fd, room, 4096, 0);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		buf_grew(answer, (size_t)n);
+		if (answer->at[answer->n - 1] == '\n')
+			return true;
+	}
+	return false;
+}
+
+/* NULL: complained. */
+static json_t *ask(const struct control *o, const char *request, int *code_out)
+{
+	struct timeval limit = { .tv_sec = ANSWER_S };
+	struct sockaddr_un to;
+	json_t *answer = NULL;
+	struct buf text;
+	int fd;
+
+	*code_out = address_find(o, &to);
+	if (*code_out != CTL_DONE)
+		return NULL;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0) {
+		*code_out = no_answer(fd, to.sun_path, errno == ENOENT || errno == ECONNREFUSED ? "no daemon runs here" : strerror(errno));
+		return NULL;
+	}
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	buf_init(&text, ANSWER_OCTETS);
+	if (send(fd, request, strlen(request), MSG_NOSIGNAL) == (ssize_t)strlen(request) && answer_read(fd, &text))
+		answer = json_loadb((const char *)text.at, text.n, 0, NULL);
+	buf_release(&text);
+	if (!answer) {
+		*code_out = no_answer(fd, to.sun_path, "the daemon gave no answer");
+		return NULL;
+	}
+	close(fd);
+	return answer;
+}
+
+static const char *text_of(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text ? text : "?";
+}
+
+static long long number_of(const json_t *object, const char *key)
+{
+	return (long long)json_integer_value(json_object_get(object, key));
+}
+
+static void print_status(const json_t *status)
+{
+	const json_t *one;
+	const char *name;
+	json_t *value;
+	size_t i;
+
+	printf("hopseal %s on %s, process %lld, up %lld s, %s\n", text_of(status, "version"), text_of(status, "hostname"),
+	    number_of(status, "pid"), number_of(status, "uptime_s"), text_of(status, "configuration"));
+	json_array_foreach(json_object_get(status, "listeners"), i, one)
+		printf("listener %s %s %s %s\n", text_of(one, "name"), text_of(one, "address"), text_of(one, "service"),
+		    text_of(one, "mode"));
+	json_array_foreach(json_object_get(status, "generations"), i, one)
+		printf("generation %lld %s\n", number_of(one, "number"), text_of(one, "state"));
+	json_array_foreach(json_object_get(status, "processes"), i, one)
+		printf("process %lld %s %lld generation %lld%s\n", number_of(one, "pid"), text_of(one, "role"), number_of(one, "index"),
+		    number_of(one, "generation"), json_is_true(json_object_get(one, "ready")) ? "" : " (not ready)");
+	json_object_foreach(json_object_get(status, "counters"), name, value)
+		printf("%s %lld\n", name, (long long)json_integer_value(value));
+}
+
+/* What the daemon refused; CTL_DONE: nothing. */
+static int refused(const json_t *answer, const char *verb)
+{
+	const char *error = json_string_value(json_object_get(answer, "error"));
+
+	if (!error)
+		return CTL_DONE;
+	ctl_complain("%s refused, the daemon goes on with what it had:\n%s", verb, error);
+	return CTL_CONFIGURATION;
+}
+
+int ctl_status(int argc, char **argv)
+{
+	struct control o = { .file = "/etc/hopseal/hopseal.conf" };
+	int code = options_read(&o, argc, argv);
+	json_t *status = code == CTL_DONE ? ask(&o, "status\n", &code) : NULL;
+
+	if (!status)
+		return code;
+	code = refused(status, "status");
+	if (code == CTL_DONE && o.json)
+		ctl_print_json(json_incref(status));
+	else if (code == CTL_DONE)
+		print_status(status);
+	json_decref(status);
+	return ctl_end(code);
+}
+
+int ctl_reload(int argc, char **argv)
+{
+	struct control o = { .file = "/etc/hopseal/hopseal.conf" };
+	int code = options_read(&o, argc, argv);
+	json_t *answer = code == CTL_DONE ? ask(&o, "reload\n", &code) : NULL;
+
+	if (!answer)
+		return code;
+	code = refused(answer, "reload");
+	if (o.json)
+		ctl_print_json(json_incref(answer));
+	json_decref(answer);
+	return ctl_end(code);
+}

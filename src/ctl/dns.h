@@ -1,0 +1,18 @@
+/*
+ * dns.h - key records for hopsealctl: from an offline file (--dns) or from the DNS. Each name is asked once a run.
+ */
+#ifndef CTL_DNS_H
+#define CTL_DNS_H
+
+#include "auth/keyrec.h"
+
+struct ctl_dns;
+
+/* file NULL: the DNS, through the system's resolver. NULL: complained, *code_out is the exit code. */
+struct ctl_dns *ctl_dns_new(const char *file, int *code_out);
+void ctl_dns_free(struct ctl_dns **d);
+
+/* The records at these names, borrowed until ctl_dns_free(). False: no memory, or no way to ask (complained). */
+bool ctl_dns_keys(struct ctl_dns *d, const struct slice *names, size_t n, struct keyrec **records_out);
+
+#endif

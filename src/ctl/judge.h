@@ -1,0 +1,69 @@
+/*
+ * judge.h - a message from a file, and what its chain is worth: what verify, sign and explain share.
+ */
+#ifndef CTL_JUDGE_H
+#define CTL_JUDGE_H
+
+#include "auth/dkim2/dkim2.h"
+#include "ctl/ctl.h"
+#include "ctl/dns.h"
+
+enum { JUDGE_ARENA = 1 << 28 };
+
+struct ctl_message {
+	struct arena arena; /* of everything that is known about it */
+	struct buf octets;  /* the file */
+	struct header header;
+	struct slice body;
+	bool lf_only;       /* LF line ends throughout: no field can be seen (spec 20.31) */
+};
+
+/* Empty; its arena can be used. */
+void ctl_message_init(struct ctl_message *m);
+/* CTL_DONE, or complained: no such file, empty, a header beyond all limits. */
+int ctl_message_read(struct ctl_message *m, const char *path);
+void ctl_message_release(struct ctl_message *m);
+
+/* What the command line says about a check: --mail-from --rcpt --now --dns --draft. */
+struct judge_options {
+	const char *mail_from; /* as typed, NULL: none */
+	const char **rcpts;
+	size_t rcpt_count;
+	struct dkim2_clock clock;
+	const char *dns;
+	unsigned draft;
+	bool json;
+};
+
+/* The rows of judge_option() for a verb's own table. */
+enum { JUDGE_MAIL_FROM = 1000, JUDGE_RCPT, JUDGE_NOW, JUDGE_DNS, JUDGE_DRAFT, JUDGE_JSON };
+#define JUDGE_OPTIONS                                              \
+	{ "mail-from", required_argument, NULL, JUDGE_MAIL_FROM }, \
+	{ "rcpt", required_argument, NULL, JUDGE_RCPT },           \
+	{ "now", required_argument, NULL, JUDGE_NOW },             \
+	{ "dns", required_argument, NULL, JUDGE_DNS },             \
+	{ "draft", required_argument, NULL, JUDGE_DRAFT },         \
+	{ "json", no_argument, NULL, JUDGE_JSON }
+
+/* argc: as many recipients as there can be. False: no memory. */
+bool judge_options_init(struct arena *a, struct judge_options *o, int argc);
+/* Takes one of these options; CTL_DONE, or complained. */
+int judge_option(struct judge_options *o, int option, const char *value);
+/* The envelope they name, NULL in *envelope_out when none; CTL_DONE, or complained. */
+int judge_envelope(struct arena *a, const struct judge_options *o, const struct dkim2_envelope **envelope_out);
+/* A list of paths as typed to bracketed ones. */
+int judge_paths(struct arena *a, const char *const *texts, size_t n, const struct slice **paths_out);
+int judge_now(const char *text, bool none_allowed, int64_t *now_out);
+
+/* NULL: complained, no memory or no way to ask. Lives in the message's arena. */
+const struct dkim2_verdict *ctl_judge(struct ctl_message *m, struct ctl_dns *dns, const struct dkim2_envelope *envelope,
+    struct dkim2_clock clock, unsigned draft);
+/* The exit code of a verdict. */
+int ctl_judge_code(enum dkim2_state state);
+
+/* What was held against what, for people. */
+const char *ctl_level_text(enum dkim2_level level);
+/* The "dkim2" object of verify --json. */
+json_t *ctl_verdict_json(struct arena *a, const struct dkim2_verdict *v);
+
+#endif

@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -14,6 +16,8 @@
 #include "net/ask.h"
 #include "out/log.h"
 #include "relay/relay.h"
+
+enum { TRIM_OCTETS = 8 << 20 };
 
 struct worker {
 	const struct child_args *args;
@@ -72,11 +76,21 @@ static void on_ready(void *arg)
 	boss_send(w->args->boss_fd, BOSS_READY, 0, NULL, -1);
 }
 
+/* Where body files go; made if it is missing, since a first start has nothing to lose there. */
+static int open_spool(const struct child_args *args)
+{
+	const char *dir = args->conf->spool_dir;
+
+	if (mkdir(dir, 0700) == 0 && args->uid != (uid_t)-1 && chown(dir, args->uid, args->gid) != 0)
+		return -1;
+	return open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
 int worker_main(const struct child_args *args)
 {
 	struct worker w = { .args = args };
 	const struct conf *conf = args->conf;
-	int spool_fd = open(conf->spool_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int spool_fd = open_spool(args);
 
 	if (spool_fd < 0) {
 		log_note(LOG_LEVEL_ERROR, "start_failed", "%s: %s", conf->spool_dir, strerror(errno));
@@ -87,6 +101,9 @@ int worker_main(const struct child_args *args)
 		return EX_OSERR;
 	}
 	signal(SIGPIPE, SIG_IGN);
+	/* Content comes and goes in blocks: giving the top of the heap back after each message costs more than the message. */
+	mallopt(M_TRIM_THRESHOLD, TRIM_OCTETS);
+	mallopt(M_MMAP_THRESHOLD, TRIM_OCTETS);
 	json_object_seed(0);
 	w.loop = loop_new();
 	if (w.loop)

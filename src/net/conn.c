@@ -19,7 +19,8 @@ static bool update(struct conn *c)
 
 	if (c->fd < 0)
 		return true;
-	if (c->want_read && !c->eof && !c->connecting)
+	/* Reading that is not wanted for a moment stays registered until octets do come: most pauses end before, and cost nothing. */
+	if ((c->want_read || (c->io.wants & LOOP_READ && !c->unwanted)) && !c->eof && !c->connecting)
 		wants |= LOOP_READ;
 	if (c->blocked || c->connecting)
 		wants |= LOOP_WRITE;
@@ -211,8 +212,14 @@ static void on_io(void *arg, unsigned what)
 		if (c->fd >= 0 && !c->blocked)
 			update(c);
 	}
-	if (what & LOOP_READ && c->fd >= 0)
+	if (!(what & LOOP_READ) || c->fd < 0)
+		return;
+	if (c->want_read) {
 		on_readable(c);
+	} else {
+		c->unwanted = true;
+		update(c);
+	}
 }
 
 void conn_read(struct conn *c, bool on)
@@ -220,7 +227,10 @@ void conn_read(struct conn *c, bool on)
 	if (c->want_read == on || c->fd < 0)
 		return;
 	c->want_read = on;
-	update(c);
+	if (on && c->unwanted) {
+		c->unwanted = false;
+		update(c);
+	}
 }
 
 void conn_resume(struct conn *c)

@@ -43,6 +43,7 @@ struct conn {
 	int error;
 	bool connecting;
 	bool want_read;    /* the owner lets it read */
+	bool unwanted;     /* octets came while it does not */
 	bool blocked;      /* the kernel took less than there was */
 	bool ended;        /* ended() was called */
 	bool eof;

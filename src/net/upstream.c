@@ -24,6 +24,7 @@ struct upstream {
 	const struct upstream_user *user;
 	void *arg;
 	struct loop_timer deadline;
+	struct loop_later write; /* once a turn, so that commands travel together */
 	struct loop_later doom;
 	enum upstream_state state;
 	unsigned armed_s;      /* the machine's deadline that the timer was set for */
@@ -53,6 +54,18 @@ struct next_hop {
 
 static void arm(struct upstream *u);
 
+static void on_write(void *arg)
+{
+	struct upstream *u = arg;
+
+	conn_push(&u->conn);
+}
+
+static void write_later(struct upstream *u)
+{
+	loop_later(u->hop->loop, &u->write, on_write, u);
+}
+
 static void destroy(void *arg)
 {
 	struct upstream *u = arg, **at = &u->hop->all;
@@ -74,6 +87,7 @@ static void doom(struct upstream *u)
 	u->state = UP_GONE;
 	u->user = NULL;
 	conn_close(&u->conn);
+	loop_later_cancel(u->hop->loop, &u->write);
 	loop_timer_stop(&u->deadline);
 	count_add(u->hop->counts, u->hop->slot, COUNT_NEXT_HOP_OPEN, -1);
 	loop_later(u->hop->loop, &u->doom, destroy, u);
@@ -213,7 +227,8 @@ static void on_octets(void *owner, struct slice *in)
 		kind = cli_feed(u->cli, in, &ev);
 		switch (kind) {
 		case CLI_EV_MORE:
-			conn_push(&u->conn);
+			if (cli_out(u->cli)->n)
+				write_later(u);
 			return;
 		case CLI_EV_READY:
 			if (u->state == UP_RESET) {
@@ -400,7 +415,7 @@ void upstream_give(struct upstream **up, bool clean)
 		u->state = UP_RESET;
 		cli_rset(u->cli);
 		arm(u);
-		conn_push(&u->conn);
+		write_later(u);
 	}
 }
 
@@ -426,11 +441,11 @@ bool upstream_reused(const struct upstream *u)
 void upstream_content(struct upstream *u)
 {
 	u->content = true;
-	conn_push(&u->conn);
+	write_later(u);
 }
 
 void upstream_push(struct upstream *u)
 {
 	arm(u);
-	conn_push(&u->conn);
+	write_later(u);
 }

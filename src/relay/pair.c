@@ -43,6 +43,7 @@ void pair_doom(struct pair *p)
 	tx_abort(p, "client gone");
 	conn_close(&p->conn);
 	loop_timer_stop(&p->deadline);
+	loop_later_cancel(p->relay->loop, &p->going_on);
 	if (p->counted) {
 		clients_drop(&p->relay->clients, p->client_key);
 		count_add(p->relay->counts, p->relay->slot, COUNT_SESSIONS_OPEN, -1);
@@ -180,7 +181,6 @@ static void on_octets(void *owner, struct slice *in)
 	}
 	if (!p->tx)
 		offer(p);
-	p->talking = true;
 	for (;;) {
 		struct srv_event ev = { 0 };
 		enum srv_event_kind kind = srv_feed(p->srv, in, &p->arena, &ev);
@@ -199,40 +199,45 @@ static void on_octets(void *owner, struct slice *in)
 			break;
 		}
 	}
-	p->talking = false;
 	pair_go_on(p);
+}
+
+/* May what was kept be fed again? Not while an answer must come first. */
+static bool may_resume(const struct pair *p)
+{
+	return p->conn.in.n && srv_pending(p->srv) == 0 && srv_state(p->srv) != SRV_JUDGE && srv_out(p->srv)->n <= LIMIT_OUT_PENDING;
+}
+
+static void go_on(void *arg)
+{
+	struct pair *p = pair_of(arg);
+
+	if (p->relay->closing && !p->tx && !p->closing && p->greeted && srv_pending(p->srv) == 0)
+		end_session(p, FAULT_SHUTTING_DOWN);
+	p->going = true;
+	if (!p->closing && may_resume(p))
+		conn_resume(&p->conn);
+	p->going = false;
+	if (p->gone)
+		return;
+	conn_push(&p->conn);
+	if (p->gone)
+		return;
+	if (!p->closing && !p->conn.in.n && srv_out(p->srv)->n <= LIMIT_OUT_PENDING) {
+		conn_read(&p->conn, true);
+		/* It will say no more and has had its answers. */
+		p->closing = p->eof && srv_pending(p->srv) == 0 && srv_state(p->srv) != SRV_JUDGE;
+	}
+	if (p->closing && srv_out(p->srv)->n == 0)
+		pair_doom(p);
+	else if (p->closing || !p->deadline.due_ms)
+		pair_deadline(p);
 }
 
 void pair_go_on(struct pair *p)
 {
-	if (p->gone || p->talking)
-		return;
-	if (p->relay->closing && !p->tx && !p->closing && p->greeted && srv_pending(p->srv) == 0)
-		end_session(p, FAULT_SHUTTING_DOWN);
-	conn_push(&p->conn);
-	if (p->gone)
-		return;
-	if (p->closing) {
-		if (srv_out(p->srv)->n == 0)
-			pair_doom(p);
-		else
-			pair_deadline(p);
-		return;
-	}
-	if (p->conn.in.n && !p->conn.busy && srv_pending(p->srv) == 0 && srv_state(p->srv) != SRV_JUDGE) {
-		conn_read(&p->conn, true);
-		conn_resume(&p->conn);
-	} else if (!p->conn.in.n && srv_out(p->srv)->n <= LIMIT_OUT_PENDING) {
-		conn_read(&p->conn, true);
-	}
-	if (!p->gone && !p->closing && !p->deadline.due_ms)
-		pair_deadline(p);
-	if (!p->gone && p->eof && !p->conn.in.n && srv_pending(p->srv) == 0 && srv_state(p->srv) != SRV_JUDGE) {
-		/* It will say no more and has had its answers. */
-		p->closing = true;
-		if (srv_out(p->srv)->n == 0)
-			pair_doom(p);
-	}
+	if (!p->gone && !p->going)
+		loop_later(p->relay->loop, &p->going_on, go_on, p);
 }
 
 static size_t on_out(void *owner, struct iovec *iov, size_t max)

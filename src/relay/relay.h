@@ -65,6 +65,7 @@ struct pair {
 	struct conn conn;
 	struct srv *srv;
 	struct loop_timer deadline;
+	struct loop_later going_on;
 	struct loop_later doom;
 	struct arena arena;        /* of the transaction */
 	struct tx *tx;             /* NULL: none */
@@ -79,12 +80,12 @@ struct pair {
 	bool greeted;
 	bool closing;              /* closes once its replies are written */
 	bool eof;                  /* the client shut down its writing half */
+	bool going;                /* inside what pair_go_on() asked for */
 	bool gone;                 /* freed at the end of the turn */
-	bool talking;              /* inside srv_feed()'s loop */
 };
 
 struct pair *pair_of(void *arg);
-/* A reply was queued or something finished: write, go on reading, close. */
+/* A reply was queued or something finished: at the end of the turn it writes, goes on reading, closes. */
 void pair_go_on(struct pair *p);
 void pair_deadline(struct pair *p);
 /* Drops the session at once. */

@@ -92,7 +92,7 @@ static void log_transaction(struct tx *t, const char *outcome, short code, const
 	if (v) {
 		log_str(&l, "dkim2", dkim2_state_name(v->state));
 		if (v->state != DKIM2_NONE) {
-			log_str(&l, "level", dkim2_level_name(v->level));
+			log_str(&l, "depth", dkim2_level_name(v->level));
 			log_u64(&l, "draft", v->draft);
 		}
 		if (v->reason.n)

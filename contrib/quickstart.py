@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import smtplib
 import socket
@@ -166,7 +167,11 @@ class Stage:
         return process
 
     def hopseal(self, name, template, **values):
-        os.makedirs(os.path.join(self.folder, name), exist_ok=True)
+        for part in ("state", "spool"):
+            own = os.path.join(self.folder, name, part)
+            os.makedirs(own)
+            if os.geteuid() == 0:
+                shutil.chown(own, values["user"])
         conf = os.path.join(self.folder, name + ".conf")
         with open(conf, "w", encoding="utf-8") as f:
             f.write(template % dict(values, name=name, folder=self.folder))

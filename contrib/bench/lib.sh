@@ -6,6 +6,7 @@
 : "${HOPSEAL:?the hopseal program, build/src/hopseal for instance}"
 
 hopseal_conf() {
+	mkdir -p "$T/state" "$T/spool"
 	cat >"$T/hopseal.conf" <<CONF
 hostname = "bench.example";
 workers  = ${HOPSEAL_WORKERS:-2};

@@ -104,8 +104,11 @@ def hopseal(room, ports, sink, keyring):
              start=True, **settings):
         folder = os.path.join(room, "daemon%d" % len(made))
         os.mkdir(folder)
-        os.mkdir(os.path.join(folder, "san"))
-        os.chmod(os.path.join(folder, "san"), stat.S_ISVTX | 0o777)
+        for name in ("san", "state", "spool"):
+            os.mkdir(os.path.join(folder, name))
+            os.chmod(os.path.join(folder, name), stat.S_ISVTX | 0o777 if name == "san" else 0o700)
+            if os.geteuid() == 0 and name != "san":
+                shutil.chown(os.path.join(folder, name), USER)
         addresses, conf_listeners = {}, {}
         for name, own in (listeners or {"main": dict({"service": service}, **(listener or {}))}).items():
             port = ports.take()

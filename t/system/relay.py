@@ -60,6 +60,13 @@ class Ports:
             sock.close()
 
 
+def once(pairs):
+    """An object in which each name stands once."""
+    out = dict(pairs)
+    assert len(out) == len(pairs), "a name twice"
+    return out
+
+
 def merge(base, more):
     out = dict(base)
     for k, v in more.items():
@@ -104,13 +111,13 @@ class Relay:
         self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()
         if ready:
-            self.event("started")
+            self.event("ready")
         return self
 
     def read(self):
         for line in self.process.stdout:
             try:
-                event = json.loads(line.decode("utf-8"))
+                event = json.loads(line.decode("utf-8"), object_pairs_hook=once)
                 assert isinstance(event, dict)
             except (ValueError, AssertionError):
                 self.noise.append(line.decode("utf-8", "replace").rstrip("\n"))
@@ -156,13 +163,13 @@ class Relay:
     def reload(self, **changes):
         """New settings and SIGHUP; back with the event that says they are in force, or why not."""
         def outcomes():
-            return len(self.events("reload_ok")) + len(self.events("reload_refused"))
+            return len(self.events("reload")) + len(self.events("reload_refused"))
         before = outcomes()
         self.conf = merge(self.conf, changes)
         self.write()
         self.signal(signal.SIGHUP)
         self.log.wait("the end of a reload", lambda items: outcomes() > before)
-        return [e for e in self.events() if e["event"] in ("reload_ok", "reload_refused")][-1]
+        return [e for e in self.events() if e["event"] in ("reload", "reload_refused")][-1]
 
     def ended(self):
         """Waits for the end and returns the exit code."""

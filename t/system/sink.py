@@ -196,8 +196,11 @@ class Sink:
 
     def close(self):
         """Down: nobody listens, sessions are reset."""
+        if self.listener is None:
+            return
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
+        self.listener = None
         with self.lock:
             socks = list(self.socks)
         for sock in socks:

@@ -184,7 +184,7 @@ def test_received_says_how_it_came(hopseal, sink):
         c.deliver(BASE)
     got = value(sink.one().content, "Received")
     assert got.startswith("from client.a.test ([127.0.0.7]) by mx.c.test (hopseal) with ESMTP id ")
-    assert got.endswith(" for <r1@c.test>; Thu, 1 Oct 2026 00:00:00 +0000")
+    assert got.endswith(" for <r1@c.test>; Thu, 01 Oct 2026 00:00:00 +0000")
     assert got.split(" id ")[1].split(" ")[0] == relay.event("transaction")["tx"]
 
 

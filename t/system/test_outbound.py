@@ -82,9 +82,10 @@ def test_ours_from_a_foreign_sender_gets_no_seal(hopseal, sink, key):
 
 
 def test_unsealed_refuse_says_why(hopseal, sink, key):
-    message = BASE.replace(b"From: s@a.test", b"From: x@b.test")
+    """Our author from a sender whose domain no key of ours fits."""
     with hopseal("outbound", keys=[key], listener={"unsealed": "refuse"}).connect() as c:
-        c.deliver(message, code=550, enhanced="5.7.1")
+        got = c.deliver(BASE, sender="<x@b.test>", code=550, enhanced="5.7.1")
+        assert len(got.text) > len("5.7.1 no"), got
         c.deliver(BASE)
     assert len(sink.wait(1)) == 1
 
@@ -236,6 +237,25 @@ def test_shadow_seals_nothing(hopseal, sink, key):
         c.deliver(BASE)
     content = sink.one().content
     assert values(content, "DKIM2-Signature") == [] and values(content, "Message-Instance") == []
+
+
+@pytest.mark.parametrize("selectors", ["e", "r", "er"])
+def test_sessions_at_once_keep_their_own_seals(hopseal, sink, keyring, selectors):
+    """Signatures that are under way together come back to the transaction that asked."""
+    relay = hopseal("outbound", keys=[keyring.key("a.test", selector) for selector in selectors])
+    clients = [relay.connect() for _ in range(20)]
+    for n, c in enumerate(clients):
+        c.to_data("<s%d@a.test>" % n, "<r%d@c.test>" % n)
+    for n, c in enumerate(clients):
+        c.send(BASE.replace(b"hello", b"number %d" % n) + b".\r\n")
+    for c in clients:
+        c.want(250)
+        c.close()
+    got = sink.wait(20)
+    for tx in got:
+        (hop,) = checked(tx.content, keyring)
+        assert [hop.mf, hop.rt] == [tx.sender, tx.recipients]
+    assert len({tx.sender for tx in got}) == 20
 
 
 def test_two_domains_each_with_its_key(hopseal, sink, keyring):

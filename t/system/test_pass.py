@@ -74,13 +74,15 @@ def test_odd_mime_passes(hopseal, sink, path):
 
 def test_odd_mime_with_bare_ends_is_refused(hopseal, sink):
     """As stored: LF line ends, or NUL."""
-    with hopseal("pass").connect() as c:
-        for param in vectors(lambda case: case["nul"] or case["bare_cr"] or case["bare_lf"]):
-            with open(param.values[0], "rb") as f:
-                message = f.read()
+    relay = hopseal("pass")
+    for param in vectors(lambda case: case["nul"] or case["bare_cr"] or case["bare_lf"]):
+        with open(param.values[0], "rb") as f:
+            message = f.read()
+        with relay.connect() as c:
             c.to_data(params=" BODY=8BITMIME")
             c.send(message + b"\r\n.\r\n")
             c.want(550, "5.5.2")
+            c.gone()
     assert sink.transactions() == []
 
 

@@ -24,6 +24,7 @@ def postfix(room, ports):
         return made[-1]
     yield make
     for p in reversed(made):
+        print(p.log())
         p.stop()
 
 

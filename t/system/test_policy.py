@@ -98,8 +98,9 @@ def test_a_reason_cannot_break_the_reply(hopseal, sink):
 
 
 @pytest.mark.parametrize("service", ["outbound", "pass"])
-def test_rules_hold_on_every_service(hopseal, sink, service):
-    with hopseal(service, policy=[rule("rcpt = <r9@c.test>", "refuse 550 5.1.1 gone")]).connect() as c:
+def test_rules_hold_on_every_service(hopseal, sink, keyring, service):
+    rules = [rule("rcpt = <r9@c.test>", "refuse 550 5.1.1 gone")]
+    with hopseal(service, policy=rules, keys=[keyring.key("a.test")]).connect() as c:
         c.mail()
         c.rcpt("<r9@c.test>", code=550, enhanced="5.1.1", text="gone")
         c.rcpt("<r1@c.test>")

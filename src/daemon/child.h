@@ -23,7 +23,7 @@ enum boss_kind {
 	BOSS_RESOLVER = 1, /* to a worker: fd of a new pair to the resolver */
 	BOSS_KEEPER,       /* to a worker: fd of a new pair to the keeper */
 	BOSS_CLIENT,       /* to keeper, resolver: fd of a new pair to a worker (value: its index) */
-	BOSS_DRAIN,        /* to a worker: take no new sessions, end at the deadline (value: seconds) */
+	BOSS_DRAIN,        /* to a worker: take no new sessions, end idle ones after value seconds; later ones replace earlier */
 	BOSS_STOP,         /* leave now */
 	BOSS_REOPEN,       /* reopen the log (fd: the new log file, if it is one) */
 	BOSS_RELOAD,       /* from control: reload; to control: the outcome (value 0 or 1, text) */

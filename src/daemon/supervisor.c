@@ -24,7 +24,7 @@ enum {
 	EXIT_CONFIGURATION = 78,
 	HELPERS_MS = 15000,       /* keeper and resolver to be ready; later they cost answers, not the start */
 	WORKERS_MS = 30000,       /* all workers to be ready; above it the generation is given up */
-	DRAIN_GRACE_MS = 5000,    /* behind drain_s, before what still drains is stopped hard */
+	DRAIN_GRACE_MS = 600000,  /* behind drain_s, for transactions under way (RFC 5321 4.5.3.2.6); then it is stopped hard */
 	RESTART_FIRST_MS = 1000,  /* the first restart is at once */
 	RESTART_MAX_MS = 30000,
 	RESTART_CALM_MS = 60000,  /* alive this long: the next death is a first one again */
@@ -174,18 +174,20 @@ static void generation_end(struct supervisor *s, struct generation *g)
 	generation_each(g, stop_one, s);
 }
 
-static void generation_drain(struct supervisor *s, struct generation *g)
+/* Sessions between two transactions are ended after idle_s, others when their transaction is over. */
+static void generation_drain(struct supervisor *s, struct generation *g, unsigned idle_s)
 {
-	if (g->state >= GENERATION_DRAINING)
+	if (g->state == GENERATION_ENDING)
 		return;
-	generation_enter(s, g, GENERATION_DRAINING, (int64_t)g->conf->drain_s * 1000 + DRAIN_GRACE_MS);
+	if (g->state != GENERATION_DRAINING)
+		generation_enter(s, g, GENERATION_DRAINING, (int64_t)g->conf->drain_s * 1000 + DRAIN_GRACE_MS);
 	for (size_t i = 0; i < g->worker_count; i++) {
 		struct process *w = &g->workers[i];
 
 		w->restart_ms = 0;
 		/* One that cannot even be told meets the deadline. */
 		if (w->pid)
-			boss_send(w->boss_fd, BOSS_DRAIN, g->conf->drain_s, NULL, -1);
+			boss_send(w->boss_fd, BOSS_DRAIN, idle_s, NULL, -1);
 	}
 }
 
@@ -255,21 +257,22 @@ static void generation_serve(struct supervisor *s, struct generation *g)
 	s->nursery.control_conf = g->conf;
 	s->nursery.control_uid = g->uid;
 	s->nursery.control_gid = g->gid;
+	/* First, so that who connects once the reload is told of does not meet the old settings. */
+	for (struct generation *old = g->next; old; old = old->next)
+		if (old->state < GENERATION_DRAINING)
+			generation_drain(s, old, old->conf->drain_s);
+	drain_cull(s);
+	generation_sweep(s->newest, &s->sockets);
 	l = log_begin(LOG_LEVEL_INFO, before ? "reload" : "ready");
 	log_str(&l, "version", HOPSEAL_VERSION);
 	log_u64(&l, "generation", g->number);
 	log_u64(&l, "workers", g->worker_count);
 	log_u64(&l, "listeners", g->conf->listener_count);
 	log_end(&l);
-	if (!before) {
+	if (before)
+		reload_answer(s, true, "");
+	else
 		start_over(s, 0, NULL);
-		return;
-	}
-	for (struct generation *old = g->next; old; old = old->next)
-		generation_drain(s, old);
-	drain_cull(s);
-	generation_sweep(s->newest, &s->sockets);
-	reload_answer(s, true, "");
 }
 
 static void workers_begin(struct supervisor *s, struct generation *g)
@@ -402,7 +405,7 @@ static void leave(struct supervisor *s)
 	log_note(LOG_LEVEL_INFO, "draining", "told to leave");
 	s->leaving = true;
 	for (struct generation *g = s->newest; g; g = g->next)
-		generation_drain(s, g);
+		generation_drain(s, g, 0);
 }
 
 static void kill_one(struct supervisor *s, struct process *p)

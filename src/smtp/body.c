@@ -166,14 +166,23 @@ void body_writer_init(struct body_writer *w)
 /* Index of the first dot behind a LF, or s.n. */
 static size_t leading_dot(struct slice s)
 {
-	for (size_t i = 1; i < s.n; i++) {
-		const unsigned char *dot = memchr(s.at + i, '.', s.n - i);
+	size_t i = 1;
 
-		if (!dot)
-			break;
-		i = (size_t)(dot - s.at);
-		if (dot[-1] == '\n')
-			return i;
+	while (i < s.n) {
+		if (s.n - i >= STRIDE) {
+			const unsigned char *p = s.at + i, *before = p - 1;
+			unsigned char any = 0;
+
+			for (size_t j = 0; j < STRIDE; j++)
+				any |= (unsigned char)((p[j] == '.') & (before[j] == '\n'));
+			if (!any) {
+				i += STRIDE;
+				continue;
+			}
+		}
+		for (size_t end = s.n - i < STRIDE ? s.n : i + STRIDE; i < end; i++)
+			if (s.at[i] == '.' && s.at[i - 1] == '\n')
+				return i;
 	}
 	return s.n;
 }

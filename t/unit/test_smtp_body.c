@@ -144,8 +144,9 @@ static void every_short_stream_at_every_cut(void **state)
 /* The same tricks behind plain text, so that they fall on every place of the reader's strides. */
 static void tricks_at_every_offset(void **state)
 {
-	static const char *const tricks[] = {
-		"\r\n.\r\n", "\r\n..\r\n", "\n.\r\n", "\r\n.\n", "\r.\r", "\r\r\n.\r\n", "\r\n.\r\r\n", "\r\n..\r\n.\r\nNOOP\r\n", "\n", "\r", "\r\n.x\r\n",
+	static const struct slice tricks[] = {
+		S("\r\n.\r\n"), S("\r\n..\r\n"), S("\n.\r\n"), S("\r\n.\n"), S("\r.\r"), S("\r\r\n.\r\n"), S("\r\n.\r\r\n"),
+		S("\r\n..\r\n.\r\nNOOP\r\n"), S("\n"), S("\r"), S("\r\n.x\r\n"), S("\0"), S("\r\n.\0\r\n"), S("\r\n\0.\r\n"),
 	};
 	struct taken want, got;
 	char text[600];
@@ -159,8 +160,8 @@ static void tricks_at_every_offset(void **state)
 			struct slice s;
 
 			memset(text, 'y', before);
-			memcpy(text + n, tricks[t], strlen(tricks[t]));
-			n += strlen(tricks[t]);
+			memcpy(text + n, tricks[t].at, tricks[t].n);
+			n += tricks[t].n;
 			memcpy(text + n, "tail\r\n.\r\nQUIT\r\n", 15);
 			s = slice_of(text, n + 15);
 			read_plainly(s, &want);
@@ -291,6 +292,32 @@ static void content_goes_round(void **state)
 	buf_release(&back.content);
 }
 
+/* A leading dot on every place of the writer's strides. */
+static void every_leading_dot_is_doubled(void **state)
+{
+	struct buf content, got, want;
+	size_t runs = 0;
+
+	(void)state;
+	buf_init(&content, 65536);
+	buf_init(&got, 65536);
+	buf_init(&want, 65536);
+	for (size_t before = 0; before < 300; before++) {
+		buf_clear(&content);
+		for (size_t i = 0; i < before; i++)
+			buf_octet(&content, 'y');
+		buf_str(&content, "\r\n.a\r\n..\r\n.\r\nx.y");
+		write_plainly(buf_get(&content), &want);
+		for (size_t cut = 0; cut <= content.n; cut++) {
+			write_cut(buf_get(&content), cut, &got, &runs);
+			WANT_SLICE(buf_get(&got), buf_get(&want));
+		}
+	}
+	buf_release(&content);
+	buf_release(&got);
+	buf_release(&want);
+}
+
 static void written_content_is_few_runs(void **state)
 {
 	struct buf b, out;
@@ -314,6 +341,7 @@ int main(void)
 		cmocka_unit_test(a_fault_is_told_where_it_stands),
 		cmocka_unit_test(long_content_is_few_runs),
 		cmocka_unit_test(content_goes_round),
+		cmocka_unit_test(every_leading_dot_is_doubled),
 		cmocka_unit_test(written_content_is_few_runs),
 	};
 

@@ -55,6 +55,7 @@ static const struct row {
 	{ "RSET refused", { "220 up\r\n", "250 up\r\n", "500 no\r\n" }, { "", "S" }, "EHLO me.test$RSET$", "ready lost ", "next_hop_reply" },
 	{ "QUIT answered", { "220 up\r\n", "250 up\r\n", "221 bye\r\n" }, { "", "Q" }, "EHLO me.test$QUIT$", "ready lost ", "none" },
 	{ "QUIT before the greeting", { "", "220 up\r\n", "221 bye\r\n" }, { "Q" }, "QUIT$", "lost ", "none" },
+	{ "QUIT behind DATA does not become content", { "220 up\r\n", "250 up\r\n", "354 go\r\n" }, { "", "DQ", "" }, "EHLO me.test$DATA$", "ready data=354 ", "" },
 	{ "QUIT in content is not written", { "220 up\r\n", "250 up\r\n", "354 go\r\n" }, { "", "D", "Q" }, "EHLO me.test$DATA$", "ready data=354 ", "" },
 };
 

@@ -181,6 +181,38 @@ static void what_was_said_reaches_the_caller(void **state)
 	talk_release(&t);
 }
 
+static void nothing_before_a_greeting(void **state)
+{
+	struct talk t;
+
+	(void)state;
+	talk_init(&t, AT_ONCE);
+	talk_turn(&t, S("NOOP\r\nMAIL FROM:<s@a.test>\r\nRCPT TO:<r@c.test>\r\nDATA\r\n"), 0);
+	WANT_SLICE(buf_get(&t.replies), S("220 mx.c.test ESMTP\r\n250 2.0.0 ok\r\n503 5.5.1 bad sequence of commands\r\n"
+	    "503 5.5.1 bad sequence of commands\r\n503 5.5.1 bad sequence of commands\r\n"));
+	talk_release(&t);
+}
+
+static void a_dropped_transaction_is_told(void **state)
+{
+	static const char *const words[] = { "RSET\r\n", "EHLO u\r\n", "HELO u\r\n" };
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		struct talk t;
+
+		talk_init(&t, AT_ONCE);
+		talk_turn(&t, S("EHLO t\r\n"), 0);
+		talk_turn(&t, slice_str(words[i]), 0);
+		WANT_SLICE(buf_get(&t.log), S(""));
+		talk_turn(&t, S("MAIL FROM:<s@a.test>\r\n"), 0);
+		buf_clear(&t.log);
+		talk_turn(&t, slice_str(words[i]), 0);
+		WANT_SLICE(buf_get(&t.log), S("reset\n"));
+		talk_release(&t);
+	}
+}
+
 /* A second RCPT is refused here while the first waits for the next hop; the third is answered before the first. */
 static void answers_go_out_in_the_order_of_the_commands(void **state)
 {
@@ -624,6 +656,8 @@ int main(void)
 		cmocka_unit_test(rows_hold_at_every_cut),
 		cmocka_unit_test(the_words_are_these),
 		cmocka_unit_test(what_was_said_reaches_the_caller),
+		cmocka_unit_test(nothing_before_a_greeting),
+		cmocka_unit_test(a_dropped_transaction_is_told),
 		cmocka_unit_test(answers_go_out_in_the_order_of_the_commands),
 		cmocka_unit_test(a_refused_mail_takes_its_recipients_along),
 		cmocka_unit_test(pipelining_has_a_ceiling),

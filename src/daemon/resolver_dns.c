@@ -132,7 +132,6 @@ static void read_resolv_conf(struct resolver_dns *d)
 static struct ub_ctx *context_new(struct resolver_dns *d, const char *anchor_file, char error[256])
 {
 	static const char *const options[][2] = {
-		{ "do-not-query-localhost:", "no" },
 		/* A forwarder that was silent is asked again at once: 14 s a question and 44 s afterwards become about 1 s. */
 		{ "infra-keep-probing:", "yes" },
 		{ "infra-host-ttl:", "5" },

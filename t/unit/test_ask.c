@@ -442,6 +442,11 @@ static void what_is_no_answer_changes_nothing(void **state)
 	turns(w);
 	answer(w, 0, DNS_OK, 60);
 	turns(w);
+	buf_clear(&w->out);
+	ipc_begin(&w->out, IPC_ANSWERS);
+	assert_true(ipc_add_answer(&w->out, &(struct ipc_answer){ .ticket = ticket, .qtype = 15, .status = DNS_NXDOMAIN }));
+	assert_int_equal(send(w->resolver, w->out.at, w->out.n, 0), (ssize_t)w->out.n);
+	turns(w);
 	assert_int_equal(s[0].calls, 0);
 	answer_many(w, ticket, DNS_OK, 60, two, 2);
 	turns(w);

@@ -221,7 +221,6 @@ static void timer_set_to_now_in_its_call_waits_a_turn(void **state)
 }
 
 struct order {
-	struct diary *d;
 	int64_t last_ms;
 	size_t n;
 };
@@ -255,7 +254,7 @@ static void many_timers_fire_in_order(void **state)
 	}
 	for (size_t i = 0; i < 100; i += 7, stopped++)
 		loop_timer_stop(&d->timers[i]);
-	order = (struct order){ .d = d };
+	order = (struct order){ 0 };
 	/* One at a time, so that the order is the heap's and not that of the calls of one turn. */
 	for (unsigned s = 0; s <= 5001; s++) {
 		loop_clock_advance(d->loop, 1000);
@@ -263,6 +262,23 @@ static void many_timers_fire_in_order(void **state)
 		turn(d);
 	}
 	assert_int_equal(order.n, 100 - stopped);
+}
+
+/* What takes the place of a stopped timer may be due before what stood above that place. */
+static void stopping_one_keeps_the_order_of_the_rest(void **state)
+{
+	static const int64_t due_s[15] = { 1, 10, 2, 11, 12, 20, 3, 13, 14, 15, 16, 21, 22, 5, 4 };
+	struct diary *d = *state;
+
+	for (size_t i = 0; i < 15; i++)
+		assert_true(loop_timer_set(d->loop, &d->timers[i], due_s[i] * 1000, on_timer_in_order, (void *)(intptr_t)due_s[i]));
+	loop_timer_stop(&d->timers[7]);
+	order = (struct order){ 0 };
+	for (unsigned s = 0; s <= 22; s++) {
+		loop_clock_advance(d->loop, 1000);
+		turn(d);
+	}
+	assert_int_equal(order.n, 14);
 }
 
 static void on_later(void *arg)
@@ -409,6 +425,7 @@ int main(void)
 		ROW(timer_moves_both_ways),
 		ROW(timer_set_to_now_in_its_call_waits_a_turn),
 		ROW(many_timers_fire_in_order),
+		ROW(stopping_one_keeps_the_order_of_the_rest),
 		ROW(later_comes_once_after_the_descriptors),
 		ROW(later_of_a_later_comes_in_the_next_turn),
 		ROW(cancelled_later_never_comes),

@@ -11,6 +11,7 @@ struct sign_ask {
 
 struct copy {
 	struct copy_job job;
+	struct dkim2_seal_conf conf; /* as long as the seal, which borrows it */
 	struct dkim2_seal *seal;
 	struct sign_ask *asks;
 	size_t ask_count, open;
@@ -112,7 +113,6 @@ struct copy *copy_start(const struct copy_job *job, void (*on)(void *arg), void 
 {
 	struct copy *c = ARENA_NEW(job->arena, struct copy);
 	struct dkim2_seal_set *sets = ARENA_ARRAY(job->arena, LIMIT_SIG_SETS, struct dkim2_seal_set);
-	struct dkim2_seal_conf conf;
 	const struct header *h;
 
 	if (!c || !sets)
@@ -133,7 +133,7 @@ struct copy *copy_start(const struct copy_job *job, void (*on)(void *arg), void 
 	if (job->plan.kind == PLAN_ORIGINATE)
 		for (size_t i = header_find(job->came, S("Bcc"), 0); i < job->came->n; i = header_find(job->came, S("Bcc"), i + 1))
 			edit_remove(job->edit, i);
-	conf = (struct dkim2_seal_conf){
+	c->conf = (struct dkim2_seal_conf){
 		.d = slice_str(job->plan.d),
 		.mail_from = job->envelope.mail_from,
 		.rcpt_to = job->envelope.rcpt_to,
@@ -144,7 +144,7 @@ struct copy *copy_start(const struct copy_job *job, void (*on)(void *arg), void 
 	};
 	h = edit_header(job->edit);
 	if (h)
-		c->seal = dkim2_seal_new(job->arena, h, job->body_sha256, job->plan.kind == PLAN_EXTEND ? job->verdict : NULL, &conf, &c->fault);
+		c->seal = dkim2_seal_new(job->arena, h, job->body_sha256, job->plan.kind == PLAN_EXTEND ? job->verdict : NULL, &c->conf, &c->fault);
 	else
 		fault_set(&c->fault, FAULT_NO_MEMORY, 0);
 	if (c->seal)

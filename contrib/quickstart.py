@@ -162,7 +162,7 @@ class Stage:
 
     def start(self, name, argv, **options):
         log = open(os.path.join(self.folder, name + ".log"), "wb")
-        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=log, start_new_session=True, **options)
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=log, start_new_session=True, **dict({"stdout": log}, **options))
         self.running.append((name, process))
         return process
 

@@ -9,7 +9,7 @@ import subprocess
 import threading
 
 from client import Client
-from wait import DEADLINE, Board
+from wait import DEADLINE, Board, until
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("HOPSEAL_BUILD", os.path.join(ROOT, "build"))
@@ -94,6 +94,7 @@ class Relay:
         self.process = None
         self.reader = None
         self.code = None
+        self.background_pid = 0
 
     def write(self):
         with open(self.file, "w", encoding="utf-8") as f:
@@ -113,6 +114,14 @@ class Relay:
         if ready:
             self.event("ready")
         return self
+
+    def background(self):
+        """Without -f: back once it serves; its pid stands in the lock file."""
+        self.write()
+        done = run([DAEMON, "-c", self.file])
+        assert done.returncode == 0, done
+        with open(os.path.join(self.conf["run"]["dir"], "lock"), encoding="ascii") as f:
+            self.background_pid = int(f.read())
 
     def read(self):
         for line in self.process.stdout:
@@ -179,6 +188,10 @@ class Relay:
 
     def stop(self):
         """SIGTERM; every process ends in order and nobody complained."""
+        if self.background_pid:
+            os.kill(self.background_pid, signal.SIGTERM)
+            until("the end of the background", lambda: not os.path.exists("/proc/%d" % self.background_pid))
+            self.background_pid = 0
         if self.process is None or self.code is not None:
             return
         if self.process.poll() is None:

@@ -297,11 +297,9 @@ def test_the_background(hopseal, sink, room):
     """Without -f: back once it serves, logs to a file, ends by SIGTERM."""
     log = os.path.join(room, "background.log")
     relay = hopseal("pass", log={"to": log}, start=False)
-    relay.write()
-    done = run([DAEMON, "-c", relay.file])
-    assert done.returncode == 0, done
+    relay.background()
     with relay.connect() as c:
         c.deliver(BASE)
-    pid = relay.status()["pid"]
-    os.kill(pid, signal.SIGTERM)
-    until("the log", lambda: b'"shutdown"' in read(log))
+    assert relay.status()["pid"] == relay.background_pid
+    relay.stop()
+    assert b'"shutdown"' in read(log)

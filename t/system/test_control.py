@@ -1,0 +1,224 @@
+"""The control socket, what answers on it, and what the supervisor does about processes that die or hang."""
+import json
+import os
+import re
+import signal
+import socket
+
+import pytest
+
+from relay import CTL, ROOT, ctl
+from wait import DEADLINE, until
+
+
+class Control:
+    def __init__(self, relay):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(DEADLINE)
+        self.sock.connect(os.path.join(relay.folder, "run", "control.sock"))
+        self.lines = self.sock.makefile("rb")
+
+    def send(self, octets):
+        self.sock.sendall(octets)
+
+    def answer(self):
+        return json.loads(self.lines.readline())
+
+    def ask(self, request):
+        self.send(request + b"\n")
+        return self.answer()
+
+
+def schema(name):
+    with open(os.path.join(ROOT, "proto", name), encoding="utf-8") as f:
+        return json.load(f)
+
+
+def counted():
+    """Names of count.def."""
+    with open(os.path.join(ROOT, "src", "out", "count.def"), encoding="utf-8") as f:
+        return set(re.findall(r'^COUNT\(\w+, "(\w+)"', f.read(), re.M))
+
+
+def test_status_keeps_its_schema(hopseal):
+    import jsonschema
+    relay = hopseal("inbound", workers=2)
+    status = relay.status()
+    jsonschema.Draft202012Validator(schema("status.schema.json")).validate(status)
+    assert status["pid"] == relay.process.pid and status["generation"] == 1
+    assert set(status["counters"]) == counted()
+
+
+def test_status_for_people(hopseal):
+    relay = hopseal("inbound")
+    done = ctl("status", "--control", os.path.join(relay.folder, "run", "control.sock"))
+    assert done.returncode == 0 and done.stderr == b""
+    text = done.stdout.decode()
+    assert "process %d, up " % relay.process.pid in text
+    assert re.search(r"^listener main 127\.0\.0\.1:\d+ inbound proxy$", text, re.M)
+    assert re.search(r"^process \d+ worker 0 generation 1$", text, re.M) and "generation 1 serving\n" in text
+    assert "sessions 0\n" in text
+
+
+def test_status_longer_than_one_message(hopseal):
+    relay = hopseal("pass", workers=40)
+    status = relay.status()
+    assert len([p for p in status["processes"] if p["role"] == "worker"]) == 40
+    assert len(json.dumps(status)) > 2048
+
+
+def test_requests_follow_each_other(hopseal):
+    c = Control(hopseal("pass"))
+    assert c.ask(b"status")["generation"] == 1
+    assert c.ask(b"nonsense")["ok"] is False
+    c.send(b"sta")
+    c.send(b"tus\r\n")
+    assert c.answer()["generation"] == 1
+    assert c.ask(b"x" * 300)["ok"] is False
+
+
+def test_who_says_nothing_keeps_nobody_out(hopseal):
+    relay = hopseal("pass")
+    silent = [Control(relay) for _ in range(40)]
+    assert Control(relay).ask(b"status")["generation"] == 1
+    for c in silent[:30]:
+        c.sock.close()
+    assert Control(relay).ask(b"status")["generation"] == 1
+
+
+def test_reload_by_the_tool(hopseal):
+    relay = hopseal("pass")
+    done = ctl("reload", "-c", relay.file)
+    assert done.returncode == 0 and done.stdout == done.stderr == b"", done
+    assert relay.status()["generation"] == 2
+    socket_path = os.path.join(relay.folder, "run", "control.sock")
+    relay.conf["surprise"] = 1
+    relay.write()
+    done = ctl("reload", "--control", socket_path)
+    assert done.returncode == 78 and b"surprise" in done.stderr, done
+    done = ctl("reload", "--control", socket_path, "--json")
+    assert json.loads(done.stdout)["ok"] is False
+    relay.event("reload_refused")
+    assert Control(relay).ask(b"status")["generation"] == 2
+
+
+def test_reloads_that_come_together_are_joined(hopseal):
+    relay = hopseal("pass")
+    waiting = [Control(relay) for _ in range(10)]
+    for c in waiting:
+        c.send(b"reload\n")
+    assert [c.answer() for c in waiting] == [{"ok": True}] * 10
+    assert relay.status()["generation"] <= 4
+
+
+def test_run_dir_does_not_move(hopseal):
+    relay = hopseal("pass")
+    event = relay.reload(run={"dir": os.path.join(relay.folder, "elsewhere")})
+    assert event["event"] == "reload_refused" and "run.dir" in event["text"]
+
+
+def test_an_address_that_is_taken_refuses_the_reload(hopseal):
+    relay = hopseal("pass")
+    before = relay.conf["listener"]["main"]["address"]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = "127.0.0.1:%d" % taken.getsockname()[1]
+        relay.conf["listener"]["main"]["address"] = before + [address]
+        event = relay.reload()
+        assert event["event"] == "reload_refused" and address in event["text"]
+    assert relay.reload()["event"] == "reload"
+
+
+@pytest.mark.parametrize("role", ["worker", "keeper", "resolver", "control"])
+def test_what_dies_is_started_again(hopseal, role):
+    relay = hopseal("pass")
+    (before,) = relay.pids(role)
+    os.kill(before, signal.SIGKILL)
+    event = relay.event(role + "_died", pid=before)
+    assert (event["level"], event["signal"]) == ("error", signal.SIGKILL)
+    until("the next " + role, lambda: relay.status() and [p for p in relay.pids(role) if p != before])
+
+
+def test_signals_to_children_are_the_supervisors_business(hopseal):
+    relay = hopseal("pass")
+    pids = [pid for role in ("worker", "keeper", "resolver", "control") for pid in relay.pids(role)]
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGUSR1):
+        for pid in pids:
+            os.kill(pid, number)
+    assert sorted(p["pid"] for p in relay.status()["processes"]) == sorted(pids)
+
+
+def gone(pid):
+    """No such process, or one that only waits to be collected."""
+    try:
+        with open("/proc/%d/stat" % pid, encoding="ascii") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def test_nobody_outlives_the_supervisor(hopseal):
+    relay = hopseal("pass", workers=2)
+    pids = [p["pid"] for p in relay.status()["processes"]]
+    relay.process.kill()
+    assert relay.ended() == -signal.SIGKILL
+    until("the end of the children", lambda: all(gone(pid) for pid in pids))
+    # What the kernel held for it is free again; what it left in run.dir is no obstacle.
+    relay.log.items.clear()
+    relay.start()
+    assert relay.status()["generation"] == 1
+
+
+def test_a_worker_holds_its_own_descriptors_only(hopseal):
+    relay = hopseal("pass", workers=2)
+    listening = socket.create_connection(relay.address())
+    listening.close()
+
+    def sockets(pid):
+        links = [os.readlink("/proc/%d/fd/%s" % (pid, fd)) for fd in os.listdir("/proc/%d/fd" % pid)]
+        return {link for link in links if link.startswith("socket:")}
+    one, two = (sockets(pid) for pid in relay.pids("worker"))
+    (keeper,), (resolver,), (control,) = (relay.pids(role) for role in ("keeper", "resolver", "control"))
+    assert len(one & two) == 1, "the listening socket is what workers share"
+    assert not one & two & (sockets(keeper) | sockets(resolver) | sockets(control))
+    assert not sockets(keeper) & sockets(resolver)
+
+
+def test_names_of_log_fields_are_those_of_the_schema():
+    """Every key that the sources log stands in proto/log.schema.json."""
+    known = set(schema("log.schema.json")["properties"])
+    used, events = {}, {}
+    for folder, _, names in os.walk(os.path.join(ROOT, "src")):
+        for name in names:
+            if not name.endswith(".c") or os.path.basename(folder) == "out":
+                continue
+            with open(os.path.join(folder, name), encoding="utf-8") as f:
+                text = f.read()
+            for key in re.findall(r'\blog_(?:text|str|u64|i64)\(&?\w+,\s*"([^"]*)"', text):
+                used.setdefault(key, name)
+            for event in re.findall(r'\blog_(?:begin|note)\([^",]*,\s*"([^"]*)"', text):
+                events.setdefault(event, name)
+    assert len(used) > 20 and len(events) > 5
+    assert {key: where for key, where in used.items() if key not in known} == {}
+    assert {key: where for key, where in used.items() if key in ("time", "level", "process", "event", "cut")} == {}
+    assert [event for event in events if not re.fullmatch(r"[a-z][a-z0-9_]*", event)] == []
+
+
+def test_the_manual_names_the_supervisors_events():
+    with open(os.path.join(ROOT, "man", "hopseal.8"), encoding="utf-8") as f:
+        manual = f.read()
+    with open(os.path.join(ROOT, "src", "daemon", "supervisor.c"), encoding="utf-8") as f:
+        events = set(re.findall(r'log_(?:begin|note)\([^",]*,\s*"([^"]*)"', f.read()))
+    assert len(events) > 5
+    assert [event for event in sorted(events) if not re.search(r"\b%s\b" % event, manual)] == []
+
+
+def test_the_manual_names_every_verb_and_option():
+    with open(os.path.join(ROOT, "man", "hopsealctl.8"), encoding="utf-8") as f:
+        manual = f.read()
+    listed = re.findall(rb"^  (\S+) ", ctl("--help").stdout, re.M)
+    assert len(listed) >= 7 and os.path.exists(CTL)
+    for verb in listed:
+        verb = verb.decode()
+        assert re.search(r"^\.It Cm %s\b" % verb, manual, re.M), verb
+        for option in re.findall(r"--([a-z0-9-]+)", ctl(verb, "--help").stdout.decode()):
+            assert re.search(r"Fl Fl %s\b" % option, manual), (verb, option)

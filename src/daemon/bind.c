@@ -11,7 +11,7 @@
 
 #include "daemon/bind.h"
 
-enum { BACKLOG = 1024, CONTROL_BACKLOG = 16 };
+enum { BACKLOG = 1024, CONTROL_BACKLOG = 128 };
 
 static int refuse(int fd, char error_out[BIND_ERROR], const char *what, const char *why)
 {

@@ -8,7 +8,8 @@
 #include "mail/header.h"
 #include "relay/hold.h"
 
-enum { FIRST_OCTETS = 4096, BLOCK_OCTETS = 65536 };
+/* Parsing a header takes about as much again as the header. */
+enum { FIRST_OCTETS = 4096, BLOCK_OCTETS = 65536, HEADER_COST = 3 };
 
 struct block {
 	struct block *next;
@@ -68,6 +69,7 @@ void hold_free(struct hold **hp)
 	if (!h)
 		return;
 	free_blocks(h);
+	charge(h, -(int64_t)h->charged);
 	if (h->map)
 		munmap(h->map, (size_t)h->body_octets);
 	if (h->fd >= 0)
@@ -125,7 +127,7 @@ static bool add_body(struct hold *h, struct slice s, struct fault *f)
 
 	h->body_octets += s.n;
 	if (h->fd < 0 && (h->body_octets > b->conf->limits.body_memory_octets ||
-	    (h->body_octets > BLOCK_OCTETS && b->held_octets > b->memory_octets)) && !to_file(h, f))
+	    (h->body_octets > BLOCK_OCTETS && b->held_octets > b->body_octets)) && !to_file(h, f))
 		return false;
 	if (h->fd >= 0)
 		return write_all(h->fd, s, f);
@@ -174,6 +176,9 @@ bool hold_add(struct hold *h, struct slice octets, struct slice *body_out, struc
 		size_t before = h->header.n, block = 0, behind = 0;
 
 		buf_slice(&h->header, octets);
+		charge(h, (int64_t)octets.n * HEADER_COST);
+		if (h->budget->held_octets > h->budget->ceiling_octets)
+			return fault_note(f, FAULT_NO_MEMORY, 0, "%llu octets held", (unsigned long long)h->budget->held_octets);
 		if (buf_failed(&h->header))
 			return fault_set(f, h->header.n + octets.n > h->budget->conf->limits.header_octets ? FAULT_HEADER_TOO_BIG : FAULT_NO_MEMORY, 0);
 		h->header_done = header_end(buf_get(&h->header), &h->seen, &block, &behind);
@@ -181,6 +186,8 @@ bool hold_add(struct hold *h, struct slice octets, struct slice *body_out, struc
 			return fault_set(f, FAULT_HEADER_TOO_BIG, block);
 		if (!h->header_done)
 			return true;
+		/* What came behind the block is counted where it goes. */
+		charge(h, -(int64_t)((h->header.n - block) * HEADER_COST));
 		h->header.n = block;
 		h->empty_line = true;
 		/* The end of the header came with these octets, so the body begins in them. */

@@ -15,7 +15,8 @@
 struct hold_budget {
 	const struct conf *conf;
 	int spool_fd;             /* directory */
-	uint64_t memory_octets;   /* this worker's share */
+	uint64_t body_octets;     /* above this much held, bodies go to files */
+	uint64_t ceiling_octets;  /* this worker's share of limits.memory: above it 452 4.3.1 */
 	uint64_t held_octets;
 	struct count_page *counts;
 	unsigned slot;

@@ -35,9 +35,9 @@ struct relay *relay_new(struct loop *l, const struct conf *conf, struct ask *ask
 	if (!r)
 		return NULL;
 	*r = (struct relay){ .loop = l, .conf = conf, .ask = ask, .counts = counts, .slot = slot, .start_s = (uint32_t)time(NULL) };
-	/* Half of this worker's share: the rest is for parsing and for what peers have not taken yet. */
-	r->budget = (struct hold_budget){ .conf = conf, .spool_fd = spool_fd, .memory_octets = conf->limits.memory_octets / conf->workers / 2,
-		.counts = counts, .slot = slot };
+	/* Bodies may have half of this worker's share: the rest is for headers and for parsing them. */
+	r->budget = (struct hold_budget){ .conf = conf, .spool_fd = spool_fd, .body_octets = conf->limits.memory_octets / conf->workers / 2,
+		.ceiling_octets = conf->limits.memory_octets / conf->workers, .counts = counts, .slot = slot };
 	clients_start(&r->clients, counts, slot);
 	r->listeners = calloc(conf->listener_count, sizeof(*r->listeners));
 	if (!r->listeners)

@@ -201,9 +201,15 @@ bool process_start(const struct nursery *n, struct process *p, int64_t now_ms)
 	p->started_ms = now_ms;
 	p->restart_ms = p->kill_ms = 0;
 	p->ready = p->told = false;
+	p->why[0] = '\0';
 	p->pid = fork();
-	if (p->pid == 0)
-		_exit(child_run(p, &args, parent));
+	if (p->pid == 0) {
+		int code = child_run(p, &args, parent);
+
+		if (code)
+			boss_send(args.boss_fd, BOSS_FAILED, 0, log_last_error(), -1);
+		_exit(code);
+	}
 	close(boss[1]);
 	fd_close(&args.keeper_fd);
 	fd_close(&args.resolver_fd);

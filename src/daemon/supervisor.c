@@ -469,6 +469,9 @@ static void process_said(struct supervisor *s, struct process *p, const struct b
 	case BOSS_READY:
 		p->ready = true;
 		break;
+	case BOSS_FAILED:
+		snprintf(p->why, sizeof(p->why), "%.*s", (int)sizeof(p->why) - 1, m->text);
+		break;
 	case BOSS_RELOAD:
 		if (p->role == ROLE_CONTROL)
 			s->reload_wanted = s->reload_asked = true;
@@ -539,7 +542,8 @@ static void process_died(struct supervisor *s, struct process *p, int status)
 	if (!wanted)
 		return;
 	if (g && g->state <= GENERATION_WORKERS && (code == EXIT_STARTED_NOT || code == EXIT_CONFIGURATION))
-		generation_fail(s, g, code, "the %s could not start, the log says why", role_name(p->role));
+		generation_fail(s, g, code, "the %s could not start: %s", role_name(p->role),
+		    p->why[0] ? p->why : "the log says why");
 	else
 		process_later(s, p);
 }

@@ -26,6 +26,7 @@ static struct {
 	time_t second; /* what `stamp` says */
 	char stamp[32];
 	char syslog_head[64];
+	char last_error[256];
 } out = { .fd = -1, .process = "hopseal", .second = -1 };
 
 static int syslog_open(void)
@@ -377,6 +378,13 @@ void log_note(enum log_level level, const char *event, const char *format, ...)
 	va_start(ap, format);
 	vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
+	if (level == LOG_LEVEL_ERROR)
+		snprintf(out.last_error, sizeof(out.last_error), "%.*s", (int)sizeof(out.last_error) - 1, text);
 	log_str(&l, "text", text);
 	log_end(&l);
+}
+
+const char *log_last_error(void)
+{
+	return out.last_error;
 }

@@ -51,5 +51,7 @@ void log_end(struct log_line *l);
 
 /* A line with one text field, `text`, for starts and stops. */
 void log_note(enum log_level level, const char *event, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* The words of the last error so noted, empty: none. A process that cannot start tells them to the supervisor. */
+const char *log_last_error(void);
 
 #endif

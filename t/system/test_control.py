@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from relay import CTL, ROOT, ctl
+from relay import CTL, DAEMON, ROOT, ctl, run
 from wait import DEADLINE, until
 
 
@@ -145,6 +145,19 @@ def test_signals_to_children_are_the_supervisors_business(hopseal):
         for pid in pids:
             os.kill(pid, number)
     assert sorted(p["pid"] for p in relay.status()["processes"]) == sorted(pids)
+
+
+@pytest.mark.parametrize("args", [["-f"], []])
+def test_why_a_process_could_not_start_reaches_the_terminal(hopseal, args):
+    relay = hopseal("pass", start=False)
+    relay.write()
+    spool = relay.conf["spool"]["dir"]
+    os.chmod(spool, 0)
+    if os.geteuid() == 0:
+        os.chown(spool, 0, 0)
+    done = run([DAEMON, "-c", relay.file] + args)
+    assert done.returncode == 78 and done.stdout == b"", done
+    assert "hopseal: the worker could not start: %s: Permission denied" % spool in done.stderr.decode()
 
 
 def gone(pid):

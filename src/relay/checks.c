@@ -64,6 +64,10 @@ struct checks *checks_new(struct arena *a, struct ask *ask, const struct header 
 		}
 		c->keys[i].checks = c;
 		c->keys[i].ticket = ask_key(ask, names[i], on_key, &c->keys[i]);
+		if (!c->keys[i].ticket) {
+			checks_free(&c);
+			return NULL;
+		}
 		c->open++;
 	}
 	return c;

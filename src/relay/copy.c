@@ -96,17 +96,16 @@ static void ask_signatures(struct copy *c)
 
 	c->ask_count = dkim2_seal_asks(c->seal, &asks);
 	c->asks = ARENA_ARRAY(c->job.arena, c->ask_count, struct sign_ask);
-	if (!c->asks) {
-		fault_set(&c->fault, FAULT_NO_MEMORY, 0);
-		c->state = COPY_REFUSED;
-		return;
-	}
-	c->state = COPY_WAIT;
+	c->state = c->asks ? COPY_WAIT : COPY_REFUSED;
 	c->open = c->ask_count;
-	for (size_t i = 0; i < c->ask_count; i++) {
+	for (size_t i = 0; i < c->ask_count && c->state == COPY_WAIT; i++) {
 		c->asks[i].copy = c;
 		c->asks[i].ticket = ask_sign(c->job.ask, &asks[i], on_signature, &c->asks[i]);
+		if (!c->asks[i].ticket) /* those that are asked are cancelled with the copy */
+			c->state = COPY_REFUSED;
 	}
+	if (c->state == COPY_REFUSED)
+		fault_set(&c->fault, FAULT_NO_MEMORY, 0);
 }
 
 struct copy *copy_start(const struct copy_job *job, void (*on)(void *arg), void *arg)

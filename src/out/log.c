@@ -122,37 +122,42 @@ static size_t utf8_octets(struct slice s)
 	return n <= s.n && utf8_valid(slice_sub(s, 0, n)) ? n : 0;
 }
 
-static const char hex[] = "0123456789abcdef";
+static bool simple(unsigned char c)
+{
+	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+/* What cannot stand in a JSON string as it is, n octets of it: a character, or 1 octet that is none (n 0). */
+static void json_escape(struct buf *b, const unsigned char *at, size_t n)
+{
+	if (*at == '"' || *at == '\\')
+		buf_printf(b, "\\%c", *at);
+	else if (*at < 0x20 || *at == 0x7f)
+		buf_printf(b, "\\u%04x", *at);
+	else if (n == 2 && at[0] == 0xc2 && at[1] < 0xa0) /* C1 controls drive terminals too */
+		buf_printf(b, "\\u%04x", at[1]);
+	else if (n == 0)
+		buf_printf(b, "\\\\x%02x", *at);
+	else
+		buf_add(b, at, n);
+}
 
 static void json_string(struct buf *b, struct slice s)
 {
 	buf_octet(b, '"');
 	while (s.n) {
-		unsigned char c = s.at[0];
-		size_t n = utf8_octets(s);
-		struct slice one;
+		struct slice head;
+		size_t n = 0;
 
-		if (c == '"' || c == '\\') {
-			char e[2] = { '\\', (char)c };
-
-			buf_add(b, e, 2);
-			n = 1;
-		} else if (c < 0x20 || c == 0x7f) {
-			char e[6] = { '\\', 'u', '0', '0', hex[c >> 4], hex[c & 15] };
-
-			buf_add(b, e, 6);
-			n = 1;
-		} else if (n == 2 && c == 0xc2 && s.at[1] < 0xa0) { /* C1 controls drive terminals too */
-			buf_printf(b, "\\u00%02x", s.at[1]);
-		} else if (n == 0) {
-			char e[5] = { '\\', '\\', 'x', hex[c >> 4], hex[c & 15] };
-
-			buf_add(b, e, 5);
-			n = 1;
-		} else {
-			buf_add(b, s.at, n);
-		}
-		slice_take(&s, n, &one);
+		while (n < s.n && simple(s.at[n]))
+			n++;
+		buf_add(b, s.at, n);
+		slice_take(&s, n, &head);
+		if (s.n == 0)
+			break;
+		n = utf8_octets(s);
+		json_escape(b, s.at, n);
+		slice_take(&s, n ? n : 1, &head);
 	}
 	buf_octet(b, '"');
 }
@@ -162,7 +167,7 @@ static void plain_string(struct buf *b, struct slice s)
 	bool plain = s.n > 0;
 
 	for (size_t i = 0; i < s.n && plain; i++)
-		plain = s.at[i] > 0x20 && s.at[i] < 0x7f && s.at[i] != '"' && s.at[i] != '\\';
+		plain = simple(s.at[i]) && s.at[i] != ' ';
 	if (plain) {
 		buf_slice(b, s);
 		return;

@@ -94,6 +94,15 @@ static void test_text(void **state)
 	}
 }
 
+/* Nothing that drives the terminal of who reads the log. */
+static void want_harmless(struct slice line)
+{
+	for (size_t i = 0; i < line.n - 1; i++) {
+		assert_true(line.at[i] >= 0x20 && line.at[i] != 0x7f);
+		assert_false(line.at[i] == 0xc2 && line.at[i + 1] < 0xa0);
+	}
+}
+
 static json_t *said_json(void)
 {
 	struct slice line = said();
@@ -102,6 +111,7 @@ static json_t *said_json(void)
 	assert_int_equal(line.at[line.n - 1], '\n');
 	assert_int_equal(slice_find(line, '\n'), line.n - 1);
 	assert_non_null(o);
+	want_harmless(line);
 	return o;
 }
 

@@ -41,7 +41,7 @@ static void check_name(struct conf_tree *t, const struct conf_node *policy, cons
 static const struct policy *make(struct conf_tree *t, const struct conf_node *policy)
 {
 	const struct conf_value *otherwise = conf_value(policy, KEY_POLICY_OTHERWISE);
-	struct rule_text *texts = ARENA_ARRAY(t->arena, policy->child_count, struct rule_text);
+	struct rule_text *texts = ARENA_ARRAY(t->arena, policy->listed_count, struct rule_text);
 	const char *error;
 	size_t n = 0, at;
 

@@ -115,7 +115,7 @@ static bool check_text(struct load *l, const char *file, const char *where, unsi
 	buf_init(&text, FILE_OCTETS);
 	good = read_file(file, &text, NULL, &why);
 	if (good)
-		text_check(l->a, file, buf_get(&text), l->e, &notes);
+		good = text_check(l->a, file, buf_get(&text), l->e, &notes);
 	else
 		conf_mistake(l->e, where, "%s cannot be read: %s, expected a readable file", file, why);
 	buf_release(&text);

@@ -108,12 +108,12 @@ static json_t *json_groups(const struct conf_tree *t, const struct conf_node *pa
 			json_decref(all);
 			return one;
 		}
-		if (shape == SHAPE_LISTED)
-			json_array_append_new(all, one);
-		else if (!changed || json_object_size(one))
-			json_object_set_new(all, n->name, one);
-		else
+		if (changed && json_object_size(one) == 0)
 			json_decref(one);
+		else if (shape == SHAPE_LISTED)
+			json_array_append_new(all, one);
+		else
+			json_object_set_new(all, n->name, one);
 	}
 	return all;
 }

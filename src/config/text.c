@@ -8,6 +8,7 @@ struct text {
 	unsigned line;
 	struct conf_errors *errors;
 	struct text_notes *notes;
+	bool unended; /* a string or comment has no end */
 };
 
 static unsigned char peek(const struct text *t, size_t ahead)
@@ -26,9 +27,9 @@ static void step(struct text *t)
 		t->line++;
 }
 
-static const char *where(const struct text *t)
+static const char *where(const struct text *t, unsigned line)
 {
-	struct slice s = arena_printf(t->arena, "%s:%u", t->file, t->line);
+	struct slice s = arena_printf(t->arena, "%s:%u", t->file, line);
 	const char *copy = arena_string(t->arena, s);
 
 	return copy ? copy : t->file;
@@ -53,12 +54,24 @@ static void skip_line(struct text *t)
 		step(t);
 }
 
+/* What began on this line runs to the end of the file. */
+static void note_unended(struct text *t, unsigned line, const char *what, const char *end)
+{
+	conf_mistake(t->errors, where(t, line), "%s that has no end, expected %s", what, end);
+	t->unended = true;
+}
+
 static void skip_block(struct text *t)
 {
+	unsigned from = t->line;
+
 	t->at += 2;
 	while (!ended(t) && !(peek(t, 0) == '*' && peek(t, 1) == '/'))
 		step(t);
-	t->at += ended(t) ? 0 : 2;
+	if (ended(t))
+		note_unended(t, from, "comment", "*/");
+	else
+		t->at += 2;
 }
 
 static unsigned hex(unsigned char c)
@@ -71,21 +84,26 @@ static unsigned hex(unsigned char c)
 
 static void read_string(struct text *t)
 {
+	unsigned from = t->line;
+
 	for (step(t); !ended(t) && peek(t, 0) != '"'; step(t)) {
 		if (peek(t, 0) != '\\')
 			continue;
 		if (peek(t, 1) == 'x' && peek(t, 2) == '0' && peek(t, 3) == '0')
-			conf_mistake(t->errors, where(t), "NUL octet in a string, expected text");
+			conf_mistake(t->errors, where(t, t->line), "NUL octet in a string, expected text");
 		step(t);
 		if (ended(t))
-			return;
+			break;
 	}
-	if (!ended(t))
+	if (ended(t))
+		note_unended(t, from, "string", "\"");
+	else
 		step(t);
 }
 
 static void read_include(struct text *t)
 {
+	unsigned from = t->line;
 	struct text_include *in = grow(t->arena, t->notes->includes, t->notes->include_count, sizeof(*in));
 	unsigned char *name = arena_take(t->arena, t->all.n - t->at);
 	size_t n = 0;
@@ -105,7 +123,9 @@ static void read_include(struct text *t)
 		name[n++] = peek(t, 0);
 	}
 	in->name = slice_of(name, n);
-	if (!ended(t))
+	if (ended(t))
+		note_unended(t, from, "file name", "\"");
+	else
 		step(t);
 }
 
@@ -135,10 +155,10 @@ static void note_cut(struct text *t, struct slice number, bool wide)
 	unsigned *lines = grow(t->arena, t->notes->cut_lines, t->notes->cut_count, sizeof(*lines));
 
 	if (wide)
-		conf_mistake(t->errors, where(t), "the number %.*s is cut to 64 bits, expected at most 9223372036854775807L",
+		conf_mistake(t->errors, where(t, t->line), "the number %.*s is cut to 64 bits, expected at most 9223372036854775807L",
 		    SLICE_FMT(number));
 	else
-		conf_mistake(t->errors, where(t), "the number %.*s is cut to 32 bits, expected it with the suffix L, %.*sL",
+		conf_mistake(t->errors, where(t, t->line), "the number %.*s is cut to 32 bits, expected it with the suffix L, %.*sL",
 		    SLICE_FMT(number), SLICE_FMT(number));
 	if (!lines)
 		return;
@@ -172,7 +192,7 @@ static void read_number(struct text *t)
 		step(t);
 }
 
-void text_check(struct arena *a, const char *file, struct slice text, struct conf_errors *errors,
+bool text_check(struct arena *a, const char *file, struct slice text, struct conf_errors *errors,
     struct text_notes *notes_out)
 {
 	struct text_notes notes = { .include_count = 0 };
@@ -200,7 +220,8 @@ void text_check(struct arena *a, const char *file, struct slice text, struct con
 	if (memchr(text.n ? (const void *)text.at : "", 0, text.n)) {
 		for (t.at = 0, t.line = 1; peek(&t, 0) != '\0';)
 			step(&t);
-		conf_mistake(errors, where(&t), "NUL octet, expected text");
+		conf_mistake(errors, where(&t, t.line), "NUL octet, expected text");
 	}
 	*notes_out = notes;
+	return !t.unended;
 }

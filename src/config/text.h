@@ -21,8 +21,12 @@ struct text_notes {
 	size_t cut_count;
 };
 
-/* Adds each mistake as "file:line: ...". notes_out lives in the arena; without memory (arena_failed()) it is short. */
-void text_check(struct arena *a, const char *file, struct slice text, struct conf_errors *errors,
+/*
+ * text_check - adds each mistake as "file:line: ..."
+ * Out:   notes in the arena; without memory (arena_failed()) they are short
+ * Fault: false: a string, comment or file name has no end, all that could follow from it is that
+ */
+bool text_check(struct arena *a, const char *file, struct slice text, struct conf_errors *errors,
     struct text_notes *notes_out);
 
 #endif

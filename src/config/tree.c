@@ -111,14 +111,14 @@ struct conf_node *conf_tree_next(const struct conf_tree *t, enum conf_group grou
 
 struct conf_node *conf_tree_one(struct conf_tree *t, enum conf_group group, const struct conf_node *parent)
 {
-	return conf_tree_next(t, group, parent, NULL);
+	return group == GROUP_ROOT ? t->first : conf_tree_next(t, group, parent, NULL);
 }
 
 struct conf_node *conf_tree_add(struct conf_tree *t, enum conf_group group, struct conf_node *parent, const char *name,
     const char *where)
 {
 	const struct conf_group_row *row = conf_group_row(group);
-	size_t index = parent->child_count++;
+	size_t index = row->shape == SHAPE_LISTED ? parent->listed_count++ : 0;
 	struct slice path = conf_path(t->arena, parent, row->name);
 
 	if (row->shape == SHAPE_LISTED)

@@ -29,7 +29,7 @@ struct conf_node {
 	struct conf_node *parent;
 	struct conf_node *next; /* in the order they were made */
 	struct conf_value *values;
-	size_t child_count;     /* LISTED and NAMED groups in it */
+	size_t listed_count; /* groups of shape LISTED in it; there is one kind of them at most */
 };
 
 struct conf_tree {

@@ -1,0 +1,872 @@
+/* hopseal.conf: what is in force, and the exact text of every mistake. */
+#include "test.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "config/conf.h"
+#include "config/endpoint.h"
+#include "config/row.h"
+
+/* libconfig 1.5 loses the string it holds when a syntax error follows. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+	return "leak:strbuf_append\n";
+}
+const char *__lsan_default_options(void);
+const char *__lsan_default_options(void)
+{
+	return "print_suppressions=0";
+}
+
+/* Stands for lines 1 and 2 of most rows. */
+#define HOST "hostname = \"mx.test\";\n"
+#define PASS(name, address, hop) \
+	name ": { address = [\"" address "\"]; service = \"pass\"; next-hop = \"" hop "\"; };"
+#define ONE "listener: { " PASS("a", "127.0.0.1:2525", "127.0.0.1:2526") " };\n"
+#define GOOD HOST ONE
+#define KEY "{ domain = \"a.test\"; selector = \"s1\"; file = \"ed.pem\"; }"
+
+static char dir[] = "/tmp/hopseal-config-XXXXXX";
+static char start[4096];
+
+static void put(const char *name, struct slice octets, mode_t mode)
+{
+	int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, octets.n ? (const char *)octets.at : "", octets.n), (ssize_t)octets.n);
+	assert_int_equal(fchmod(fd, mode), 0);
+	close(fd);
+}
+
+static void put_key(const char *name, enum key_type type, unsigned bits, mode_t mode)
+{
+	struct key *k = key_generate(type, bits);
+	struct buf pem;
+
+	assert_non_null(k);
+	buf_init(&pem, 65536);
+	assert_true(key_pem(k, &pem));
+	put(name, buf_get(&pem), mode);
+	buf_release(&pem);
+	key_drop(&k);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	if (!getcwd(start, sizeof(start)) || !mkdtemp(dir) || chdir(dir) != 0)
+		return -1;
+	put_key("ed.pem", KEY_ED25519, 0, 0600);
+	put_key("open.pem", KEY_ED25519, 0, 0640);
+	put_key("world.pem", KEY_ED25519, 0, 0604);
+	put_key("rsa.pem", KEY_RSA, 2048, 0400);
+	put_key("short.pem", KEY_RSA, 1024, 0600);
+	put("no.pem", S("-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n"), 0600);
+	put("answers.json", S("{\"a.test\": [\"x\"]}"), 0644);
+	put("bad.json", S("{\n\"a.test\": [1]}"), 0644);
+	put("part.conf", S("limits: {\n  sessions = 0;\n  memory = 4294967296;\n};\n"), 0644);
+	put("self.conf", S("@include \"self.conf\"\n"), 0644);
+	put("pool.conf", S("pool: { idle = 7; };\n"), 0644);
+	return mkdir("folder", 0755);
+}
+
+static int drop(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st, (void)type, (void)ftw;
+	return remove(path);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	return chdir(start) != 0 || nftw(dir, drop, 8, FTW_DEPTH | FTW_PHYS) != 0;
+}
+
+/* The temporary folder reads "@" in what is compared. */
+static void plain(struct buf *b)
+{
+	struct buf out;
+	size_t n = strlen(dir);
+
+	buf_init(&out, 1 << 20);
+	for (size_t i = 0; i < b->n; i++) {
+		bool here = slice_starts(slice_sub(buf_get(b), i, SIZE_MAX), slice_of(dir, n));
+
+		buf_octet(&out, here ? '@' : b->at[i]);
+		i += here ? n - 1 : 0;
+	}
+	buf_octet(&out, '\0');
+	buf_release(b);
+	*b = out;
+}
+
+static void want_mistakes(const char *title, const char *text, const char *want)
+{
+	struct conf_errors e;
+	struct conf *c;
+
+	conf_errors_init(&e);
+	put("c", slice_str(text), 0644);
+	c = conf_load("c", &e);
+	plain(&e.text);
+	if (strcmp((const char *)e.text.at, want) != 0 || (c == NULL) != (want[0] != '\0'))
+		fail_msg("%s\nwanted: %s\n   got: %s", title, want, (const char *)e.text.at);
+	conf_free(&c);
+	conf_errors_release(&e);
+}
+
+struct row {
+	const char *title, *text, *want;
+};
+
+static void want_rows(const struct row *rows, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		want_mistakes(rows[i].title, rows[i].text, rows[i].want);
+}
+
+#define ROWS(rows) want_rows(rows, sizeof(rows) / sizeof(rows[0]))
+
+static void the_text_itself(void **state)
+{
+	static const struct row rows[] = {
+		{ "the smallest configuration is none", GOOD, "" },
+		{ "a syntax error has its line", GOOD "x = ;\n", "c:3: syntax error, expected name = value; or name: { ... };\n" },
+		{ "a string has no end", GOOD "user = \"x;\nworkers = 1;\n\n", "c:3: string that has no end, expected \"\n" },
+		{ "a quote behind a backslash is none", GOOD "user = \"x\\", "c:3: string that has no end, expected \"\n" },
+		{ "a comment has no end", GOOD "\n/* x\n\n", "c:4: comment that has no end, expected */\n" },
+		{ "a file name has no end", GOOD "@include \"x\n", "c:3: file name that has no end, expected \"\n" },
+		{ "yes is no boolean", HOST "listener: { a: { shadow = yes; }; };\n",
+		    "c:2: syntax error, expected name = value; or name: { ... };\n" },
+		{ "a brace is missing", HOST "listener: {\n",
+		    "c:3: syntax error, expected name = value; or name: { ... };\n" },
+		{ "the same name twice", GOOD "hostname = \"b.test\";\n",
+		    "c:3: duplicate setting name, expected name = value; or name: { ... };\n" },
+		{ "a number libconfig would cut to 0", GOOD "limits: { memory = 4294967296; };\n",
+		    "c:3: the number 4294967296 is cut to 32 bits, expected it with the suffix L, 4294967296L\n" },
+		{ "one that would turn negative", GOOD "limits: {\n memory = 2147483648; };\n",
+		    "c:4: the number 2147483648 is cut to 32 bits, expected it with the suffix L, 2147483648L\n" },
+		{ "the greatest that fits", GOOD "limits: { memory = 2147483647; };\n", "" },
+		{ "the suffix makes room", GOOD "limits: { memory = 4294967296L; };\n", "" },
+		{ "negative ones too", GOOD "workers = -2147483649;\n",
+		    "c:3: the number 2147483649 is cut to 32 bits, expected it with the suffix L, 2147483649L\n" },
+		{ "hexadecimal", GOOD "limits: { memory = 0x100000000; };\n",
+		    "c:3: the number 0x100000000 is cut to 32 bits, expected it with the suffix L, 0x100000000L\n" },
+		{ "beyond 64 bits", GOOD "limits: { memory = 99999999999999999999L; };\n",
+		    "c:3: the number 99999999999999999999 is cut to 64 bits, expected at most 9223372036854775807L\n" },
+		{ "not in strings, names and comments",
+		    GOOD "# 4294967296\n// 4294967296\n/* 4294967296\n*/ log: { to = \"/tmp/\\\"4294967296\"; };\n", "" },
+		{ "a NUL in a string", GOOD "user = \"a\\x00b\";\n", "c:3: NUL octet in a string, expected text\n" },
+		{ "in an included file, with its line", GOOD "@include \"part.conf\"\n",
+		    "part.conf:3: the number 4294967296 is cut to 32 bits, expected it with the suffix L, 4294967296L\n"
+		    "part.conf:2: limits.sessions = 0, expected 1..1000000 sessions\n" },
+		{ "an included file counts", GOOD "  @include \"pool.conf\"\n", "" },
+		{ "an included file is missing", GOOD "\n@include \"nope.conf\"\n",
+		    "c:4: nope.conf cannot be read: No such file or directory, expected a readable file\n" },
+		{ "a folder is included", GOOD "@include \"folder\"\n",
+		    "c:3: folder cannot be read: Not a regular file, expected a readable file\n" },
+		{ "a file includes itself", GOOD "@include \"self.conf\"\n",
+		    "self.conf:1: self.conf is included too deep, expected at most 10 levels\n" },
+		{ "an include in a comment is none", GOOD "# @include \"nope.conf\"\n/*\n@include \"nope.conf\"\n*/", "" },
+	};
+
+	(void)state;
+	ROWS(rows);
+}
+
+static void names_types_and_ranges(void **state)
+{
+	static const struct row rows[] = {
+		{ "an unknown setting", GOOD "worker = 1;\n",
+		    "c:3: unknown setting worker, expected one of hostname, authserv-id, workers, user, drain, dns, state, "
+		    "spool, run, log, http, limits, dkim2, pool, keys, listener, policy\n" },
+		{ "an unknown one in a group", GOOD "run: {\n  dir = \"/run/x\";\n  mode = 1;\n};\n",
+		    "c:5: unknown setting run.mode, expected one of dir\n" },
+		{ "a group that is a number", GOOD "run = 1;\n", "c:3: run is not a group, expected run: { ... };\n" },
+		{ "a number that is a string", GOOD "workers = \"2\";\n", "c:3: workers is a string, expected 0..256 processes\n" },
+		{ "a number with a fraction", GOOD "workers = 1.5;\n",
+		    "c:3: workers is a number with a fraction, expected 0..256 processes\n" },
+		{ "a string that is a number", GOOD "user = 1;\n", "c:3: user is a number, expected a string in quotes\n" },
+		{ "an empty string", GOOD "user = \"\";\n", "c:3: user is empty, expected a string in quotes\n" },
+		{ "a range", GOOD "workers = 257;\n", "c:3: workers = 257, expected 0..256 processes\n" },
+		{ "a range from below", GOOD "dns: { timeout = 99; };\n",
+		    "c:3: dns.timeout = 99, expected 100..120000 milliseconds\n" },
+		{ "64 bits are compared as such", GOOD "limits: { message-size = 1099511627777L; };\n",
+		    "c:3: limits.message-size = 1099511627777, expected 1024..1099511627776 octets\n" },
+		{ "a word", GOOD "log: { format = \"xml\"; };\n",
+		    "c:3: log.format = \"xml\", expected format = \"text\" or \"json\"\n" },
+		{ "four words", GOOD "dkim2: { draft = \"10\"; };\n",
+		    "c:3: dkim2.draft = \"10\", expected draft = \"06\", \"07\", \"08\" or \"09\"\n" },
+		{ "a host name", "hostname = \"mx_1..test\";\n" ONE,
+		    "c:1: hostname = \"mx_1..test\", expected a domain name in quotes\n" },
+		{ "a host name with blanks", "hostname = \"mx test\";\n" ONE,
+		    "c:1: hostname = \"mx test\", expected a domain name in quotes\n" },
+		{ "no listener", HOST, "c:1: no listener, expected at least one in group listener\n" },
+		{ "listener is no group", HOST "listener = 1;\n",
+		    "c:2: listener is not a group, expected listener: { NAME: { ... }; };\n"
+		    "c:1: no listener, expected at least one in group listener\n" },
+		{ "a listener is no group", HOST "listener: {\n mx = 1; };\n",
+		    "c:3: listener.mx is not a group, expected mx: { ... };\n"
+		    "c:1: no listener, expected at least one in group listener\n" },
+		{ "an empty listener", HOST "listener: {\n  mx: { }; };\n",
+		    "c:3: listener.mx has no address, expected a list of strings, [\"...\", \"...\"]\n"
+		    "c:3: listener.mx has no service, expected service = \"pass\", \"inbound\" or \"outbound\"\n"
+		    "c:3: listener.mx has no next-hop, expected the address:port of one server\n" },
+		{ "an address that is no list",
+		    HOST "listener: { a: { address = \"127.0.0.1:25\"; service = \"pass\"; next-hop = \"127.0.0.1:26\"; }; };\n",
+		    "c:2: listener.a.address is a string, expected a list of strings, [\"...\", \"...\"]\n" },
+		{ "a list of numbers",
+		    HOST "listener: { a: { address = [25]; service = \"pass\"; next-hop = \"127.0.0.1:26\"; }; };\n",
+		    "c:2: listener.a.address is a list, expected a list of strings, [\"...\", \"...\"]\n" },
+		{ "keys is no list", GOOD "keys: { };\n",
+		    "c:3: keys is not a list of groups, expected keys = ( { ... }, { ... } );\n" },
+		{ "a key is no group", GOOD "keys = (\n 1 );\n", "c:4: keys[0] is not a group, expected { ... }\n" },
+		{ "more memory for a body than there is", GOOD "limits: { memory = 16777216; body-memory = 33554432; };\n",
+		    "c:3: limits.body-memory = 33554432, expected at most limits.memory, 16777216\n" },
+		{ "a log file in no folder", GOOD "log: { to = \"nowhere/x.log\"; };\n",
+		    "c:3: log.to = \"@/nowhere/x.log\" is in no folder, expected one that is there\n" },
+		{ "a log that looks like a word", GOOD "log: { to = \"stdout\"; };\n",
+		    "c:3: log.to = \"stdout\", expected stderr, syslog, or a file with a / in its name\n" },
+		{ "a resolver by name", GOOD "dns: { resolver = \"dns.test\"; };\n",
+		    "c:3: dns.resolver = \"dns.test\", expected auto, or the address[:port] of a server\n" },
+		{ "a missing trust anchor", GOOD "dns: { trust-anchor = \"root.key\"; };\n",
+		    "c:3: dns.trust-anchor = \"@/root.key\" cannot be read: No such file or directory, expected a readable file\n" },
+		{ "missing answers", GOOD "dns: { answers = \"nope.json\"; };\n",
+		    "c:3: dns.answers = \"@/nope.json\" cannot be read: No such file or directory, expected a readable file\n" },
+		{ "bad answers", GOOD "dns: { answers = \"bad.json\"; };\n",
+		    "c:3: dns.answers = \"@/bad.json\": name \"a.test\": a record that is no string, expected a list of strings\n" },
+		{ "a clock", GOOD "dkim2: { clock = \"noon\"; };\n",
+		    "c:3: dkim2.clock = \"noon\", expected machine, or seconds since 1970\n" },
+		{ "control octets do not reach the terminal", GOOD "user = 1;\nlog: { format = \"a\\x1b[2J\\nb\"; };\n",
+		    "c:3: user is a number, expected a string in quotes\n"
+		    "c:4: log.format = \"a?[2J?b\", expected format = \"text\" or \"json\"\n" },
+	};
+
+	(void)state;
+	ROWS(rows);
+}
+
+#define LISTENER(service, more) \
+	HOST "listener: { a: { address = [\"127.0.0.1:25\"]; next-hop = \"127.0.0.1:26\"; service = \"" service "\";\n" more " }; };\n"
+#define HOP(value) \
+	HOST "listener: { a: { address = [\"127.0.0.1:25\"]; service = \"pass\";\n next-hop = " value "; }; };\n"
+
+static void what_is_not_there_yet(void **state)
+{
+	static const struct row rows[] = {
+		{ "mode queue", LISTENER("outbound", "mode = \"queue\";") "keys = (" KEY ");\n",
+		    "c:3: listener.a.mode = \"queue\" is not there yet, expected mode = \"proxy\"\n" },
+		{ "outbound without a mode", LISTENER("outbound", "") "keys = (" KEY ");\n",
+		    "c:2: listener.a has no mode, which means \"queue\" for service \"outbound\" and is not there yet, "
+		    "expected mode = \"proxy\"\n" },
+		{ "outbound in mode proxy", LISTENER("outbound", "mode = \"proxy\";") "keys = (" KEY ");\n", "" },
+		{ "forward", LISTENER("forward", "mode = \"proxy\";"),
+		    "c:2: listener.a.service = \"forward\" is not there yet, expected service = \"pass\", \"inbound\" or "
+		    "\"outbound\"\n" },
+		{ "list-in", LISTENER("list-in", ""),
+		    "c:2: listener.a.service = \"list-in\" is not there yet, expected service = \"pass\", \"inbound\" or "
+		    "\"outbound\"\n" },
+		{ "no such service", LISTENER("relay", ""),
+		    "c:2: listener.a.service = \"relay\", expected service = \"pass\", \"inbound\" or \"outbound\"\n" },
+		{ "mx", HOP("\"mx\""),
+		    "c:3: listener.a.next-hop = \"mx\" is not there yet, expected the address:port of one server\n" },
+		{ "lmtp", HOP("\"lmtp:127.0.0.1:24\""),
+		    "c:3: listener.a.next-hop = \"lmtp:127.0.0.1:24\" is not there yet, expected the address:port of one server\n" },
+		{ "table", HOP("\"table:/etc/routes\""),
+		    "c:3: listener.a.next-hop = \"table:/etc/routes\" is not there yet, expected the address:port of one server\n" },
+		{ "a host name", HOP("\"relay.test:25\""),
+		    "c:3: listener.a.next-hop = \"relay.test:25\" is the name of a host, which is not there yet, expected the "
+		    "address:port of one server\n" },
+		{ "several next hops", HOP("[\"127.0.0.1:26\", \"127.0.0.1:27\"]"),
+		    "c:3: listener.a.next-hop is a list, which is not there yet, expected the address:port of one server\n" },
+		{ "no port", HOP("\"127.0.0.1\""), "c:3: listener.a.next-hop = \"127.0.0.1\", expected the address:port of one server\n" },
+		{ "no address of a server", HOP("\"0.0.0.0:26\""),
+		    "c:3: listener.a.next-hop = \"0.0.0.0:26\", expected the address:port of one server\n" },
+		{ "TLS", LISTENER("pass", "tls: { mode = \"may\"; certificate = \"c.pem\"; };"),
+		    "c:3: listener.a.tls.mode = \"may\" is not there yet, expected mode = \"none\"\n"
+		    "c:3: listener.a.tls.certificate is not there yet, expected it to be left out\n" },
+		{ "no TLS", LISTENER("pass", "tls: { mode = \"none\"; }; next-hop-tls: { mode = \"none\"; }; next-hop-client = \"none\";"),
+		    "" },
+		{ "TLS to the next hop", LISTENER("pass", "next-hop-tls: { mode = \"dane\"; };"),
+		    "c:3: listener.a.next-hop-tls.mode = \"dane\" is not there yet, expected mode = \"none\"\n" },
+		{ "xclient", LISTENER("pass", "next-hop-client = \"xclient\";"),
+		    "c:3: listener.a.next-hop-client = \"xclient\" is not there yet, expected next-hop-client = \"none\"\n" },
+		{ "the PROXY header", LISTENER("pass", "proxy-from = [\"192.0.2.10\"];"),
+		    "c:3: listener.a.proxy-from is not there yet, expected it to be left out\n" },
+		{ "xclient-from", LISTENER("pass", "xclient-from = [\"192.0.2.10\"];"),
+		    "c:3: listener.a.xclient-from is not there yet, expected it to be left out\n" },
+		{ "a shared state", GOOD "state: { url = \"redis://10.0.0.5:6379/0\"; };\n",
+		    "c:3: state.url is not there yet, expected it to be left out\n" },
+		{ "metrics", GOOD "http: { address = \"127.0.0.1:9425\"; };\n",
+		    "c:3: http.address is not there yet, expected it to be left out\n" },
+		{ "From rewriting", LISTENER("pass", "unsealed = \"rewrite-from\";"),
+		    "c:3: listener.a.unsealed = \"rewrite-from\" is not there yet, expected unsealed = \"pass\" or \"refuse\"\n" },
+		{ "a table of domains", LISTENER("inbound", "domains = [\"a.test\", \"table:/etc/domains\"];"),
+		    "c:3: listener.a.domains holds \"table:/etc/domains\", which is not there yet, expected domain names\n" },
+	};
+
+	(void)state;
+	ROWS(rows);
+}
+
+static void addresses(void **state)
+{
+#define TWO(a, ha, b, hb) HOST "listener: {\n" PASS("a", a, ha) "\n" PASS("b", b, hb) "\n};\n"
+#define OTHER "127.0.0.1:9"
+	static const struct row rows[] = {
+		{ "two listeners", TWO("127.0.0.1:25", OTHER, "127.0.0.1:26", OTHER), "" },
+		{ "both families of all addresses", TWO("0.0.0.0:25", OTHER, "[::]:25", OTHER), "" },
+		{ "one address twice", TWO("127.0.0.1:25", OTHER, "127.0.0.1:25", OTHER),
+		    "c:4: listener.b.address \"127.0.0.1:25\" is taken by \"127.0.0.1:25\" of listener.a at c:3, expected one "
+		    "listener an address\n" },
+		{ "one address in two ways", TWO("[::1]:25", OTHER, "[0:0::0:1]:25", OTHER),
+		    "c:4: listener.b.address \"[0:0::0:1]:25\" is taken by \"[::1]:25\" of listener.a at c:3, expected one "
+		    "listener an address\n" },
+		{ "all addresses and one of them", TWO("127.0.0.1:25", OTHER, "0.0.0.0:25", OTHER),
+		    "c:4: listener.b.address \"0.0.0.0:25\" is taken by \"127.0.0.1:25\" of listener.a at c:3, expected one "
+		    "listener an address\n" },
+		{ "twice in one listener",
+		    HOST "listener: { a: { address = [\"127.0.0.1:25\", \"127.0.0.1:25\"]; service = \"pass\"; next-hop = \"" OTHER
+			 "\"; }; };\n",
+		    "c:2: listener.a.address \"127.0.0.1:25\" is taken by \"127.0.0.1:25\" of listener.a at c:2, expected one "
+		    "listener an address\n" },
+		{ "no address at all",
+		    HOST "listener: { a: { address = []; service = \"pass\"; next-hop = \"" OTHER "\"; }; };\n",
+		    "c:2: listener.a.address is an empty list, expected an address:port\n" },
+		{ "an address by name",
+		    HOST "listener: {\n" PASS("a", "localhost:25", OTHER) "};\n",
+		    "c:3: listener.a.address holds \"localhost:25\", expected address:port, an IPv6 address in brackets, a port of "
+		    "1..65535\n" },
+		{ "the next hop is the listener", HOST "listener: {\n" PASS("a", "127.0.0.1:25", "127.0.0.1:25") "};\n",
+		    "c:3: listener.a.next-hop = \"127.0.0.1:25\" is the listener itself, expected another server\n" },
+		{ "through all addresses", HOST "listener: {\n" PASS("a", "0.0.0.0:25", "127.9.9.9:25") "};\n",
+		    "c:3: listener.a.next-hop = \"127.9.9.9:25\" is the listener itself, expected another server\n" },
+		{ "through all addresses of IPv6", HOST "listener: {\n" PASS("a", "[::]:25", "[::1]:25") "};\n",
+		    "c:3: listener.a.next-hop = \"[::1]:25\" is the listener itself, expected another server\n" },
+		{ "all of another family", HOST "listener: {\n" PASS("a", "[::]:25", "127.0.0.1:25") "};\n", "" },
+		{ "another machine", HOST "listener: {\n" PASS("a", "0.0.0.0:25", "192.0.2.1:25") "};\n", "" },
+		{ "from listener to listener", TWO("127.0.0.1:25", "127.0.0.1:26", "127.0.0.1:26", OTHER), "" },
+		{ "round in a circle", TWO("127.0.0.1:25", "127.0.0.1:26", "127.0.0.1:26", "127.0.0.1:25"),
+		    "c:3: listener.a.next-hop = \"127.0.0.1:26\" leads back to the listener through listener.b, expected another "
+		    "server\n"
+		    "c:4: listener.b.next-hop = \"127.0.0.1:25\" leads back to the listener through listener.a, expected another "
+		    "server\n" },
+		{ "clients with host bits", LISTENER("pass", "clients = [\"10.0.0.0/8\", \"10.0.0.1/8\", \"lan\"];"),
+		    "c:3: listener.a.clients holds \"10.0.0.1/8\", expected addresses, or networks without host bits\n"
+		    "c:3: listener.a.clients holds \"lan\", expected addresses, or networks without host bits\n" },
+		{ "a domain that is none", LISTENER("pass", "domains = [\"a.test\", \"b test\"];"),
+		    "c:3: listener.a.domains holds \"b test\", expected domain names\n" },
+	};
+
+	(void)state;
+	ROWS(rows);
+}
+
+static void endpoints(void **state)
+{
+	static const struct {
+		const char *text;
+		unsigned port;
+		bool want;
+	} rows[] = {
+		{ "127.0.0.1:25", 0, true },      { "[::1]:25", 0, true },         { "127.0.0.1:65535", 0, true },
+		{ "127.0.0.1", 53, true },        { "[::1]", 53, true },           { "127.0.0.1:65536", 0, false },
+		{ "127.0.0.1:0", 53, false },     { "127.0.0.1:", 53, false },     { "127.0.0.1:25 ", 0, false },
+		{ "127.0.0.1: 25", 0, false },    { "127.0.0.1:+25", 0, false },   { "::1:25", 0, false },
+		{ "::1", 53, false },             { "[::1]", 0, false },           { "[::1]25", 0, false },
+		{ "[::1]:", 53, false },          { "[::1", 53, false },           { "[127.0.0.1]:25", 0, false },
+		{ "[::ffff:127.0.0.1]:25", 0, false }, { ":25", 0, false },        { "", 53, false },
+		{ "[]:25", 0, false },            { "[fe80::1%eth0]:25", 0, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct sockaddr_storage sa;
+		socklen_t len;
+
+		if (endpoint_parse(slice_str(rows[i].text), rows[i].port, &sa, &len) != rows[i].want)
+			fail_msg("\"%s\"", rows[i].text);
+	}
+}
+
+static void keys(void **state)
+{
+#define KEYS(list) GOOD "keys = (\n" list "\n);\n"
+#define FILED(name) KEYS("{ domain = \"a.test\"; selector = \"s1\"; file = \"" name "\"; }")
+	static const struct row rows[] = {
+		{ "Ed25519", FILED("ed.pem"), "" },
+		{ "RSA", FILED("rsa.pem"), "" },
+		{ "a key for no domain", KEYS("{ selector = \"s1\"; file = \"ed.pem\"; }"),
+		    "c:4: keys[0] has no domain, expected a domain name in quotes\n" },
+		{ "a missing file", FILED("nope.pem"),
+		    "c:4: key file @/nope.pem cannot be read: No such file or directory, expected a file this user may read\n" },
+		{ "a folder", FILED("folder"),
+		    "c:4: key file @/folder cannot be read: Not a regular file, expected a file this user may read\n" },
+		{ "readable by its group", FILED("open.pem"), "c:4: key file @/open.pem has mode 0640, expected 0600 or 0400\n" },
+		{ "readable by others", FILED("world.pem"), "c:4: key file @/world.pem has mode 0604, expected 0600 or 0400\n" },
+		{ "no key", FILED("no.pem"),
+		    "c:4: key file @/no.pem holds no private key, expected Ed25519 or RSA in PEM or DER without passphrase\n" },
+		{ "a short key", FILED("short.pem"), "c:4: key file @/short.pem holds an RSA key of 1024 bits, expected 2048..8192\n" },
+		{ "use", KEYS("{ domain = \"a.test\"; selector = \"s1\"; file = \"ed.pem\"; use = \"old\"; }"),
+		    "c:4: keys[0].use = \"old\", expected use = \"active\" or \"retired\"\n" },
+		{ "one selector twice", KEYS(KEY ",\n{ domain = \"A.test\"; selector = \"S1\"; file = \"rsa.pem\"; use = \"retired\"; }"),
+		    "c:5: selector \"s1\" of domain \"a.test\" is also that of the key at c:4, expected one key a selector\n" },
+		{ "the same selector of another domain",
+		    KEYS(KEY ",\n{ domain = \"b.test\"; selector = \"s1\"; file = \"rsa.pem\"; }"), "" },
+		{ "three keys of one type",
+		    KEYS(KEY ",\n{ domain = \"a.test\"; selector = \"s2\"; file = \"ed.pem\"; },\n"
+			     "{ domain = \"a.test\"; selector = \"s3\"; file = \"ed.pem\"; },\n"
+			     "{ domain = \"a.test\"; selector = \"s4\"; file = \"ed.pem\"; use = \"retired\"; },\n"
+			     "{ domain = \"a.test\"; selector = \"s5\"; file = \"rsa.pem\"; }"),
+		    "c:6: a third active Ed25519 key of domain \"a.test\", expected at most 2, the others with use = \"retired\"\n" },
+		{ "sealing without a key", LISTENER("outbound", "mode = \"proxy\";"),
+		    "c:2: listener.a seals and there is no active key, expected one in keys\n" },
+		{ "sealing with a retired key",
+		    LISTENER("outbound", "mode = \"proxy\";") "keys = ({ domain = \"a.test\"; selector = \"s1\"; file = \"ed.pem\"; use = \"retired\"; });",
+		    "c:2: listener.a seals and there is no active key, expected one in keys\n" },
+	};
+
+	(void)state;
+	ROWS(rows);
+}
+
+static void policies(void **state)
+{
+#define POLICY(text) GOOD "policy: {\n p: {\n" text "\n }; };\n"
+#define RULE(name, when, then) "{ name = \"" name "\"; when = [" when "]; then = \"" then "\"; }"
+	static const struct row rows[] = {
+		{ "one that does not exist", LISTENER("inbound", "policy = \"strict\";"),
+		    "c:3: listener.a.policy = \"strict\" does not exist, expected the name of a group of policy, built-in or none\n" },
+		{ "the built-in one by name", LISTENER("inbound", "policy = \"built-in\";"), "" },
+		{ "none", LISTENER("inbound", "policy = \"none\";"), "" },
+		{ "an empty one", POLICY(""), "" },
+		{ "mistakes of several rules",
+		    POLICY("rules = (\n" RULE("x", "\"dkm2 = fail\"", "refuse") ",\n" RULE("y", "", "accept") ",\n" RULE(
+			"z", "", "refuse 451 4.7.1 no") ");\n otherwise = \"maybe\";"),
+		    "c:6: policy.p.rules[0] \"x\": unknown fact \"dkm2\", expected one of listener, service, client, helo, "
+		    "mail-from, mail-from.domain, rcpt, rcpt.domain, from.domain, dkim2, dkim2.reason, dkim2.level, dkim2.domain, "
+		    "dkim2.sealer, dkim2.hops, dkim2.exploded, dkim2.testing\n"
+		    "c:8: policy.p.rules[2] \"z\": reply code \"451\", expected 500..559 but not 521\n"
+		    "c:9: policy.p.otherwise: unknown ruling \"maybe\", expected accept, bypass, refuse or defer\n" },
+		{ "a rule without a name", POLICY("rules = ( { then = \"accept\"; } );"),
+		    "c:5: policy.p.rules[0] has no name, expected a string in quotes\n" },
+		{ "a rule without a ruling", POLICY("rules = ( { name = \"x\"; } );"),
+		    "c:5: policy.p.rules[0] has no then, expected a string in quotes\n" },
+		{ "two rules of one name", POLICY("rules = (" RULE("x", "", "accept") ",\n" RULE("x", "", "accept") ");"),
+		    "c:6: policy.p.rules[1] is called \"x\" like the rule at c:5, expected another name\n" },
+		{ "a reserved name for a rule", POLICY("rules = (" RULE("otherwise", "", "accept") ");"),
+		    "c:5: policy.p.rules[0] is called \"otherwise\", expected another name\n" },
+		{ "a reserved name for a policy", GOOD "policy: { none: { }; };\n",
+		    "c:3: policy.none has a reserved name, expected any but built-in and none\n" },
+		{ "rules that are a group", POLICY("rules: { };"),
+		    "c:5: policy.p.rules is not a list of groups, expected rules = ( { ... }, { ... } );\n" },
+		{ "a service that never judges",
+		    LISTENER("pass", "policy = \"built-in\";"),
+		    "c:3: listener.a.policy = \"built-in\" looks at what service \"pass\" does not check, expected the name of a "
+		    "group of policy, built-in or none\n" },
+	};
+
+	(void)state;
+	ROWS(rows);
+}
+
+static void the_file_itself(void **state)
+{
+	static const struct {
+		const char *file, *want;
+	} rows[] = {
+		{ "nope.conf", "nope.conf:1: nope.conf cannot be read: No such file or directory, expected a readable file\n" },
+		{ "nowhere/x.conf", "nowhere/x.conf:1: cannot be read: No such file or directory, expected a readable file\n" },
+		{ "folder", "folder:1: folder cannot be read: Not a regular file, expected a readable file\n" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct conf_errors e;
+
+		conf_errors_init(&e);
+		assert_null(conf_load(rows[i].file, &e));
+		assert_int_equal(e.n, 1);
+		WANT_SLICE(buf_get(&e.text), slice_str(rows[i].want));
+		conf_errors_release(&e);
+	}
+}
+
+static void included_files_start_from_the_main_one(void **state)
+{
+	struct conf_errors e;
+	struct conf *c;
+
+	(void)state;
+	conf_errors_init(&e);
+	put("folder/main.conf", S(GOOD "@include \"sub.conf\"\nkeys = ( { domain = \"a.test\"; selector = \"s1\"; file = "
+				  "\"../ed.pem\"; } );\n"),
+	    0644);
+	put("folder/sub.conf", S("pool: { idle = 7; };\n"), 0644);
+	c = conf_load("folder/main.conf", &e);
+	WANT_SLICE(buf_get(&e.text), S(""));
+	assert_non_null(c);
+	assert_int_equal(c->pool.idle_ms, 7);
+	assert_int_equal(c->key_count, 1);
+	assert_int_equal(c->keys[0].type, KEY_ED25519);
+	assert_true(c->keys[0].file[0] == '/');
+	conf_free(&c);
+	put("folder/sub.conf", S("\npool: { idle = -1; };\n"), 0644);
+	assert_null(conf_load("folder/main.conf", &e));
+	WANT_SLICE(buf_get(&e.text), S("folder/sub.conf:2: pool.idle = -1, expected 0..3600000 milliseconds\n"));
+	conf_errors_release(&e);
+}
+
+static void what_is_in_force(void **state)
+{
+	static const char text[] =
+	    "hostname = \"MX.test\";\nworkers = 3;\nuser = \"mail\";\nauthserv-id = \"id.test\";\ndrain = 5;\n"
+	    "dns: { resolver = \"127.0.0.1:5353\"; trust-anchor = \"none\"; answers = \"answers.json\"; timeout = 900; cache = 9; };\n"
+	    "state: { dir = \"st\"; };\nspool: { dir = \"/sp\"; };\nrun: { dir = \"r\"; };\n"
+	    "log: { format = \"json\"; to = \"./x.log\"; };\n"
+	    "limits: { message-size = 1000000; header = 2000; header-fields = 20; sessions = 7; sessions-per-client = 2;\n"
+	    "  memory = 5000000000L; body-memory = 5000; };\n"
+	    "dkim2: { draft = \"07\"; future = 60; clock = \"1790000000\"; };\n"
+	    "pool: { idle = 1; idle-max = 2; connect = 300; };\n"
+	    "keys = ( " KEY ", { domain = \"b.test\"; selector = \"r\"; file = \"rsa.pem\"; use = \"retired\"; } );\n"
+	    "listener: {\n"
+	    "  mx: { address = [\"0.0.0.0:2500\", \"[::]:2500\"]; service = \"inbound\"; next-hop = \"[2001:db8::1]:26\";\n"
+	    "        greet-pause = 4; shadow = true; policy = \"p\"; };\n"
+	    "  out: { address = [\"127.0.0.1:2501\"]; service = \"outbound\"; mode = \"proxy\"; next-hop = \"192.0.2.1:25\";\n"
+	    "         clients = [\"10.0.0.0/8\", \"::1\"]; domains = [\"B\xc3\xbc"
+	    "cher.test\"]; share = \"all\"; seal = \"always\";\n"
+	    "         unsealed = \"refuse\"; authserv-id = \"out.test\"; };\n"
+	    "};\n"
+	    "policy: { p: { rules = ( { name = \"r\"; when = [\"client = 192.0.2.9\"]; then = \"bypass\"; } ); otherwise = \"refuse\"; }; };\n";
+	struct facts f = { .known = { false } };
+	struct conf_errors e;
+	struct conf *c;
+
+	(void)state;
+	conf_errors_init(&e);
+	put("c", slice_str(text), 0644);
+	c = conf_load("c", &e);
+	WANT_SLICE(buf_get(&e.text), S(""));
+	assert_non_null(c);
+	assert_string_equal(c->hostname, "mx.test");
+	assert_int_equal(c->workers, 3);
+	assert_string_equal(c->user, "mail");
+	assert_int_equal(c->drain_s, 5);
+	assert_string_equal(c->dns.resolver, "127.0.0.1:5353");
+	assert_string_equal(c->dns.trust_anchor, "none");
+	assert_string_equal(strrchr(c->dns.answers, '/'), "/answers.json");
+	assert_int_equal(c->dns.timeout_ms, 900);
+	assert_int_equal(c->dns.cache_max, 9);
+	assert_string_equal(strrchr(c->state_dir, '/'), "/st");
+	assert_true(c->state_dir[0] == '/');
+	assert_string_equal(c->spool_dir, "/sp");
+	assert_string_equal(strrchr(c->run_dir, '/'), "/r");
+	assert_int_equal(c->log.format, LOG_JSON);
+	assert_int_equal(c->log.to, LOG_FILE);
+	assert_string_equal(strrchr(c->log.file, '/'), "/x.log");
+	assert_int_equal(c->limits.message_octets, 1000000);
+	assert_int_equal(c->limits.header_octets, 2000);
+	assert_int_equal(c->limits.header_fields, 20);
+	assert_int_equal(c->limits.sessions, 7);
+	assert_int_equal(c->limits.sessions_per_client, 2);
+	assert_true(c->limits.memory_octets == 5000000000);
+	assert_int_equal(c->limits.body_memory_octets, 5000);
+	assert_int_equal(c->dkim2.draft, 7);
+	assert_int_equal(c->dkim2.future_s, 60);
+	assert_true(c->dkim2.now == 1790000000);
+	assert_int_equal(c->pool.idle_ms, 1);
+	assert_int_equal(c->pool.idle_max, 2);
+	assert_int_equal(c->pool.connect_ms, 300);
+	assert_int_equal(c->key_count, 2);
+	assert_true(c->keys[0].active);
+	assert_int_equal(c->keys[0].type, KEY_ED25519);
+	assert_false(c->keys[1].active);
+	assert_int_equal(c->keys[1].type, KEY_RSA);
+	assert_string_equal(c->keys[1].where, "c:15");
+	assert_int_equal(c->listener_count, 2);
+	assert_string_equal(c->listeners[0].name, "mx");
+	assert_string_equal(c->listeners[0].where, "c:17");
+	assert_int_equal(c->listeners[0].address_count, 2);
+	assert_int_equal(c->listeners[0].addresses[1].sa.ss_family, AF_INET6);
+	assert_int_equal(c->listeners[0].service, SERVICE_INBOUND);
+	assert_int_equal(c->listeners[0].mode, MODE_PROXY);
+	assert_int_equal(c->listeners[0].next_hop.sa.ss_family, AF_INET6);
+	assert_int_equal(c->listeners[0].next_hop.sa_len, sizeof(struct sockaddr_in6));
+	assert_int_equal(c->listeners[0].greet_pause_ms, 4);
+	assert_true(c->listeners[0].shadow);
+	assert_false(c->listeners[0].sealing);
+	assert_string_equal(c->listeners[0].authserv_id, "id.test");
+	assert_string_equal(c->listeners[0].policy_name, "p");
+	facts_set(&f, FACT_CLIENT, S("192.0.2.9"));
+	assert_int_equal(policy_rule(c->listeners[0].policy, &f, false).kind, RULING_BYPASS);
+	facts_set(&f, FACT_CLIENT, S("192.0.2.8"));
+	assert_int_equal(policy_rule(c->listeners[0].policy, &f, false).kind, RULING_REFUSE);
+	assert_true(c->listeners[1].sealing);
+	assert_true(c->listeners[1].share_all);
+	assert_int_equal(c->listeners[1].seal, SEAL_ALWAYS);
+	assert_int_equal(c->listeners[1].unsealed, UNSEALED_REFUSE);
+	assert_string_equal(c->listeners[1].authserv_id, "out.test");
+	assert_int_equal(c->listeners[1].client_count, 2);
+	assert_int_equal(c->listeners[1].domain_count, 1);
+	assert_string_equal(c->listeners[1].domains[0], "xn--bcher-kva.test");
+	assert_null(c->listeners[1].policy);
+	assert_string_equal(c->listeners[1].policy_name, "none");
+	conf_free(&c);
+	conf_errors_release(&e);
+}
+
+static void defaults(void **state)
+{
+	struct facts f = { .known = { false } };
+	struct conf_errors e;
+	struct conf *c;
+
+	(void)state;
+	conf_errors_init(&e);
+	put("c", S(LISTENER("inbound", "")), 0644);
+	c = conf_load("c", &e);
+	assert_non_null(c);
+	assert_true(c->workers >= 1);
+	assert_string_equal(c->user, "hopseal");
+	assert_string_equal(c->dns.resolver, "auto");
+	assert_string_equal(c->dns.trust_anchor, "auto");
+	assert_null(c->dns.answers);
+	assert_int_equal(c->dns.timeout_ms, 25000);
+	assert_string_equal(c->state_dir, "/var/lib/hopseal");
+	assert_string_equal(c->spool_dir, "/var/spool/hopseal");
+	assert_string_equal(c->run_dir, "/run/hopseal");
+	assert_int_equal(c->log.format, LOG_TEXT);
+	assert_int_equal(c->log.to, LOG_STDERR);
+	assert_int_equal(c->limits.message_octets, 52428800);
+	assert_int_equal(c->limits.header_octets, 4194304);
+	assert_int_equal(c->limits.header_fields, 10000);
+	assert_int_equal(c->limits.sessions, 5000);
+	assert_int_equal(c->limits.sessions_per_client, 50);
+	assert_int_equal(c->limits.memory_octets, 268435456);
+	assert_int_equal(c->dkim2.draft, 9);
+	assert_int_equal(c->dkim2.future_s, 300);
+	assert_true(c->dkim2.now == -1);
+	assert_int_equal(c->listeners[0].seal, SEAL_NEEDED);
+	assert_int_equal(c->listeners[0].unsealed, UNSEALED_PASS);
+	assert_false(c->listeners[0].share_all);
+	assert_string_equal(c->listeners[0].authserv_id, "mx.test");
+	assert_string_equal(c->listeners[0].policy_name, "built-in");
+	facts_set(&f, FACT_DKIM2, S("fail"));
+	facts_set(&f, FACT_DKIM2_REASON, S("why"));
+	assert_int_equal(policy_rule(c->listeners[0].policy, &f, false).kind, RULING_REFUSE);
+	conf_free(&c);
+	conf_errors_release(&e);
+}
+
+static void want_shown(const char *text, bool changed, bool json, const char *want)
+{
+	struct conf_errors e;
+	struct conf *c;
+	struct buf out;
+
+	conf_errors_init(&e);
+	buf_init(&out, 1 << 20);
+	put("c", slice_str(text), 0644);
+	c = conf_load("c", &e);
+	WANT_SLICE(buf_get(&e.text), S(""));
+	assert_non_null(c);
+	assert_true(conf_show(c, changed, json, &out));
+	plain(&out);
+	if (changed)
+		assert_string_equal((const char *)out.at, want);
+	else if (!strstr((const char *)out.at, want))
+		fail_msg("wanted in it: %s\ngot: %s", want, (const char *)out.at);
+	buf_release(&out);
+	conf_free(&c);
+	conf_errors_release(&e);
+}
+
+static void show(void **state)
+{
+#define SHOWN LISTENER("inbound", "shadow = true; seal = \"needed\";") \
+	"workers = 2;\nlimits: { memory = 3000000000L; sessions = 5000; };\nlog: { to = \"./a\\\\b\\\"\\tc\"; };\nkeys = (" KEY ");\n"
+
+	(void)state;
+	want_shown(SHOWN, true, false,
+	    "hostname = \"mx.test\";\nworkers = 2;\nlog.to = \"@/./a\\\\b\\\"\\x09c\";\nlimits.memory = 3000000000L;\n"
+	    "listener.a.address = [\"127.0.0.1:25\"];\nlistener.a.service = \"inbound\";\n"
+	    "listener.a.next-hop = \"127.0.0.1:26\";\nlistener.a.shadow = true;\n"
+	    "keys[0].domain = \"a.test\";\nkeys[0].selector = \"s1\";\nkeys[0].file = \"@/ed.pem\";\n");
+	want_shown(SHOWN, false, false, "limits.sessions = 5000;\n");
+	want_shown(SHOWN, false, false, "listener.a.mode = \"proxy\";\n");
+	want_shown(SHOWN, false, false, "listener.a.policy = \"built-in\";\n");
+	want_shown(SHOWN, false, false, "policy.built-in.rules[2].name = \"key unreachable\";\n"
+					"policy.built-in.rules[2].when = [\"dkim2 = temperror\"];\n"
+					"policy.built-in.rules[2].then = \"defer 451 4.7.5 {dkim2.reason}\";\n");
+	want_shown(SHOWN, true, true,
+	    "{\n  \"hostname\": \"mx.test\",\n  \"workers\": 2,\n  \"log\": {\n    \"to\": \"@/./a\\\\b\\\"\\tc\"\n  },\n"
+	    "  \"limits\": {\n    \"memory\": 3000000000\n  },\n"
+	    "  \"keys\": [\n    {\n      \"domain\": \"a.test\",\n      \"selector\": \"s1\",\n      \"file\": \"@/ed.pem\"\n    }\n  ],\n"
+	    "  \"listener\": {\n    \"a\": {\n      \"address\": [\n        \"127.0.0.1:25\"\n      ],\n"
+	    "      \"service\": \"inbound\",\n      \"next-hop\": \"127.0.0.1:26\",\n      \"shadow\": true\n    }\n  }\n}\n");
+	want_shown(SHOWN, false, true, "\"then\": \"defer 451 4.7.5 {dkim2.reason}\"\n");
+	want_shown(SHOWN, false, true, "\"answers\": null,\n");
+}
+
+/* Whatever stands there, it is loaded or refused, never worse. */
+static void cut_at_every_octet(void **state)
+{
+	static const char text[] = HOST "workers = -12; /* c */ # d\n@include \"pool.conf\"\nkeys = ( " KEY " );\n"
+				   "limits: { memory = 3000000000L; };\nlistener: { a: { address = [ \"127.0.0.1:25\", \"[::1]:25\" ];\n"
+				   "service = \"inbound\"; next-hop = \"127.0.0.1:26\"; shadow = true; policy = \"p\"; }; };\n"
+				   "policy: { p: { rules = ( " RULE("x", "\"dkim2 = fail\"", "refuse 550 5.7.1 {dkim2.reason}") "); }; };\n";
+	static const char junk[] = "\"{];@\\\n/*9\0";
+	char changed[sizeof(text)];
+	struct conf_errors e;
+
+	(void)state;
+	conf_errors_init(&e);
+	for (size_t n = 0; n <= sizeof(text) - 1; n++) {
+		struct conf *c;
+
+		put("c", slice_of(text, n), 0644);
+		c = conf_load("c", &e);
+		assert_null(c);
+		assert_true(e.n > 0 && !buf_failed(&e.text));
+		buf_clear(&e.text);
+		e.n = 0;
+	}
+	for (size_t n = 0; n < sizeof(text) - 1; n++)
+		for (size_t j = 0; j < sizeof(junk) - 1; j++) {
+			struct conf *c;
+
+			memcpy(changed, text, sizeof(text));
+			changed[n] = junk[j];
+			put("c", slice_of(changed, sizeof(text) - 1), 0644);
+			c = conf_load("c", &e);
+			assert_true((c == NULL) == (e.n > 0));
+			conf_free(&c);
+			buf_clear(&e.text);
+			e.n = 0;
+		}
+	conf_errors_release(&e);
+}
+
+static void copy(const char *from, const char *to)
+{
+	char octets[65536];
+	FILE *f = fopen(from, "r");
+	size_t n;
+
+	assert_non_null(f);
+	n = fread(octets, 1, sizeof(octets), f);
+	fclose(f);
+	put(to, slice_of(octets, n), 0644);
+}
+
+/* Every name of a file behind `file = ` gets a key. */
+static void make_keys(const char *sample)
+{
+	char line[1024], name[512];
+	FILE *f = fopen(sample, "r");
+
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f)) {
+		const char *file = strstr(line, "file = \"");
+
+		if (file && sscanf(file, "file = \"%500[^\"]", name) == 1)
+			put_key(name, KEY_ED25519, 0, 0600);
+	}
+	fclose(f);
+}
+
+/* Of conf/, each loads, its files beside it. */
+static void samples(void **state)
+{
+	const char *root = getenv("SRCDIR");
+	char from[8192];
+	struct dirent *d;
+	unsigned loaded = 0;
+	DIR *folder;
+
+	(void)state;
+	snprintf(from, sizeof(from), "%s/conf", root ? root : start);
+	folder = opendir(from);
+	assert_non_null(folder);
+	assert_int_equal(mkdir("samples", 0755), 0);
+	assert_int_equal(chdir("samples"), 0);
+	assert_int_equal(mkdir("keys", 0755), 0);
+	while ((d = readdir(folder)) != NULL) {
+		snprintf(from, sizeof(from), "%s/conf/%s", root ? root : start, d->d_name);
+		if (d->d_name[0] != '.')
+			copy(from, d->d_name);
+	}
+	rewinddir(folder);
+	while ((d = readdir(folder)) != NULL) {
+		struct conf_errors e;
+		struct conf *c;
+
+		if (!slice_ends(slice_str(d->d_name), S(".conf")))
+			continue;
+		make_keys(d->d_name);
+		conf_errors_init(&e);
+		c = conf_load(d->d_name, &e);
+		WANT_SLICE(buf_get(&e.text), S(""));
+		assert_non_null(c);
+		conf_free(&c);
+		conf_errors_release(&e);
+		loaded++;
+	}
+	closedir(folder);
+	assert_true(loaded >= 6);
+	assert_int_equal(chdir(".."), 0);
+}
+
+/* Rows are what the parser, the checks and the manual rely on. */
+static void the_table(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < CONF_KEYS; i++) {
+		const struct conf_row *row = conf_row((enum conf_key_id)i);
+		enum conf_key_id first;
+		size_t count = conf_group_keys(row->group, &first);
+
+		if (i < first || i >= first + count)
+			fail_msg("%s does not stand with its group", row->name);
+		if (!row->help || strchr(row->help, '\n') || row->help[strlen(row->help) - 1] == '.')
+			fail_msg("%s: help", row->name);
+		if (row->need == NEED_MUST && row->fallback)
+			fail_msg("%s must be given and has a default", row->name);
+		if (row->type == CONF_INT &&
+		    (row->low >= row->high || !row->unit || !row->fallback || atoll(row->fallback) < row->low ||
+			atoll(row->fallback) > row->high))
+			fail_msg("%s: default or range", row->name);
+		if (row->type == CONF_WORD && row->fallback && !conf_word(row->here, slice_str(row->fallback), NULL))
+			fail_msg("%s: default is no word of it", row->name);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_text_itself),
+		cmocka_unit_test(names_types_and_ranges),
+		cmocka_unit_test(what_is_not_there_yet),
+		cmocka_unit_test(addresses),
+		cmocka_unit_test(endpoints),
+		cmocka_unit_test(keys),
+		cmocka_unit_test(policies),
+		cmocka_unit_test(the_file_itself),
+		cmocka_unit_test(included_files_start_from_the_main_one),
+		cmocka_unit_test(what_is_in_force),
+		cmocka_unit_test(defaults),
+		cmocka_unit_test(show),
+		cmocka_unit_test(cut_at_every_octet),
+		cmocka_unit_test(samples),
+		cmocka_unit_test(the_table),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, setup, teardown);
+}

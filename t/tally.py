@@ -10,6 +10,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 
+SHOWN = 60
 GOOD = ("OK", "SKIP", "EXPECTEDFAIL")
 
 
@@ -98,8 +99,10 @@ class Tally:
         for reason, names in sorted(self.skipped.items()):
             shown = ", ".join(names[:3]) + (" and %d more" % (len(names) - 3) if len(names) > 3 else "")
             print("skipped: %s (%s)" % (reason, shown))
-        for line in self.failed:
+        for line in self.failed[:SHOWN]:
             print("failed: " + line)
+        if len(self.failed) > SHOWN:
+            print("failed: and %d more" % (len(self.failed) - SHOWN))
         skipped = sum(len(names) for names in self.skipped.values())
         if self.passed + len(self.failed) == 0:
             print("nothing ran")

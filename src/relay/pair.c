@@ -51,15 +51,38 @@ void pair_doom(struct pair *p)
 	loop_later(p->relay->loop, &p->doom, destroy, p);
 }
 
-/* A fault the client machine understood: the event that cases of the log are found by. */
+/* The event that says what a client did wrong; most are named as their fault is. */
+static const char *event_of(const struct fault *f, char room[FAULT_NAME_OCTETS + 8])
+{
+	char name[FAULT_NAME_OCTETS];
+
+	switch (f->code) {
+	case FAULT_BAD_SENDER:
+	case FAULT_BAD_RECIPIENT:
+		return "smtp_bad_path";
+	case FAULT_PARAM_UNKNOWN:
+		return "smtp_bad_param";
+	case FAULT_TOO_MANY_RCPT:
+		return "smtp_rcpt_limit";
+	case FAULT_TOO_MANY_ERRORS:
+	case FAULT_TOO_MANY_COMMANDS:
+		return "client_junk";
+	case FAULT_TOO_MANY_SESSIONS:
+		return "session_limit";
+	case FAULT_NOT_SMTP:
+		return strncmp(f->note, "PROXY", 5) == 0 ? "proxy_header_bad" : "smtp_not_smtp";
+	default:
+		fault_name(f->code, name);
+		snprintf(room, FAULT_NAME_OCTETS + 8, "smtp_%s", name);
+		return room;
+	}
+}
+
 static void log_smtp(struct pair *p, const struct fault *f)
 {
-	char name[FAULT_NAME_OCTETS], event[FAULT_NAME_OCTETS + 8];
-	struct log_line l;
+	char room[FAULT_NAME_OCTETS + 8];
+	struct log_line l = log_begin(LOG_LEVEL_WARNING, event_of(f, room));
 
-	fault_name(f->code, name);
-	snprintf(event, sizeof(event), "smtp_%s", name);
-	l = log_begin(LOG_LEVEL_WARNING, event);
 	log_str(&l, "session", p->name);
 	log_str(&l, "client", p->client_text);
 	log_fault(&l, f);
@@ -212,6 +235,10 @@ static void go_on(void *arg)
 {
 	struct pair *p = pair_of(arg);
 
+	if (srv_state(p->srv) == SRV_GONE && !p->closing) { /* an answer of 421 was the last */
+		tx_abort(p, "session ended");
+		p->closing = true;
+	}
 	if (p->relay->closing && !p->tx && !p->closing && p->greeted && srv_pending(p->srv) == 0)
 		end_session(p, FAULT_SHUTTING_DOWN);
 	p->going = true;

@@ -220,7 +220,14 @@ static void on_wrote(void *arg, size_t n)
 static void on_event(void *arg, const struct cli_event *ev)
 {
 	struct tx *t = arg;
-	struct fault f = { 0 };
+
+	if (ev->reply.odd) {
+		struct log_line l = log_begin(LOG_LEVEL_WARNING, "up_reply_sanitized");
+
+		log_str(&l, "tx", t->name);
+		log_str(&l, "next_hop", next_hop_name(t->pair->listener->next_hop));
+		log_end(&l);
+	}
 
 	if (ev->kind == CLI_EV_READY) {
 		if (t->state == TX_OPEN) {
@@ -250,12 +257,7 @@ static void on_event(void *arg, const struct cli_event *ev)
 		}
 		break;
 	case CLI_CONTENT:
-		if (ev->reply.code == 421)
-			fault_set(&f, FAULT_NEXT_HOP_LOST, 0);
-		if (f.code != FAULT_NONE)
-			tx_end_fault(t, &f);
-		else
-			tx_end_reply(t, &ev->reply);
+		tx_end_reply(t, &ev->reply);
 		break;
 	}
 }

@@ -41,7 +41,8 @@ FLOORS = [
     ["relay"],
     ["queue"],
     ["daemon"],
-    ["ctl", "main"],
+    ["ctl"],
+    ["main"],
 ]
 # One room, or one file, beside another, and why.
 BESIDE = {

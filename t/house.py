@@ -10,7 +10,7 @@ import sys
 
 # Undefined symbols of the pure library, each with the reason it is harmless.
 ALLOWED = [
-    (r"mem(cpy|move|set|cmp|chr|rchr|mem|pcpy)|str(n?len|n?cmp|n?casecmp|r?chr|spn|cspn|str|pbrk)|explicit_bzero", "string.h"),
+    (r"mem(cpy|move|set|cmp|chr|rchr|mem|pcpy)|str(n?len|n?cmp|n?casecmp|r?chr|spn|cspn|str|pbrk)|explicit_bzero|bcmp", "string.h; clang's memcmp for equality"),
     (r"malloc|calloc|realloc|reallocarray|free|qsort|bsearch", "memory, and order in it"),
     (r"v?snprintf", "formats into memory"),
     (r"__(mem(cpy|move|set)|v?snprintf|explicit_bzero)_chk|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_", "hardened forms of these"),

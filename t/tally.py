@@ -67,7 +67,7 @@ class Tally:
         taps = {}
         try:
             for suite in ET.parse(os.path.join(logs, "testlog.junit.xml")).getroot().iter("testsuite"):
-                taps[suite.get("name").split(".")[-1]] = suite
+                taps[suite.get("name").split(" / ")[-1].split(".")[-1]] = suite
             with open(os.path.join(logs, "testlog.json"), encoding="utf-8", errors="replace") as f:
                 ran = [json.loads(line) for line in f]
         except (OSError, ET.ParseError, ValueError) as e:

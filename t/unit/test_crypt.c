@@ -193,6 +193,19 @@ static void rsa_public_rows(void **state)
 			assert_null(key_rsa_public(slice_of(extra, der.n + 1)));
 		}
 	}
+	{
+		/* a length written longer than it need be is BER, not DER */
+		struct slice der = rsa_der(&a, 128, 0x80, "010001", false);
+		unsigned char *p = arena_take(&a, der.n + 1);
+		struct key *k = key_rsa_public(der);
+
+		assert_non_null(k);
+		key_drop(&k);
+		assert_int_equal(der.at[1], 0x81);
+		memcpy(p + 4, der.at + 3, der.n - 3);
+		memcpy(p, (const unsigned char[]){ 0x30, 0x82, 0x00, der.at[2] }, 4);
+		assert_null(key_rsa_public(slice_of(p, der.n + 1)));
+	}
 	assert_null(key_rsa_public(SLICE_NONE));
 	assert_null(key_ed25519_public(slice_of("0123456789abcdef0123456789abcde", 31)));
 	assert_null(key_ed25519_public(slice_of("0123456789abcdef0123456789abcdefg", 33)));

@@ -37,6 +37,7 @@ static void what_is_cut_or_added_is_noticed(void **state)
 		{ "mf= without rt=", "DKIM2-Signature: i=2; m=1; t=1; d=a.example; mf=PD4=; s=a:b:AAAA;\r\n", "", DKIM2_PERMERROR, "DKIM2-Signature i=2 tag=rt missing" },
 		{ "neither", "DKIM2-Signature: i=2; m=1; t=1; d=a.example; s=a:b:AAAA;\r\n", "", DKIM2_PERMERROR, "DKIM2-Signature i=2 tag=mf missing" },
 		{ "no s=", "DKIM2-Signature: i=2; m=1; t=1; d=a.example; mf=PD4=;\r\n", "", DKIM2_PERMERROR, "DKIM2-Signature i=2 tag=s missing" },
+		{ "<> in rt=", "DKIM2-Signature: i=2; m=1; t=1; d=a.example; mf=PD4=; rt=PGFAYi5jPg==,PD4=; s=a:b:AAAA;\r\n", "", DKIM2_PERMERROR, "DKIM2-Signature i=2 syntax error" },
 		{ "quote in d=", "DKIM2-Signature: i=2; m=1; t=1; d=legit.example'a.evil.example; nd=b.example; s=a:b:AAAA;\r\n", "", DKIM2_PERMERROR, "DKIM2-Signature i=2 syntax error" },
 		{ "selector with a slash", "DKIM2-Signature: i=2; m=1; t=1; d=a.example; nd=b.example; s=a/b:b:AAAA;\r\n", "", DKIM2_PERMERROR, "DKIM2-Signature i=2 syntax error" },
 		{ "selector twice, other case", "DKIM2-Signature: i=2; m=1; t=1; d=a.example; nd=b.example; s=a:b:AAAA,A:c:AAAA;\r\n", "", DKIM2_PERMERROR, "DKIM2-Signature i=2 has a duplicate selector" },
@@ -59,6 +60,96 @@ static void what_is_cut_or_added_is_noticed(void **state)
 		if (v->state != rows[i].state || !slice_eq(v->reason, slice_str(rows[i].reason)))
 			fail_msg("%s: %s \"%.*s\"", rows[i].name, dkim2_state_name(v->state), SLICE_FMT(v->reason));
 	}
+}
+
+/*
+ * Chains in which every hash and signature is right and one rule is broken; and their twins in which none is.
+ * alice@example.com -> lists.example.org -> elsewhere.example -> ...
+ */
+#define MF_ALICE "mf=PGFsaWNlQGV4YW1wbGUuY29tPg=="
+#define RT_LIST "rt=PGxpc3RAbGlzdHMuZXhhbXBsZS5vcmc+"
+#define T "t=1795255200"
+static void chains_with_one_rule_broken(void **state)
+{
+	static const struct {
+		const char *name, *from;
+		struct {
+			const char *tags, *selector;
+		} hops[3];
+		enum dkim2_state state;
+		const char *reason;
+	} rows[] = {
+		{ "right", "alice@example.com", { { "m=1; " T "; d=example.com; " MF_ALICE "; " RT_LIST, "s1" },
+		  { "m=1; " T "; d=lists.example.org; mf=PGJAbGlzdHMuZXhhbXBsZS5vcmc+; rt=PGJAZWxzZXdoZXJlLmV4YW1wbGU+", "l1" } }, DKIM2_PASS, "" },
+		{ "sender below the recipient's domain", "alice@example.com", { { "m=1; " T "; d=example.com; " MF_ALICE "; " RT_LIST, "s1" },
+		  { "m=1; " T "; d=lists.example.org; mf=PGJAeC5saXN0cy5leGFtcGxlLm9yZz4=; rt=PGJAZWxzZXdoZXJlLmV4YW1wbGU+", "l1" } }, DKIM2_PASS, "" },
+		{ "custody gap", "alice@example.com", { { "m=1; " T "; d=example.com; " MF_ALICE "; " RT_LIST, "s1" },
+		  { "m=1; " T "; d=elsewhere.example; mf=PGJAZWxzZXdoZXJlLmV4YW1wbGU+; rt=PGJAZWxzZXdoZXJlLmV4YW1wbGU+", "e1" } }, DKIM2_FAIL,
+		  "DKIM2-Signature i=2 MAIL FROM does not match RCPT TO of i=1" },
+		{ "custody gap, null sender", "alice@example.com", { { "m=1; " T "; d=example.com; " MF_ALICE "; " RT_LIST, "s1" },
+		  { "m=1; " T "; d=elsewhere.example; mf=PD4=; rt=PGJAZWxzZXdoZXJlLmV4YW1wbGU+", "e1" } }, DKIM2_FAIL,
+		  "DKIM2-Signature i=2 d= does not match RCPT TO of i=1" },
+		{ "null sender by the recipient's domain", "alice@example.com", { { "m=1; " T "; d=example.com; " MF_ALICE "; " RT_LIST, "s1" },
+		  { "m=1; " T "; d=lists.example.org; mf=PD4=; rt=PGJAZWxzZXdoZXJlLmV4YW1wbGU+", "l1" } }, DKIM2_PASS, "" },
+		{ "nd= hop by a third domain", "alice@example.com", { { "m=1; " T "; d=example.com; " MF_ALICE "; " RT_LIST, "s1" },
+		  { "m=1; " T "; d=elsewhere.example; nd=lists.example.org", "e1" },
+		  { "m=1; " T "; d=lists.example.org; mf=PGJAbGlzdHMuZXhhbXBsZS5vcmc+; rt=PGJAZWxzZXdoZXJlLmV4YW1wbGU+", "l1" } }, DKIM2_FAIL,
+		  "DKIM2-Signature i=2 d= does not match RCPT TO of i=1" },
+		{ "nd= names another", "alice@example.com", { { "m=1; " T "; d=example.com; " MF_ALICE "; " RT_LIST, "s1" },
+		  { "m=1; " T "; d=lists.example.org; nd=other.example", "l1" },
+		  { "m=1; " T "; d=elsewhere.example; mf=PGJAZWxzZXdoZXJlLmV4YW1wbGU+; rt=PGJAZWxzZXdoZXJlLmV4YW1wbGU+", "e1" } }, DKIM2_FAIL,
+		  "DKIM2-Signature i=3 MAIL nd= does not match" },
+		{ "nd= is no relaxed match", "alice@example.com", { { "m=1; " T "; d=example.com; " MF_ALICE "; " RT_LIST, "s1" },
+		  { "m=1; " T "; d=lists.example.org; nd=x.elsewhere.example", "l1" },
+		  { "m=1; " T "; d=elsewhere.example; mf=PGJAZWxzZXdoZXJlLmV4YW1wbGU+; rt=PGJAZWxzZXdoZXJlLmV4YW1wbGU+", "e1" } }, DKIM2_FAIL,
+		  "DKIM2-Signature i=3 MAIL nd= does not match" },
+		{ "nd= in capitals", "alice@example.com", { { "m=1; " T "; d=example.com; " MF_ALICE "; " RT_LIST, "s1" },
+		  { "m=1; " T "; d=lists.example.org; nd=ELSEWHERE.example", "l1" },
+		  { "m=1; " T "; d=elsewhere.example; mf=PGJAZWxzZXdoZXJlLmV4YW1wbGU+; rt=PGJAZWxzZXdoZXJlLmV4YW1wbGU+", "e1" } }, DKIM2_PASS, "" },
+		{ "mf= is not of d=", "alice@example.com", { { "m=1; " T "; d=example.com; mf=PGJAZWxzZXdoZXJlLmV4YW1wbGU+; " RT_LIST, "s1" } }, DKIM2_FAIL,
+		  "DKIM2-Signature i=1 MAIL FROM and d= do not match" },
+		{ "From of a later hop", "x@lists.example.org", { { "m=1; " T "; d=example.com; " MF_ALICE "; " RT_LIST, "s1" },
+		  { "m=1; " T "; d=lists.example.org; mf=PGJAbGlzdHMuZXhhbXBsZS5vcmc+; rt=PGJAZWxzZXdoZXJlLmV4YW1wbGU+", "l1" } }, DKIM2_FAIL,
+		  "From header field is not Authentic for d=example.com" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ROWS(rows); i++) {
+		struct slice message = forge_instance(arena_printf(&arena, "From: %s\r\nSubject: x\r\n\r\nbody\r\n", rows[i].from), 1);
+		const struct dkim2_verdict *v;
+		unsigned hop;
+
+		for (hop = 0; hop < 3 && rows[i].hops[hop].tags; hop++)
+			message = forge_seal(message, hop + 1, rows[i].hops[hop].tags, rows[i].hops[hop].selector);
+		v = vector_verify(&arena, message, NULL, NOW, 9, zone);
+		if (v->state != rows[i].state || !slice_eq(v->reason, slice_str(rows[i].reason)))
+			fail_msg("%s: %s \"%.*s\"", rows[i].name, dkim2_state_name(v->state), SLICE_FMT(v->reason));
+		assert_int_equal(v->hop_count, hop);
+	}
+}
+
+/* Instances without recipe: their hashes decide (spec 20.26), and their numbers never fall along the hops. */
+static void instances_without_recipe(void **state)
+{
+	struct slice one = forge_instance(S("From: a@example.com\r\n\r\nbody\r\n"), 1), two, other;
+	const char *first = "m=1; " T "; d=example.com; mf=PGFAZXhhbXBsZS5jb20+; rt=PGFAZXhhbXBsZS5jb20+";
+	const char *second = "m=2; " T "; d=example.com; mf=PGFAZXhhbXBsZS5jb20+; rt=PGFAZXhhbXBsZS5jb20+";
+	const struct dkim2_verdict *v;
+
+	(void)state;
+	two = forge_instance(one, 2);
+	v = vector_verify(&arena, forge_seal(forge_seal(two, 1, first, "s1"), 2, second, "s1"), NULL, NOW, 9, zone);
+	want_verdict(v, DKIM2_PASS, "");
+	assert_int_equal(v->instances[0].state, DKIM2_PASS);
+	v = vector_verify(&arena, forge_seal(two, 1, second, "s1"), NULL, NOW, 9, zone);
+	want_verdict(v, DKIM2_PASS, "");
+	other = join(slice_str("Subject: new\r\n"), one, SLICE_NONE);
+	v = vector_verify(&arena, forge_seal(forge_seal(forge_instance(other, 2), 1, first, "s1"), 2, second, "s1"), NULL, NOW, 9, zone);
+	want_verdict(v, DKIM2_FAIL, "Message Instance m=1 header hash sha256 mismatch");
+	assert_int_equal(v->instances[1].state, DKIM2_PASS);
+	assert_int_equal(v->blamed, 1);
+	v = vector_verify(&arena, forge_seal(forge_seal(forge_seal(two, 1, second, "s1"), 2, first, "s1"), 3, second, "s1"), NULL, NOW, 9, zone);
+	want_verdict(v, DKIM2_PERMERROR, "DKIM2-Signature i=2 syntax error");
 }
 
 /* ---- envelope, time, level ---- */
@@ -381,6 +472,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(what_is_cut_or_added_is_noticed),
+		TEST(chains_with_one_rule_broken),
+		TEST(instances_without_recipe),
 		TEST(envelope_rows),
 		TEST(time_rows),
 		TEST(keys_are_asked_for_once_and_within_bounds),

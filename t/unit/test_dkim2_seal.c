@@ -128,6 +128,8 @@ static void every_kind_of_seal_verifies(void **state)
 		for (struct slice rest = join(signature, instance, SLICE_NONE); rest.n;) {
 			more = slice_cut(&rest, '\n', &line);
 			assert_true(more && line.n >= 2 && line.n <= 79);
+			/* no separator by itself at the start of a line */
+			assert_false(line.n > 1 && line.at[0] == ' ' && strchr(";,:", line.at[1]));
 		}
 		v = arrive(message, &conf);
 		if (!dkim2_fully_verified(v))
@@ -359,6 +361,10 @@ static void only_a_verified_unchanged_chain_is_extended(void **state)
 	f = (struct fault){ 0 };
 	assert_int_equal(seal_with(slice_str(lunch), came, &next, &instance, &signature, &f).n, 0);
 	assert_int_equal(f.code, FAULT_CHAIN_BROKEN);
+	f = (struct fault){ 0 };
+	assert_int_equal(seal_with(seal(first, came, &next), came, &next, &instance, &signature, &f).n, 0);
+	assert_int_equal(f.code, FAULT_CHAIN_BROKEN);
+	assert_string_equal(f.text, "chain changed since it was verified");
 	/* broken, silent, unjudged */
 	f = (struct fault){ 0 };
 	came = arrive(join(first, S("x\r\n"), SLICE_NONE), &conf);

@@ -6,6 +6,7 @@ TAP tests count by subtest, pytest files by test (their own junit file), everyth
 """
 import json
 import os
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -49,7 +50,7 @@ class Tally:
         self.failed = []
         self.skipped = {}
 
-    def case(self, where, case):
+    def case(self, where, case, reasons):
         name = "%s %s" % (where, case.get("name"))
         skip = case.find("skipped")
         bad = case.find("failure")
@@ -58,7 +59,8 @@ class Tally:
             text = (bad.get("message") or bad.text or "").strip().split("\n")
             self.failed.append("%s: %s" % (name, text[0][:300]))
         elif skip is not None:
-            self.skipped.setdefault(skip.get("message") or "no reason given", []).append(name)
+            reason = skip.get("message") or reasons.get(case.get("name").split(" ")[0], "no reason given")
+            self.skipped.setdefault(reason, []).append(name)
         else:
             self.passed += 1
 
@@ -86,8 +88,9 @@ class Tally:
                     pass
             elif name in taps:
                 cases = list(taps[name].iter("testcase"))
+            reasons = dict(re.findall(r"^ok (\d+)\b[^\n#]*# SKIP (.*)$", test.get("stdout") or "", re.M))
             for case in cases:
-                self.case(where, case)
+                self.case(where, case, reasons)
             if test["result"] not in GOOD and len(self.failed) == before[1]:
                 self.failed.append("%s: %s" % (where, test["result"].lower()))
             elif not cases and test["result"] == "SKIP":

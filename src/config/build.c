@@ -315,6 +315,8 @@ static void build_listener(struct build *b, struct conf_node *n, struct conf_lis
 	build_next_hop(b, n, l);
 	build_clients(b, n, l);
 	build_domains(b, n, l);
+	if (l->sealing && !conf_value(n, KEY_LISTENER_CLIENTS)->given && !conf_value(n, KEY_LISTENER_DOMAINS)->given)
+		conf_mistake(b->e, n->where, "%s seals and nobody may send through it, expected clients", n->path);
 	l->share_all = conf_value(n, KEY_LISTENER_SHARE)->number == 1;
 	l->seal = (enum conf_seal)conf_value(n, KEY_LISTENER_SEAL)->number;
 	l->unsealed = (enum conf_unsealed)conf_value(n, KEY_LISTENER_UNSEALED)->number;

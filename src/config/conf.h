@@ -110,6 +110,9 @@ struct conf {
 struct conf *conf_load(const char *file, struct conf_errors *errors);
 void conf_free(struct conf **c);
 
+/* Where it is unless the caller says so. */
+#define CONF_PATH "/etc/hopseal/hopseal.conf"
+
 /* What is in force, a "name = value;" line each (only what differs from the default with `changed`), or JSON. */
 bool conf_show(const struct conf *c, bool changed, bool json, struct buf *out) HS_MUST_USE;
 

@@ -260,12 +260,12 @@ static void names_types_and_ranges(void **state)
 static void what_is_not_there_yet(void **state)
 {
 	static const struct row rows[] = {
-		{ "mode queue", LISTENER("outbound", "mode = \"queue\";") "keys = (" KEY ");\n",
+		{ "mode queue", LISTENER("outbound", "mode = \"queue\"; clients = [\"::/0\"];") "keys = (" KEY ");\n",
 		    "c:3: listener.a.mode = \"queue\" is not there yet, expected mode = \"proxy\"\n" },
-		{ "outbound without a mode", LISTENER("outbound", "") "keys = (" KEY ");\n",
+		{ "outbound without a mode", LISTENER("outbound", "clients = [\"::/0\"];") "keys = (" KEY ");\n",
 		    "c:2: listener.a has no mode, which means \"queue\" for service \"outbound\" and is not there yet, "
 		    "expected mode = \"proxy\"\n" },
-		{ "outbound in mode proxy", LISTENER("outbound", "mode = \"proxy\";") "keys = (" KEY ");\n", "" },
+		{ "outbound in mode proxy", LISTENER("outbound", "mode = \"proxy\"; clients = [\"::/0\"];") "keys = (" KEY ");\n", "" },
 		{ "forward", LISTENER("forward", "mode = \"proxy\";"),
 		    "c:2: listener.a.service = \"forward\" is not there yet, expected service = \"pass\", \"inbound\" or "
 		    "\"outbound\"\n" },
@@ -425,10 +425,13 @@ static void keys(void **state)
 			     "{ domain = \"a.test\"; selector = \"s4\"; file = \"ed.pem\"; use = \"retired\"; },\n"
 			     "{ domain = \"a.test\"; selector = \"s5\"; file = \"rsa.pem\"; }"),
 		    "c:6: a third active Ed25519 key of domain \"a.test\", expected at most 2, the others with use = \"retired\"\n" },
-		{ "sealing without a key", LISTENER("outbound", "mode = \"proxy\";"),
+		{ "sealing without a key", LISTENER("outbound", "mode = \"proxy\"; clients = [\"::/0\"];"),
 		    "c:2: listener.a seals and there is no active key, expected one in keys\n" },
+		{ "sealing for nobody", LISTENER("outbound", "mode = \"proxy\";") "keys = (" KEY ");\n",
+		    "c:2: listener.a seals and nobody may send through it, expected clients\n" },
+		{ "sealing for some domains", LISTENER("outbound", "mode = \"proxy\"; domains = [\"a.test\"];") "keys = (" KEY ");\n", "" },
 		{ "sealing with a retired key",
-		    LISTENER("outbound", "mode = \"proxy\";") "keys = ({ domain = \"a.test\"; selector = \"s1\"; file = \"ed.pem\"; use = \"retired\"; });",
+		    LISTENER("outbound", "mode = \"proxy\"; clients = [\"::/0\"];") "keys = ({ domain = \"a.test\"; selector = \"s1\"; file = \"ed.pem\"; use = \"retired\"; });",
 		    "c:2: listener.a seals and there is no active key, expected one in keys\n" },
 	};
 

@@ -250,7 +250,7 @@ def demonstrate(stage, folder, user):
     say("\n3. a message from %s to %s through both" % (SENDER, RECIPIENT))
     message = ("From: Alice <%s>\r\nTo: Bob <%s>\r\nSubject: Lunch\r\nDate: %s\r\nMessage-ID: %s\r\n\r\n"
                "Hello Bob,\r\n\r\nlunch at noon?\r\n\r\nAlice\r\n") % (
-                   SENDER, RECIPIENT, email.utils.formatdate(), email.utils.make_msgid(domain="sender.example"))
+                   SENDER, RECIPIENT, email.utils.formatdate(localtime=True), email.utils.make_msgid(domain="sender.example"))
     with smtplib.SMTP("127.0.0.1", outbound, timeout=PATIENCE) as c:
         c.sendmail(SENDER, [RECIPIENT], message.encode())
     (delivered,) = [os.path.join(box, name) for name in os.listdir(box) if name.endswith(".eml")]

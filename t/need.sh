@@ -11,6 +11,7 @@ need_probe() {
 	libssl-dev) pkg-config --exists libcrypto ;;
 	libevent-dev) pkg-config --exists libevent_core ;;
 	libjansson-dev) pkg-config --exists jansson ;;
+	nettle-dev) pkg-config --exists hogweed ;;
 	lib*-dev) pkg-config --exists "${1%-dev}" ;;
 	python3-*) /usr/bin/python3 -c "import ${1#python3-}" 2>/dev/null ;;
 	unbound) PATH=$PATH:/usr/sbin command -v unbound >/dev/null ;;
@@ -102,5 +103,5 @@ need_packages() {
 	need_installed=${miss[*]}
 }
 
-# What every build needs; the names meson.build checks.
-need_build='gcc libc6-dev meson ninja-build pkg-config libevent-dev libssl-dev libunbound-dev libjansson-dev libconfig-dev libidn2-dev dns-root-data'
+# What every build needs. libunbound.pc asks for nettle, whose package libunbound-dev only recommends.
+need_build='gcc libc6-dev meson ninja-build pkg-config libevent-dev libssl-dev libunbound-dev nettle-dev libjansson-dev libconfig-dev libidn2-dev dns-root-data'

@@ -5,6 +5,8 @@
 #include "ctl/ctl.h"
 
 static const struct ctl_verb verbs[] = {
+	{ "check", ctl_check, "check [-c FILE] [--dns] [--json]", "parse and verify a configuration" },
+	{ "show", ctl_show, "show config [-c FILE] [--changed] [--json]", "what is in force, with defaults" },
 	{ "verify", ctl_verify,
 	    "verify [--only LIST] [--mail-from PATH] [--rcpt PATH]... [--helo NAME] [--client-ip IP]\n"
 	    "         [--now UNIX|none] [--dns FILE] [--draft 06|07|08|09] [--authserv-id NAME] [--json] FILE",

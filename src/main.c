@@ -4,12 +4,13 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "config/conf.h"
 #include "daemon/supervisor.h"
 
 enum { EXIT_USAGE = 64 };
 
 static const char usage[] = "usage: hopseal [-c FILE] [-f]\n"
-			    "  -c, --config FILE   configuration (/etc/hopseal/hopseal.conf)\n"
+			    "  -c, --config FILE   configuration (" CONF_PATH ")\n"
 			    "  -f, --foreground    stay in the foreground and log to stderr\n"
 			    "  -V, --version\n"
 			    "  -h, --help\n";
@@ -35,7 +36,7 @@ int main(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	const char *file = "/etc/hopseal/hopseal.conf";
+	const char *file = CONF_PATH;
 	bool foreground = false;
 	int option;
 

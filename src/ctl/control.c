@@ -182,7 +182,7 @@ static int refused(const json_t *answer, const char *verb)
 
 int ctl_status(int argc, char **argv)
 {
-	struct control o = { .file = "/etc/hopseal/hopseal.conf" };
+	struct control o = { .file = CONF_PATH };
 	int code = options_read(&o, argc, argv);
 	json_t *status = code == CTL_DONE ? ask(&o, "status\n", &code) : NULL;
 
@@ -199,7 +199,7 @@ int ctl_status(int argc, char **argv)
 
 int ctl_reload(int argc, char **argv)
 {
-	struct control o = { .file = "/etc/hopseal/hopseal.conf" };
+	struct control o = { .file = CONF_PATH };
 	int code = options_read(&o, argc, argv);
 	json_t *answer = code == CTL_DONE ? ask(&o, "reload\n", &code) : NULL;
 

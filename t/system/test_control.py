@@ -177,6 +177,7 @@ def test_nobody_outlives_the_supervisor(hopseal):
     until("the end of the children", lambda: all(gone(pid) for pid in pids))
     # What the kernel held for it is free again; what it left in run.dir is no obstacle.
     relay.log.items.clear()
+    relay.code = None
     relay.start()
     assert relay.status()["generation"] == 1
 

@@ -389,6 +389,36 @@ static void only_a_verified_unchanged_chain_is_extended(void **state)
 	assert_true(dkim2_fully_verified(arrive(seal(first, came, &next), &next)));
 }
 
+/* A newest instance that knows only sha512 is compared by that, if its digest is at hand. */
+static void a_chain_of_sha512_is_extended(void **state)
+{
+	unsigned char out[DIGEST_ALGS][DIGEST_OCTETS];
+	struct slice rcpt, body, header_hash, body_text, sha512, message = S("From: a@example.com\r\n\r\nbody\r\n");
+	struct dkim2_seal_conf next = list(&rcpt);
+	const struct dkim2_verdict *came;
+	struct slice to = S("<list@lists.example.org>");
+	struct header h;
+	struct fault f = { 0 };
+
+	(void)state;
+	split(message, &h, &body);
+	assert_true(canon_header(&arena, &h, forge_left_out, NULL, 1U << DIGEST_SHA512, out));
+	sha512 = body_hash(body, DIGEST_SHA512);
+	header_hash = b64_text(&arena, slice_of(out[DIGEST_SHA512], 64));
+	body_text = b64_text(&arena, sha512);
+	message = join(arena_printf(&arena, "Message-Instance: m=1; h=sha512:%.*s:%.*s;\r\n", SLICE_FMT(header_hash),
+	    SLICE_FMT(body_text)), message, SLICE_NONE);
+	message = forge_seal(message, 1, "m=1; t=1795255200; d=example.com; mf=PGFsaWNlQGV4YW1wbGUuY29tPg==; rt=PGxpc3RAbGlzdHMuZXhhbXBsZS5vcmc+", "s1");
+	came = vector_verify(&arena, message, &(struct dkim2_envelope){ S("<alice@example.com>"), &to, 1 }, NOW, 9, zone);
+	want_verdict(came, DKIM2_PASS, "");
+	split(message, &h, &body);
+	assert_null(dkim2_seal_new(&arena, &h, body_hash(body, DIGEST_SHA256), came, &next, &f));
+	assert_int_equal(f.code, FAULT_UNSEALED);
+	f = (struct fault){ 0 };
+	next.body_sha512 = sha512;
+	assert_non_null(dkim2_seal_new(&arena, &h, body_hash(body, DIGEST_SHA256), came, &next, &f));
+}
+
 static void a_missing_signature_is_no_seal(void **state)
 {
 	struct slice rcpt, body, instance = S("?"), signature = S("?");
@@ -464,6 +494,7 @@ int main(void)
 		TEST(no_octet_can_change),
 		TEST(sealing_refuses_what_would_not_verify),
 		TEST(only_a_verified_unchanged_chain_is_extended),
+		TEST(a_chain_of_sha512_is_extended),
 		TEST(a_missing_signature_is_no_seal),
 		TEST(enforcement_reads_the_copy_anew),
 	};

@@ -84,8 +84,12 @@ struct dkim2_verify;
 
 /*
  * dkim2_verify_new - reads and judges everything that needs neither key nor body
- * In:    the header as received; envelope NULL: not known; draft 6..9
+ * In:    the header as received, borrowed until the verdict is no longer needed; envelope (read now only) NULL: not
+ *        known; draft 6..9
  * Out:   lives in the arena with all it gives out. NULL: no memory.
+ *        While recipes are not applied, a chain with r= above m=1 is DKIM2_PROVISIONAL at best: instances below the
+ *        newest recipe are skipped, unless no group of their hashes could ever pass, and From is not Authentic only if
+ *        no d= of the chain covers it.
  */
 struct dkim2_verify *dkim2_verify_new(struct arena *a, const struct header *h, const struct dkim2_envelope *envelope,
     struct dkim2_clock clock, unsigned draft);

@@ -16,6 +16,7 @@ need_probe() {
 	python3-*) /usr/bin/python3 -c "import ${1#python3-}" 2>/dev/null ;;
 	unbound) PATH=$PATH:/usr/sbin command -v unbound >/dev/null ;;
 	postfix) PATH=$PATH:/usr/sbin command -v postfix >/dev/null ;;
+	llvm) command -v llvm-symbolizer >/dev/null ;;
 	ldnsutils) command -v ldns-signzone >/dev/null ;;
 	procps) command -v ps >/dev/null ;;
 	*) command -v "$1" >/dev/null ;;

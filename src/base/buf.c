@@ -32,7 +32,7 @@ unsigned char *buf_room(struct buf *b, size_t n)
 		return NULL;
 	}
 	want = b->n + n;
-	if (want <= b->room)
+	if (want <= b->room && b->at)
 		return b->at + b->n;
 	room = b->room > b->ceiling / 2 ? b->ceiling : b->room * 2;
 	if (room < 64)

@@ -52,11 +52,6 @@ void facts_set(struct facts *f, enum fact fact, struct slice value)
 	f->value[fact] = value;
 }
 
-void facts_flag(struct facts *f, enum fact fact, bool value)
-{
-	facts_set(f, fact, value ? S("true") : S("false"));
-}
-
 /* The next piece up to a blank or comma; false: there is none. */
 static bool next_word(struct slice *from, const char *ends, struct slice *word_out)
 {

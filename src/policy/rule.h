@@ -35,8 +35,6 @@ struct facts {
 };
 
 void facts_set(struct facts *f, enum fact fact, struct slice value);
-/* "true" or "false". */
-void facts_flag(struct facts *f, enum fact fact, bool value);
 
 enum ruling_kind { RULING_NONE /* not decided yet */, RULING_ACCEPT, RULING_BYPASS, RULING_REFUSE, RULING_DEFER };
 const char *ruling_name(enum ruling_kind kind); /* "refuse" */

@@ -114,7 +114,7 @@ static void conditions(void **state)
 		{ "a number", "dkim2.hops = 3", "3", FACT_DKIM2_HOPS, true },
 		{ "a range", "dkim2.hops in 1 5..9", "7", FACT_DKIM2_HOPS, true },
 		{ "below the range", "dkim2.hops in 1 5..9", "4", FACT_DKIM2_HOPS, false },
-		{ "a flag", "dkim2.exploded = true", "true", FACT_DKIM2_EXPLODED, true },
+		{ "a flag", "dkim2.exploded = yes", "yes", FACT_DKIM2_EXPLODED, true },
 		{ "a text with blanks", "dkim2.reason = body hash mismatch", "body hash mismatch", FACT_DKIM2_REASON, true },
 		{ "a text is whole", "dkim2.reason = body hash", "body hash mismatch", FACT_DKIM2_REASON, false },
 	};
@@ -166,7 +166,7 @@ static void mistakes(void **state)
 		    "\"<a@b.test\" is no value of rcpt, expected an address, or <> for the null path" },
 		{ "dkim2.hops = many", "accept", "\"many\" is no value of dkim2.hops, expected a number" },
 		{ "dkim2.hops in 9..5", "accept", "\"9..5\" is no value of dkim2.hops, expected numbers or N..M" },
-		{ "dkim2.exploded = yes", "accept", "\"yes\" is no value of dkim2.exploded, expected one of true false" },
+		{ "dkim2.exploded = true", "accept", "\"true\" is no value of dkim2.exploded, expected one of yes no" },
 		{ "dkim2.reason in a b", "accept", "dkim2.reason in a list, expected = or != and one text" },
 		{ NULL, "", "unknown ruling \"\", expected accept, bypass, refuse or defer" },
 		{ NULL, "reject 550 5.7.1 no", "unknown ruling \"reject\", expected accept, bypass, refuse or defer" },

@@ -724,7 +724,7 @@ static void cut_at_every_octet(void **state)
 				   "limits: { memory = 3000000000L; };\nlistener: { a: { address = [ \"127.0.0.1:25\", \"[::1]:25\" ];\n"
 				   "service = \"inbound\"; next-hop = \"127.0.0.1:26\"; shadow = true; policy = \"p\"; }; };\n"
 				   "policy: { p: { rules = ( " RULE("x", "\"dkim2 = fail\"", "refuse 550 5.7.1 {dkim2.reason}") "); }; };\n";
-	static const char junk[] = "\"{;@\n\0";@\\\n/*9\0";
+	static const char junk[] = "\"{];@\n\0";
 	char changed[sizeof(text)];
 	struct conf_errors e;
 

@@ -156,6 +156,8 @@ static void the_text_itself(void **state)
 		{ "the suffix makes room", GOOD "limits: { memory = 4294967296L; };\n", "" },
 		{ "negative ones too", GOOD "workers = -2147483649;\n",
 		    "c:3: the number 2147483649 is cut to 32 bits, expected it with the suffix L, 2147483649L\n" },
+		{ "the smallest that fits", GOOD "workers = -2147483648;\n",
+		    "c:3: workers = -2147483648, expected 0..256 processes\n" },
 		{ "hexadecimal", GOOD "limits: { memory = 0x100000000; };\n",
 		    "c:3: the number 0x100000000 is cut to 32 bits, expected it with the suffix L, 0x100000000L\n" },
 		{ "beyond 64 bits", GOOD "limits: { memory = 99999999999999999999L; };\n",

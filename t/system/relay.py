@@ -100,7 +100,7 @@ class Relay:
         with open(self.file, "w", encoding="utf-8") as f:
             f.write(lib_file(self.conf))
 
-    def start(self, ready=True):
+    def start(self, ready=True, **options):
         self.write()
         san = os.path.join(self.folder, "san")
         env = dict(os.environ)
@@ -108,7 +108,7 @@ class Relay:
             env[name] = ":".join(filter(None, [env.get(name), more, "log_path=" + san + "/report"]))
         env["LSAN_OPTIONS"] = "log_path=" + san + "/report"
         self.process = subprocess.Popen([DAEMON, "-f", "-c", self.file], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                        stderr=subprocess.STDOUT, env=env, start_new_session=True)
+                                        stderr=subprocess.STDOUT, env=env, start_new_session=True, **options)
         self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()
         if ready:

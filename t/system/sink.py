@@ -116,11 +116,15 @@ class Session:
             elif verb == "HELO":
                 self.helo, self.tx = line, None
                 self.act("helo", b"250 sink.test\r\n")
+            elif verb == "MAIL" and self.tx is not None:
+                self.sock.sendall(b"503 5.5.1 nested MAIL\r\n")
+            elif verb == "RCPT" and self.tx is None:
+                self.sock.sendall(b"503 5.5.1 no MAIL\r\n")
             elif verb == "MAIL":
                 if self.act("mail", b"250 2.1.0 sender ok\r\n"):
                     self.tx = Transaction(self.number, self.helo, line)
             elif verb == "RCPT":
-                if self.act("rcpt", b"250 2.1.5 recipient ok\r\n") and self.tx:
+                if self.act("rcpt", b"250 2.1.5 recipient ok\r\n"):
                     self.tx.rcpts.append(line)
             elif verb == "DATA":
                 if self.tx is None or not self.tx.rcpts:

@@ -171,6 +171,31 @@ def test_a_connection_is_used_again(hopseal, sink):
     assert len({tx.session for tx in sink.wait(3)}) == 1
 
 
+def test_a_pooled_connection_that_died_unseen_costs_nobody_anything(hopseal, sink):
+    relay = hopseal("pass")
+    with relay.connect() as c:
+        c.deliver(BASE)
+        first = sink.one().session
+        sink.close()
+        sink.ended.wait("the end of the pooled session", lambda items: first in items)
+        sink.open()
+        c.deliver(BASE)
+    assert [tx.content for tx in sink.wait(2)] == [BASE, BASE]
+
+
+def test_idle_connections_are_few_and_end(hopseal, sink):
+    """Ten at once, then one kept for the next."""
+    relay = hopseal("pass", pool={"idle_max": 1})
+    clients = [relay.connect() for _ in range(10)]
+    for c in clients:
+        c.to_data()
+    for c in clients:
+        c.message(BASE)
+        c.close()
+    sink.wait(10)
+    sink.ended.wait("the end of all but one", lambda items: len(items) >= sink.session_count - 1)
+
+
 def test_a_pool_of_none_opens_each_time(hopseal, sink):
     with hopseal("pass", pool={"idle": 0}).connect() as c:
         for _ in range(3):

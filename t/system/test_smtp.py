@@ -230,3 +230,51 @@ def test_an_address_of_eight_bits_needs_smtputf8(hopseal, sink):
         c.mail("<ü@a.test>", code=553, enhanced="5.6.7")
         c.mail("<s@a.test>")
         c.rcpt("<ü@c.test>", code=553, enhanced="5.6.7")
+
+
+def test_an_ipv6_listener(hopseal, sink, ports):
+    port = ports.take("::1")
+    relay = hopseal("inbound", listener={"address": ["[::1]:%d" % port]}, start=False)
+    relay.listeners["main"] = ("::1", port)
+    with relay.start().connect() as c:
+        c.deliver(BASE)
+    assert b"([IPv6:::1])" in sink.one().content
+
+
+def test_each_listener_has_its_own_next_hop(hopseal, sinks):
+    one, two = sinks(), sinks(extensions=())
+    relay = hopseal(listeners={"one": {"service": "pass", "next_hop": one.address}, "two": {"service": "pass", "next_hop": two.address}})
+    for name, has in (("one", True), ("two", False)):
+        with relay.connect(name) as c:
+            c.ehlo()
+            assert c.has("8BITMIME") == has
+            c.deliver(BASE.replace(b"hello", name.encode()))
+    assert b"one" in one.one().content and b"two" in two.one().content
+    assert {e["listener"] for e in relay.events("transaction")} == {"one", "two"}
+
+
+def test_octets_that_are_no_smtp_are_not_passed_on(hopseal, sink):
+    """A web browser, a TLS hello: refused and closed, nothing reaches the next hop."""
+    relay = hopseal("pass")
+    for octets in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 300 + b"\r\n"):
+        with relay.connect() as c:
+            c.send(octets)
+            assert c.reply().code // 100 == 5
+    with relay.connect() as c:
+        c.deliver(BASE)
+    assert len(sink.wait(1)) == 1
+    assert not [line for _, line in sink.commands.snapshot() if "HTTP" in line or "\x16" in line]
+
+
+def test_a_transaction_is_logged_once_with_its_end(hopseal, sink):
+    sink.script("dot", b"452 4.2.2 full\r\n")
+    relay = hopseal("inbound")
+    with relay.connect() as c:
+        c.deliver(BASE, code=452)
+        c.deliver(BASE)
+        c.to_data()
+    end = [relay.event("transaction", n) for n in (1, 2, 3)]
+    assert [e["outcome"] for e in end[:2]] == ["deferred", "accepted"]
+    assert end[2]["outcome"] not in ("accepted", "refused", "deferred"), end[2]
+    assert end[0]["code"] == 452 and end[0]["mail_from"] == "<s@a.test>" and end[0]["client"] == "127.0.0.1"
+    assert "hello" not in str(relay.events()), "no content in the log"

@@ -224,10 +224,19 @@ static void build_next_hop(struct build *b, const struct conf_node *n, struct co
 	l->next_hop.sa_len = 0;
 }
 
-static void build_clients(struct build *b, const struct conf_node *n, struct conf_listener *l)
-{
-	const struct conf_value *v = conf_value(n, KEY_LISTENER_CLIENTS);
+static const char *const this_machine[] = { "127.0.0.0/8", "::1" };
 
+static void build_clients(struct build *b, struct conf_node *n, struct conf_listener *l)
+{
+	struct conf_value *v = conf_value_edit(n, KEY_LISTENER_CLIENTS);
+
+	/* What is sealed speaks for us: unless somebody is named, only this machine may have that. */
+	if (l->sealing && !v->given) {
+		v->items = ARENA_ARRAY(b->a, 2, const char *);
+		v->item_count = v->items ? 2 : 0;
+		if (v->items)
+			memcpy(v->items, this_machine, sizeof(this_machine));
+	}
 	l->clients = ARENA_ARRAY(b->a, v->item_count, struct cidr);
 	for (size_t i = 0; l->clients && !v->bad && i < v->item_count; i++)
 		if (cidr_parse(slice_str(v->items[i]), &l->clients[l->client_count]))
@@ -315,8 +324,6 @@ static void build_listener(struct build *b, struct conf_node *n, struct conf_lis
 	build_next_hop(b, n, l);
 	build_clients(b, n, l);
 	build_domains(b, n, l);
-	if (l->sealing && !conf_value(n, KEY_LISTENER_CLIENTS)->given && !conf_value(n, KEY_LISTENER_DOMAINS)->given)
-		conf_mistake(b->e, n->where, "%s seals and nobody may send through it, expected clients", n->path);
 	l->share_all = conf_value(n, KEY_LISTENER_SHARE)->number == 1;
 	l->seal = (enum conf_seal)conf_value(n, KEY_LISTENER_SEAL)->number;
 	l->unsealed = (enum conf_unsealed)conf_value(n, KEY_LISTENER_UNSEALED)->number;

@@ -94,7 +94,8 @@ class Tally:
             if test["result"] not in GOOD and len(self.failed) == before[1]:
                 self.failed.append("%s: %s" % (where, test["result"].lower()))
             elif not cases and test["result"] == "SKIP":
-                self.skipped.setdefault("the test says so", []).append(where)
+                said = re.search(r"# SKIP (.*)", test.get("stdout") or "", re.I)
+                self.skipped.setdefault(said.group(1) if said else "the test does not say why", []).append(where)
             elif not cases and test["result"] in GOOD and not os.path.exists(own):
                 self.passed += 1
 

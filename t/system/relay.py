@@ -101,6 +101,7 @@ class Relay:
             f.write(lib_file(self.conf))
 
     def start(self, ready=True, **options):
+        assert self.process is None or self.process.poll() is not None, "it runs already"
         self.write()
         san = os.path.join(self.folder, "san")
         env = dict(os.environ)

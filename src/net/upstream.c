@@ -6,7 +6,8 @@
 #include "net/upstream.h"
 #include "out/log.h"
 
-enum { RETRY_FIRST_MS = 1000, RETRY_MAX_MS = 30000, BLOCK_OCTETS = 65536 };
+/* SPARE_MAX: connections on their way to the pool, opening or in RSET; what is beyond is closed and not waited for. */
+enum { RETRY_FIRST_MS = 1000, RETRY_MAX_MS = 30000, BLOCK_OCTETS = 65536, SPARE_MAX = 32 };
 
 enum upstream_state {
 	UP_OPENING, /* connect, banner, EHLO */
@@ -20,7 +21,8 @@ struct upstream {
 	struct conn conn;
 	struct cli *cli;
 	struct next_hop *hop;
-	struct upstream *next; /* in hop->all */
+	struct upstream *next, **at;           /* in hop->all */
+	struct upstream *pool_next, **pool_at; /* in hop->pool */
 	const struct upstream_user *user;
 	void *arg;
 	struct loop_timer deadline;
@@ -30,7 +32,9 @@ struct upstream {
 	unsigned armed_s;      /* the machine's deadline that the timer was set for */
 	bool content;          /* the user has octets to send */
 	size_t block_octets;   /* of content since the deadline was set */
-	bool probe;
+	bool probe;            /* nobody's yet */
+	bool spare;            /* counted in hop->spare */
+	bool half_closed;      /* lost by the end of what it had to say */
 	bool reused;
 	bool late;             /* lost by its deadline */
 };
@@ -42,10 +46,12 @@ struct next_hop {
 	struct count_page *counts;
 	unsigned slot;
 	struct upstream *all;
-	size_t pooled;
+	struct upstream *pool; /* idle ones, the last used first */
+	size_t pooled, spare;
 	struct ext ext;
 	bool have_ext;
 	struct loop_timer retry;
+	struct loop_later no_probe; /* the probe could not even be opened */
 	int64_t retry_ms;
 	void (*on_probe)(void *arg);
 	void *on_probe_arg;
@@ -68,14 +74,29 @@ static void write_later(struct upstream *u)
 
 static void destroy(void *arg)
 {
-	struct upstream *u = arg, **at = &u->hop->all;
+	struct upstream *u = arg;
 
-	while (*at != u)
-		at = &(*at)->next;
-	*at = u->next;
+	*u->at = u->next;
+	if (u->next)
+		u->next->at = u->at;
 	loop_timer_release(&u->deadline);
 	cli_free(&u->cli);
 	free(u);
+}
+
+static void from_pool(struct upstream *u)
+{
+	*u->pool_at = u->pool_next;
+	if (u->pool_next)
+		u->pool_next->pool_at = u->pool_at;
+	u->hop->pooled--;
+}
+
+static void set_spare(struct upstream *u, bool spare)
+{
+	if (u->spare != spare)
+		u->hop->spare += spare ? 1 : (size_t)-1;
+	u->spare = spare;
 }
 
 static void doom(struct upstream *u)
@@ -83,7 +104,8 @@ static void doom(struct upstream *u)
 	if (u->state == UP_GONE)
 		return;
 	if (u->state == UP_POOL)
-		u->hop->pooled--;
+		from_pool(u);
+	set_spare(u, false);
 	u->state = UP_GONE;
 	u->user = NULL;
 	conn_close(&u->conn);
@@ -120,7 +142,7 @@ static void lost(struct upstream *u, const struct fault *f)
 	if (!pooled) {
 		const char *event = f->code == FAULT_NEXT_HOP_REPLY ? "up_bad_reply" : f->code == FAULT_NEXT_HOP_DESYNC ? "up_desync" :
 		    f->code == FAULT_NEXT_HOP_421 ? "up_421" : u->late ? (opening ? "up_connect_timeout" : "up_timeout") :
-		    opening ? "up_down" : u->reused ? "up_stale" : "up_lost";
+		    u->half_closed ? "up_half_closed" : opening ? "up_down" : u->reused ? "up_stale" : "up_lost";
 
 		l = log_begin(LOG_LEVEL_WARNING, event);
 		log_str(&l, "next_hop", h->name);
@@ -155,7 +177,7 @@ static void on_deadline(void *arg)
 		return;
 	}
 	u->late = true;
-	fault_note(&f, u->state == UP_OPENING ? FAULT_NEXT_HOP_DOWN : FAULT_NEXT_HOP_LOST, 0, "timeout after %u s", u->armed_s);
+	fault_note(&f, u->state == UP_OPENING ? FAULT_NEXT_HOP_DOWN : FAULT_NEXT_HOP_SILENT, 0, "timeout after %u s", u->armed_s);
 	lost(u, &f);
 }
 
@@ -182,13 +204,20 @@ static void to_pool(struct upstream *u)
 
 	u->user = NULL;
 	u->content = false;
-	if (h->pooled >= h->conf->pool.idle_max) {
+	u->block_octets = 0;
+	set_spare(u, false);
+	if (h->pooled >= h->conf->pool.idle_max || h->conf->pool.idle_ms == 0) {
 		cli_quit(u->cli);
 		conn_push(&u->conn);
 		doom(u);
 		return;
 	}
 	u->state = UP_POOL;
+	u->pool_next = h->pool;
+	u->pool_at = &h->pool;
+	if (u->pool_next)
+		u->pool_next->pool_at = &u->pool_next;
+	h->pool = u;
 	h->pooled++;
 	arm(u);
 }
@@ -243,6 +272,8 @@ static void on_octets(void *owner, struct slice *in)
 			arm(u);
 			if (u->user)
 				u->user->event(u->arg, &ev);
+			else if (ev.what == CLI_DATA && ev.reply.code == 354)
+				doom(u); /* whoever had content for it is gone, and no command ends content */
 			break;
 		case CLI_EV_LOST:
 			lost(u, &ev.fault);
@@ -288,6 +319,8 @@ static void on_ended(void *owner, enum conn_end how)
 	struct upstream *u = owner;
 	struct fault f = { 0 };
 
+	/* What it still takes is of no use when it cannot answer. */
+	u->half_closed = how == CONN_EOF && u->content;
 	if (how == CONN_EOF)
 		fault_note(&f, u->state == UP_OPENING ? FAULT_NEXT_HOP_DOWN : FAULT_NEXT_HOP_LOST, 0, "closed by next hop");
 	else
@@ -315,6 +348,9 @@ static struct upstream *open_new(struct next_hop *h, const struct upstream_user 
 		return NULL;
 	}
 	u->next = h->all;
+	u->at = &h->all;
+	if (u->next)
+		u->next->at = &u->next;
 	h->all = u;
 	count_add(h->counts, h->slot, COUNT_NEXT_HOP_OPEN, 1);
 	count_add(h->counts, h->slot, COUNT_NEXT_HOP_CONNECTS, 1);
@@ -324,15 +360,23 @@ static struct upstream *open_new(struct next_hop *h, const struct upstream_user 
 	return u;
 }
 
+static void on_no_probe(void *arg)
+{
+	probed(arg);
+}
+
 static void probe(void *arg)
 {
 	struct next_hop *h = arg;
 	struct upstream *u = open_new(h, NULL, NULL);
 
-	if (u)
+	if (u) {
 		u->probe = true;
-	else
-		loop_timer_set(h->loop, &h->retry, RETRY_MAX_MS, probe, h);
+		set_spare(u, true);
+		return;
+	}
+	loop_timer_set(h->loop, &h->retry, RETRY_MAX_MS, probe, h);
+	loop_later(h->loop, &h->no_probe, on_no_probe, h);
 }
 
 struct next_hop *next_hop_new(struct loop *l, const struct conf *conf, const struct conf_address *to, struct count_page *counts, unsigned slot)
@@ -362,6 +406,7 @@ void next_hop_free(struct next_hop **hp)
 		destroy(u);
 	}
 	loop_timer_release(&h->retry);
+	loop_later_cancel(h->loop, &h->no_probe);
 	free(h);
 }
 
@@ -383,18 +428,17 @@ void next_hop_on_probe(struct next_hop *h, void (*on)(void *arg), void *arg)
 
 struct upstream *upstream_take(struct next_hop *h, bool fresh, const struct upstream_user *user, void *arg)
 {
-	if (!fresh)
-		for (struct upstream *u = h->all; u; u = u->next)
-			if (u->state == UP_POOL) {
-				h->pooled--;
-				u->state = UP_USED;
-				u->user = user;
-				u->arg = arg;
-				u->reused = true;
-				loop_timer_stop(&u->deadline);
-				return u;
-			}
-	return open_new(h, user, arg);
+	struct upstream *u = fresh ? NULL : h->pool;
+
+	if (!u)
+		return open_new(h, user, arg);
+	from_pool(u);
+	u->state = UP_USED;
+	u->user = user;
+	u->arg = arg;
+	u->reused = true;
+	loop_timer_stop(&u->deadline);
+	return u;
 }
 
 void upstream_give(struct upstream **up, bool clean)
@@ -405,13 +449,15 @@ void upstream_give(struct upstream **up, bool clean)
 	if (!u || u->state == UP_GONE)
 		return;
 	u->user = NULL;
-	if (u->state == UP_OPENING) {
-		u->probe = true; /* nobody's yet, but worth keeping */
-	} else if (clean && cli_idle(u->cli)) {
+	if (clean && u->state == UP_USED && cli_idle(u->cli)) {
 		to_pool(u);
-	} else if (u->content) {
+	} else if (u->content || u->hop->spare >= SPARE_MAX) {
 		doom(u);
+	} else if (u->state == UP_OPENING) {
+		u->probe = true;
+		set_spare(u, true);
 	} else {
+		set_spare(u, true);
 		u->state = UP_RESET;
 		cli_rset(u->cli);
 		arm(u);
@@ -446,6 +492,8 @@ void upstream_content(struct upstream *u)
 
 void upstream_push(struct upstream *u)
 {
-	arm(u);
+	/* What it owes already is not given more time by what is asked now. */
+	if (!u->deadline.due_ms || u->armed_s != cli_deadline_s(u->cli))
+		arm(u);
 	write_later(u);
 }

@@ -83,10 +83,17 @@ bool clients_add(struct clients *c, const unsigned char key[16])
 
 void clients_drop(struct clients *c, const unsigned char key[16])
 {
-	struct count_client *p = place(c->page->clients[c->slot], key);
+	struct count_client *table = c->page->clients[c->slot], *p = place(table, key);
+	static const unsigned char nobody[16];
 
-	if (p && p->sessions && memcmp(p->address, key, 16) == 0)
-		__atomic_store_n(&p->sessions, p->sessions - 1, __ATOMIC_RELAXED);
+	if (!p || !p->sessions || memcmp(p->address, key, 16) != 0)
+		return;
+	__atomic_store_n(&p->sessions, p->sessions - 1, __ATOMIC_RELAXED);
+	/* At the end of a chain what was given up is forgotten, or a search would walk past everybody who ever came. */
+	if (memcmp(table[(size_t)(p - table + 1) % COUNT_CLIENTS].address, nobody, 16) != 0)
+		return;
+	for (; p->sessions == 0 && memcmp(p->address, nobody, 16) != 0; p = p == table ? &table[COUNT_CLIENTS - 1] : p - 1)
+		memset(p->address, 0, 16);
 }
 
 static void on_connection(void *arg, unsigned what);
@@ -95,7 +102,8 @@ static void on_pause(void *arg)
 {
 	struct listen_socket *s = arg;
 
-	loop_io_want(s->loop, &s->io, s->fd, LOOP_READ, on_connection, s);
+	if (!loop_io_want(s->loop, &s->io, s->fd, LOOP_READ, on_connection, s))
+		loop_timer_set(s->loop, &s->pause, PAUSE_MS, on_pause, s);
 }
 
 static void on_connection(void *arg, unsigned what)

@@ -126,7 +126,7 @@ static bool add_body(struct hold *h, struct slice s, struct fault *f)
 	const struct hold_budget *b = h->budget;
 
 	h->body_octets += s.n;
-	if (h->fd < 0 && (h->body_octets > b->conf->limits.body_memory_octets ||
+	if (h->fd < 0 && (h->body_octets > b->conf->limits.body_memory_octets || b->held_octets > b->ceiling_octets ||
 	    (h->body_octets > BLOCK_OCTETS && b->held_octets > b->body_octets)) && !to_file(h, f))
 		return false;
 	if (h->fd >= 0)

@@ -2,6 +2,9 @@
 #include "mail/date.h"
 #include "relay/trace.h"
 
+/* A longer path would make a line above 998 octets (RFC 5322 2.1.1), which the next hop may cut; the field can do without. */
+enum { FOR_OCTETS = 900 };
+
 /* What a peer says of itself must not look like anything else: no blank, comment, quote or fold survives. */
 static void add_helo(struct buf *b, struct slice helo)
 {
@@ -25,7 +28,7 @@ struct slice trace_received(struct arena *a, const struct trace *t)
 	add_helo(&b, t->helo);
 	buf_printf(&b, " ([%s%s])\r\n\tby %s (hopseal) with %s id ", t->client_v6 ? "IPv6:" : "", t->client, t->hostname, t->with);
 	buf_slice(&b, t->id);
-	if (t->rcpt.n) {
+	if (t->rcpt.n && t->rcpt.n <= FOR_OCTETS) {
 		buf_str(&b, "\r\n\tfor ");
 		buf_slice(&b, t->rcpt);
 	}

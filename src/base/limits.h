@@ -11,12 +11,13 @@ enum {
 	LIMIT_COMMAND_LINE = 4096,       /* octets with CRLF; RFC 5321 4.5.3.1.4 asks 512, extensions add: 500 5.5.2, input up to the line end dropped */
 	LIMIT_LINE_DROP = 65536,         /* octets of a line above its limit that are dropped: 500 5.5.2, close */
 	LIMIT_PATH = 1024,               /* octets; RFC 5321 4.5.3.1.3 asks 256, RFC 6531 more: 501 5.1.3 or 5.1.7 */
-	LIMIT_ADDR_LIST = 65536,         /* octets of a From value: no address list, so From is not Authentic */
-	LIMIT_DOMAIN = 255,              /* octets; RFC 1035 2.3.4: no domain */
+	LIMIT_ADDR_LIST = 65536,         /* octets of the values of all From fields: no address list, so From is not Authentic */
+	LIMIT_DOMAIN = 255,              /* octets, two more than as text; RFC 1035 2.3.4: no domain, a key name does not exist */
 	LIMIT_PARAMS = 16,               /* ESMTP parameters of a command: 555 5.5.4 */
 	LIMIT_ENVID = 100,               /* octets of ENVID=; RFC 3461 4: 501 5.5.4 */
 	LIMIT_ORCPT = 500,               /* octets of ORCPT=; RFC 3461 4: 501 5.5.4 */
 	LIMIT_RCPT = 1000,               /* recipients a transaction; RFC 5321 4.5.3.1.8 asks 100: 452 4.5.3 */
+	LIMIT_RCPT_TRIES = 2000,         /* RCPT of a transaction, refused ones too: 421 4.7.0, close */
 	LIMIT_BAD_COMMANDS = 20,         /* commands refused here since the last accepted message: 421 4.7.0, close */
 	LIMIT_BAD_RCPT = 100,            /* recipients refused by the next hop since then: 421 4.7.0 to a further RCPT, close */
 	LIMIT_IDLE_COMMANDS = 200,       /* NOOP, RSET, VRFY, HELP, EHLO since then: 421 4.7.0, close */
@@ -36,6 +37,7 @@ enum {
 	LIMIT_HASH_SETS = 4,             /* sets of an h=; spec 18.3: PERMERROR */
 	LIMIT_RT = 1000,                 /* paths of an rt=; spec 18.3: PERMERROR */
 	LIMIT_DKIM2_FIELD = 262144,      /* octets of either DKIM2 field; spec 18.3: PERMERROR */
+	LIMIT_DKIM2_FIELD_OUT = 61440,   /* octets of either field as we make it; spec 18.3: 550 5.7.1 */
 	LIMIT_TAGS = 64,                 /* tags of a tag list: syntax error */
 	LIMIT_NONCE = 64,                /* octets of n=; draft: PERMERROR */
 	LIMIT_KEYS_HOP = 4,              /* key look-ups a hop; spec 18.3: PERMERROR */

@@ -311,7 +311,10 @@ static void judged(void *arg)
 
 void judge_whole(struct tx *t)
 {
-	if (t->found.code != FAULT_NONE && (t->unshadowed || t->found.code == FAULT_NO_MEMORY || t->found.code == FAULT_MAIL_LOOP))
+	/* Shadow forgives what a rule forbids, not what could not be read or would go round for ever. */
+	bool forgiven = !t->unshadowed && (t->found.code == FAULT_MALFORMED || t->found.code == FAULT_NAME_SPACE);
+
+	if (t->found.code != FAULT_NONE && !forgiven)
 		tx_end_fault(t, &t->found);
 	else if (!t->checks || checks_end(t->checks, judged, t))
 		judged(t);

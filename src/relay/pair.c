@@ -11,7 +11,7 @@
 #include "out/log.h"
 #include "relay/relay.h"
 
-enum { BLOCK_OCTETS = 65536 };
+enum { BLOCK_OCTETS = 65536, CLOSE_S = 30 };
 
 struct pair *pair_of(void *arg)
 {
@@ -78,7 +78,7 @@ static const char *event_of(const struct fault *f, char room[FAULT_NAME_OCTETS +
 	}
 }
 
-static void log_smtp(struct pair *p, const struct fault *f)
+void pair_log(struct pair *p, const struct fault *f)
 {
 	char room[FAULT_NAME_OCTETS + 8];
 	struct log_line l = log_begin(LOG_LEVEL_WARNING, event_of(f, room));
@@ -86,6 +86,16 @@ static void log_smtp(struct pair *p, const struct fault *f)
 	log_str(&l, "session", p->name);
 	log_str(&l, "client", p->client_text);
 	log_fault(&l, f);
+	log_end(&l);
+}
+
+/* What became of the client itself. */
+static void log_client(const struct pair *p, const char *event)
+{
+	struct log_line l = log_begin(LOG_LEVEL_INFO, event);
+
+	log_str(&l, "session", p->name);
+	log_str(&l, "client", p->client_text);
 	log_end(&l);
 }
 
@@ -107,14 +117,19 @@ static void on_deadline(void *arg)
 		pair_doom(p); /* it does not even take our last reply */
 		return;
 	}
-	log_note(LOG_LEVEL_INFO, "smtp_timeout", "session=%s client=%s", p->name, p->client_text);
+	if (p->tx && srv_state(p->srv) == SRV_JUDGE) {
+		tx_late(p);
+		return;
+	}
+	log_client(p, srv_out(p->srv)->n ? "client_not_reading" : srv_state(p->srv) == SRV_BODY || srv_state(p->srv) == SRV_SWALLOW ?
+	    "client_too_slow" : "client_timeout");
 	end_session(p, FAULT_COMMAND_TIMEOUT);
 	pair_go_on(p);
 }
 
 void pair_deadline(struct pair *p)
 {
-	unsigned s = p->closing ? 30 : srv_deadline_s(p->srv);
+	unsigned s = p->closing ? CLOSE_S : srv_state(p->srv) == SRV_JUDGE ? tx_late_s(p) : srv_deadline_s(p->srv);
 
 	p->block_octets = 0;
 	if (p->gone || s == 0)
@@ -158,7 +173,7 @@ static void on_event(struct pair *p, const struct srv_event *ev)
 		tx_content(p, ev->content);
 		return;
 	case SRV_EV_BAD:
-		log_smtp(p, &ev->fault);
+		pair_log(p, &ev->fault);
 		tx_bad(p, &ev->fault);
 		return;
 	case SRV_EV_END:
@@ -169,12 +184,12 @@ static void on_event(struct pair *p, const struct srv_event *ev)
 		break;
 	case SRV_EV_CLOSE:
 		if (ev->fault.code != FAULT_NONE)
-			log_smtp(p, &ev->fault);
+			pair_log(p, &ev->fault);
 		tx_abort(p, "closed by client");
 		p->closing = true;
 		break;
 	case SRV_EV_REFUSED:
-		log_smtp(p, &ev->fault);
+		pair_log(p, &ev->fault);
 		break;
 	case SRV_EV_MORE:
 	case SRV_EV_WAIT:
@@ -186,6 +201,7 @@ static void on_event(struct pair *p, const struct srv_event *ev)
 static void on_octets(void *owner, struct slice *in)
 {
 	struct pair *p = pair_of(owner);
+	size_t said;
 
 	if (p->closing || p->gone) {
 		*in = SLICE_NONE;
@@ -195,7 +211,7 @@ static void on_octets(void *owner, struct slice *in)
 		struct fault f = { 0 };
 
 		fault_set(&f, FAULT_EARLY_TALK, 0);
-		log_smtp(p, &f);
+		pair_log(p, &f);
 		srv_greet(p->srv, &f);
 		p->greeted = p->closing = true;
 		*in = SLICE_NONE;
@@ -204,6 +220,7 @@ static void on_octets(void *owner, struct slice *in)
 	}
 	if (!p->tx)
 		offer(p);
+	said = srv_out(p->srv)->n;
 	for (;;) {
 		struct srv_event ev = { 0 };
 		enum srv_event_kind kind = srv_feed(p->srv, in, &p->arena, &ev);
@@ -211,6 +228,8 @@ static void on_octets(void *owner, struct slice *in)
 		if (kind == SRV_EV_WAIT || kind == SRV_EV_MORE) {
 			/* What waits for an answer stays where it is, and no more is read behind it. */
 			conn_read(&p->conn, kind == SRV_EV_MORE && srv_out(p->srv)->n <= LIMIT_OUT_PENDING);
+			if (srv_out(p->srv)->n > said) /* a command the server machine answered by itself: the next has its time */
+				pair_deadline(p);
 			break;
 		}
 		ev.kind = kind;
@@ -235,6 +254,10 @@ static void go_on(void *arg)
 {
 	struct pair *p = pair_of(arg);
 
+	if (p->dead && !p->tx) {
+		pair_doom(p);
+		return;
+	}
 	if (srv_state(p->srv) == SRV_GONE && !p->closing) { /* an answer of 421 was the last */
 		tx_abort(p, "session ended");
 		p->closing = true;
@@ -250,6 +273,10 @@ static void go_on(void *arg)
 	conn_push(&p->conn);
 	if (p->gone)
 		return;
+	if (p->eof && p->conn.error && !p->dead) { /* nobody reads what is said any more */
+		pair_doom(p);
+		return;
+	}
 	if (!p->closing && !p->conn.in.n && srv_out(p->srv)->n <= LIMIT_OUT_PENDING) {
 		conn_read(&p->conn, true);
 		/* It will say no more and has had its answers. */
@@ -283,6 +310,8 @@ static void on_wrote(void *owner, size_t n)
 	struct pair *p = pair_of(owner);
 	struct buf *b = srv_out(p->srv);
 
+	if (b->n > LIMIT_OUT_PENDING && b->n - n <= LIMIT_OUT_PENDING)
+		pair_go_on(p); /* reading was stopped for it */
 	buf_drop(b, n);
 	if (b->n)
 		return;
@@ -299,6 +328,13 @@ static void on_ended(void *owner, enum conn_end how)
 		p->eof = true; /* a half-closed client still gets its answer */
 		return;
 	}
+	if (tx_dot_said(p)) {
+		log_client(p, "client_gone_after_dot");
+		p->eof = p->dead = true;
+		return;
+	}
+	if (srv_state(p->srv) == SRV_BODY || srv_state(p->srv) == SRV_SWALLOW)
+		log_client(p, "client_gone_in_data");
 	pair_doom(p);
 }
 
@@ -328,6 +364,7 @@ static void refuse(struct relay_listener *l, int fd, const struct sockaddr_stora
 	struct buf b;
 
 	fault_set(&f, code, 0);
+	f.basic = 421; /* whatever the reason, it is no greeting */
 	buf_init(&b, 512);
 	reply_fault(&b, &f);
 	if (send(fd, b.at, b.n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
@@ -337,7 +374,7 @@ static void refuse(struct relay_listener *l, int fd, const struct sockaddr_stora
 	client_address(&p, from);
 	count_add(l->relay->counts, l->relay->slot, COUNT_SESSIONS_REFUSED, 1);
 	snprintf(p.name, sizeof(p.name), "-");
-	log_smtp(&p, &f);
+	pair_log(&p, &f);
 }
 
 void pair_accept(struct relay_listener *l, int fd, const struct sockaddr_storage *from)
@@ -348,6 +385,11 @@ void pair_accept(struct relay_listener *l, int fd, const struct sockaddr_storage
 	unsigned char key[16];
 
 	clients_key(from, key);
+	if (fd > r->fd_max) {
+		log_note(LOG_LEVEL_ERROR, "fd_limit", "%zu sessions", r->pair_count);
+		refuse(l, fd, from, FAULT_TOO_MANY_SESSIONS);
+		return;
+	}
 	if (count_sum(r->counts, COUNT_SESSIONS_OPEN) >= conf->limits.sessions ||
 	    clients_sessions(&r->clients, key) >= conf->limits.sessions_per_client || !clients_add(&r->clients, key)) {
 		refuse(l, fd, from, FAULT_TOO_MANY_SESSIONS);

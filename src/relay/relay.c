@@ -1,7 +1,9 @@
 /*
  * relay.c - a worker's listeners, next hops and sessions together: start, drain, clock.
  */
+#include <limits.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "base/limits.h"
@@ -30,6 +32,7 @@ struct relay *relay_new(struct loop *l, const struct conf *conf, struct ask *ask
     const int *listen_fds, size_t listen_count, int spool_fd)
 {
 	struct relay *r = calloc(1, sizeof(*r));
+	struct rlimit files;
 	size_t at = 0;
 
 	if (!r)
@@ -39,6 +42,8 @@ struct relay *relay_new(struct loop *l, const struct conf *conf, struct ask *ask
 	r->budget = (struct hold_budget){ .conf = conf, .spool_fd = spool_fd, .body_octets = conf->limits.memory_octets / conf->workers / 2,
 		.ceiling_octets = conf->limits.memory_octets / conf->workers, .counts = counts, .slot = slot };
 	clients_start(&r->clients, counts, slot);
+	/* The last quarter is for what sessions under way need: their next hop, a body file. */
+	r->fd_max = getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < INT_MAX ? (int)(files.rlim_cur - files.rlim_cur / 4) : INT_MAX;
 	r->listeners = calloc(conf->listener_count, sizeof(*r->listeners));
 	if (!r->listeners)
 		goto fail;

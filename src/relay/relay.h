@@ -36,6 +36,7 @@ struct relay {
 	struct relay_listener *listeners;
 	struct pair *pairs;
 	size_t pair_count;
+	int fd_max;                /* a session whose descriptor lies above is refused */
 	uint32_t start_s;          /* makes transaction names unique over restarts */
 	uint32_t tx_count;
 	struct loop_timer drain;   /* its deadline */
@@ -80,6 +81,7 @@ struct pair {
 	bool greeted;
 	bool closing;              /* closes once its replies are written */
 	bool eof;                  /* the client shut down its writing half */
+	bool dead;                 /* the client is gone; only the answer to its content is still awaited, for the log */
 	bool going;                /* inside what pair_go_on() asked for */
 	bool gone;                 /* freed at the end of the turn */
 };
@@ -88,6 +90,8 @@ struct pair *pair_of(void *arg);
 /* A reply was queued or something finished: at the end of the turn it writes, goes on reading, closes. */
 void pair_go_on(struct pair *p);
 void pair_deadline(struct pair *p);
+/* A line about what its client did wrong. */
+void pair_log(struct pair *p, const struct fault *f);
 /* Drops the session at once. */
 void pair_doom(struct pair *p);
 void pair_accept(struct relay_listener *l, int fd, const struct sockaddr_storage *from);
@@ -102,5 +106,11 @@ void tx_bad(struct pair *p, const struct fault *f);
 void tx_whole(struct pair *p, uint32_t seq);
 /* RSET, or the client is gone. */
 void tx_abort(struct pair *p, const char *why);
+/* The client has waited long for the answer to its content; see tx_late_s(). */
+void tx_late(struct pair *p);
+/* Seconds from now until tx_late() is due. */
+unsigned tx_late_s(const struct pair *p);
+/* Has the next hop the whole content? Then its answer is awaited, whoever has gone. */
+bool tx_dot_said(const struct pair *p);
 
 #endif

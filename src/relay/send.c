@@ -33,7 +33,6 @@ static void break_tx(struct tx *t, const struct fault *f)
 
 		if (c->code)
 			continue;
-		c->local = true;
 		c->code = f->basic;
 		srv_answer_fault(p->srv, c->seq, f);
 	}
@@ -47,19 +46,12 @@ static bool take(struct tx *t)
 	t->up = upstream_take(t->pair->listener->next_hop, t->takes > 0, &send_user, t);
 	t->takes++;
 	t->mail_open = false;
-	for (size_t i = 0; i < t->command_count; i++)
-		t->commands[i].sent = t->commands[i].answered = false;
+	t->sent = t->awaited = 0;
 	if (t->up)
 		return true;
-	fault_set(&f, FAULT_NEXT_HOP_DOWN, 0);
+	fault_note(&f, FAULT_INTERNAL, 0, "no connection to the next hop could be made");
 	break_tx(t, &f);
 	return false;
-}
-
-/* Was it refused, here or there? Then it is not said again. */
-static bool wanted(const struct tx_command *c)
-{
-	return !c->local && (c->code == 0 || c->code / 100 == 2);
 }
 
 static bool send_commands(struct tx *t)
@@ -67,26 +59,24 @@ static bool send_commands(struct tx *t)
 	struct cli *cli = upstream_cli(t->up);
 	struct fault f = { 0 };
 
-	for (size_t i = 0; i < t->command_count; i++) {
-		struct tx_command *c = &t->commands[i];
+	for (; t->sent < t->command_count; t->sent++) {
+		const struct tx_command *c = &t->commands[t->sent];
+		size_t i = t->sent;
 
-		if (c->sent || !wanted(c))
+		if (c->code && c->code / 100 != 2) /* refused before: not said again */
 			continue;
 		if (i == 0 ? !cli_mail(cli, 0, c->path.raw, &c->params, &f) : !cli_rcpt(cli, (uint32_t)i, c->path.raw, &c->params, &f)) {
 			break_tx(t, &f);
 			return false;
 		}
-		c->sent = true;
+		t->awaited++;
 	}
 	return true;
 }
 
 static bool all_answered(const struct tx *t)
 {
-	for (size_t i = 0; i < t->command_count; i++)
-		if (wanted(&t->commands[i]) && !t->commands[i].answered)
-			return false;
-	return true;
+	return t->sent == t->command_count && t->awaited == 0;
 }
 
 static void say_data(struct tx *t)
@@ -132,7 +122,7 @@ static void on_command_reply(struct tx *t, size_t index, const struct reply *r)
 	bool again = c->code != 0;
 	struct fault f = { 0 };
 
-	c->answered = true;
+	t->awaited--;
 	if (index == 0 && r->code / 100 == 2)
 		t->mail_open = true;
 	if (again && r->code != c->code) {
@@ -144,6 +134,8 @@ static void on_command_reply(struct tx *t, size_t index, const struct reply *r)
 		c->code = r->code;
 		if (index && r->code / 100 == 2)
 			t->accepted++;
+		else if (index)
+			t->refused++;
 		srv_answer(p->srv, c->seq, r);
 	}
 	if (t->state == TX_OPEN && all_answered(t)) {
@@ -276,6 +268,10 @@ static void on_lost(void *arg, const struct fault *f)
 		return; /* a new one is taken when the copy is ready */
 	case TX_SEND:
 	case TX_FINAL:
+		if (f->code == FAULT_NEXT_HOP_421) { /* an answer, and a plain one */
+			tx_end_fault(t, f);
+			return;
+		}
 		if (t->state == TX_FINAL) {
 			struct log_line l = log_begin(LOG_LEVEL_WARNING, "up_final_lost");
 

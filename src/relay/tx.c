@@ -161,6 +161,7 @@ void tx_end_reply(struct tx *t, const struct reply *r)
 	srv_answer(p->srv, t->end_seq, r);
 	/* The answer to the content ends the transaction there, the answer to DATA does not. */
 	release(t, t->state == TX_FINAL);
+	pair_deadline(p);
 	pair_go_on(p);
 }
 
@@ -171,6 +172,7 @@ void tx_end_fault(struct tx *t, const struct fault *f)
 	log_end_fault(t, f);
 	srv_answer_fault(p->srv, t->end_seq, f);
 	release(t, false);
+	pair_deadline(p);
 	pair_go_on(p);
 }
 
@@ -181,18 +183,52 @@ void tx_abort(struct pair *p, const char *why)
 
 	if (!t)
 		return;
-	clean = t->up && !t->mail_open && t->commands[0].answered;
+	clean = t->up && !t->mail_open && t->commands[0].code;
 	t->lost_final = t->state == TX_FINAL; /* the answer comes when nobody listens any more */
 	log_transaction(t, "aborted", 0, NULL, why, NULL);
 	release(t, clean);
 }
 
-/* An answer of our own to one command. */
-static void answer_fault(struct tx *t, struct tx_command *c, const struct fault *f)
+bool tx_dot_said(const struct pair *p)
 {
-	c->local = true;
-	c->code = f->basic;
-	srv_answer_fault(t->pair->srv, c->seq, f);
+	return p->tx && p->tx->state == TX_FINAL;
+}
+
+/*
+ * A client waits ten minutes for the answer to its content (RFC 5321 4.5.3.2.6), and what it does not hear it sends again. Until the
+ * final dot goes out that costs nothing, so what is done before must leave the next hop its time.
+ */
+enum { OURS_S = 120, WHOLE_S = 570 };
+
+unsigned tx_late_s(const struct pair *p)
+{
+	const struct tx *t = p->tx;
+	int64_t gone_s = t ? (loop_now_ms(p->relay->loop) - t->whole_ms) / 1000 : 0;
+
+	return gone_s < OURS_S ? (unsigned)(OURS_S - gone_s) : gone_s < WHOLE_S ? (unsigned)(WHOLE_S - gone_s) : 1;
+}
+
+void tx_late(struct pair *p)
+{
+	struct tx *t = p->tx;
+	bool sending = t->state == TX_SEND || t->state == TX_FINAL;
+	struct fault f = { 0 };
+	struct log_line l;
+
+	if (sending && loop_now_ms(p->relay->loop) - t->whole_ms < WHOLE_S * 1000) {
+		pair_deadline(p);
+		return;
+	}
+	fault_note(&f, FAULT_TOO_SLOW, 0, "after %lld s", (long long)((loop_now_ms(p->relay->loop) - t->whole_ms) / 1000));
+	l = log_begin(LOG_LEVEL_WARNING, "final_slow");
+	log_str(&l, "tx", t->name);
+	log_str(&l, "next_hop", next_hop_name(p->listener->next_hop));
+	log_str(&l, "note", f.note);
+	log_end(&l);
+	t->lost_final = t->state == TX_FINAL;
+	if (t->up)
+		upstream_drop(&t->up);
+	tx_end_fault(t, &f);
 }
 
 static struct tx_command *add_command(struct tx *t, const struct srv_event *ev)
@@ -269,6 +305,13 @@ void tx_mail(struct pair *p, const struct srv_event *ev)
 	send_envelope(t);
 }
 
+/* What was answered here is not kept: the next hop never hears of it. */
+static void answer_fault(struct tx *t, struct tx_command *c, const struct fault *f)
+{
+	srv_answer_fault(t->pair->srv, c->seq, f);
+	t->command_count--;
+}
+
 static bool may_send_to(const struct pair *p, struct arena *a, const struct path *rcpt)
 {
 	const struct conf_listener *l = p->listener->conf;
@@ -294,6 +337,12 @@ void tx_rcpt(struct pair *p, const struct srv_event *ev)
 		srv_answer_fault(p->srv, ev->seq, &f);
 		return;
 	}
+	if (++t->rcpt_tries > LIMIT_RCPT_TRIES) {
+		fault_set(&f, FAULT_TOO_MANY_ERRORS, 0);
+		pair_log(p, &f);
+		srv_answer_fault(p->srv, ev->seq, &f);
+		return;
+	}
 	c = add_command(t, ev);
 	if (!c) {
 		fault_set(&f, FAULT_NO_MEMORY, 0);
@@ -303,26 +352,16 @@ void tx_rcpt(struct pair *p, const struct srv_event *ev)
 	facts_set(&t->facts, FACT_RCPT, c->path.raw);
 	facts_set(&t->facts, FACT_RCPT_DOMAIN, normal_domain(&p->arena, c->path.domain));
 	if (t->broken.code != FAULT_NONE)
-		answer_fault(t, c, &t->broken);
-	else if (!may_send_to(p, &p->arena, &c->path) && fault_set(&f, FAULT_NOT_ALLOWED, 0) == false)
-		answer_fault(t, c, &f);
-	else if (judge_rules(t, c, false, &f))
-		answer_fault(t, c, &f);
-	else if (l->sealing && !l->share_all && t->unshadowed) {
+		f = t->broken;
+	else if (!may_send_to(p, &p->arena, &c->path))
+		fault_set(&f, FAULT_NOT_ALLOWED, 0);
+	else if (!judge_rules(t, c, false, &f) && l->sealing && !l->share_all && t->unshadowed && t->command_count - 2 > t->refused)
 		/* One seal names every recipient of its copy; this one goes in a transaction of its own. */
-		bool other = false;
-
-		for (size_t i = 1; i + 1 < t->command_count; i++)
-			other = other || (!t->commands[i].local && (t->commands[i].code == 0 || t->commands[i].code / 100 == 2));
-		if (other) {
-			fault_set(&f, FAULT_ONE_RCPT, 0);
-			answer_fault(t, c, &f);
-		} else {
-			send_envelope(t);
-		}
-	} else {
+		fault_set(&f, FAULT_ONE_RCPT, 0);
+	if (f.code != FAULT_NONE)
+		answer_fault(t, c, &f);
+	else
 		send_envelope(t);
-	}
 }
 
 void tx_data(struct pair *p, const struct srv_event *ev)
@@ -367,20 +406,29 @@ void tx_bad(struct pair *p, const struct fault *f)
 	release(t, false);
 }
 
+/* Faults of the content that have an event of their own. */
+static void log_content_fault(const struct tx *t, const struct fault *f)
+{
+	const char *event = f->code == FAULT_HEADER_TOO_BIG ? "smtp_header_limit" : f->code == FAULT_NO_DISK ? "spool_full" :
+	    f->code == FAULT_INTERNAL ? "fd_limit" : NULL;
+	struct log_line l;
+
+	if (!event)
+		return;
+	l = log_begin(LOG_LEVEL_WARNING, event);
+	log_str(&l, "tx", t->name);
+	log_fault(&l, f);
+	log_end(&l);
+}
+
 static void refuse_content(struct tx *t, const struct fault *why)
 {
 	struct pair *p = t->pair;
-	const struct fault told = *why, *f = &told;
-	struct log_line l;
+	const struct fault told = *why;
 
-	if (f->code == FAULT_HEADER_TOO_BIG || f->code == FAULT_NO_DISK) {
-		l = log_begin(LOG_LEVEL_WARNING, f->code == FAULT_NO_DISK ? "spool_full" : "smtp_header_limit");
-		log_str(&l, "tx", t->name);
-		log_fault(&l, f);
-		log_end(&l);
-	}
-	tx_bad(p, f);
-	srv_refuse_content(p->srv, f);
+	log_content_fault(t, &told);
+	tx_bad(p, &told);
+	srv_refuse_content(p->srv, &told);
 }
 
 void tx_content(struct pair *p, struct slice octets)
@@ -422,12 +470,16 @@ void tx_whole(struct pair *p, uint32_t seq)
 		return;
 	}
 	t->end_seq = seq;
+	t->whole_ms = loop_now_ms(p->relay->loop);
 	if (!hold_end(t->hold, &f)) {
 		tx_end_fault(t, &f);
 		return;
 	}
-	if (!t->header_seen)
+	if (!t->header_seen) {
 		judge_header(t);
+		if (t->found.code == FAULT_HEADER_TOO_BIG)
+			log_content_fault(t, &t->found);
+	}
 	tx_enter(t, TX_JUDGE);
 	judge_whole(t);
 }

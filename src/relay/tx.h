@@ -25,9 +25,6 @@ struct tx_command {
 	struct srv_params params;
 	uint32_t seq;
 	short code;      /* what the client was told; 0: not yet */
-	bool sent;       /* on the connection there is now */
-	bool answered;   /* on the connection there is now */
-	bool local;      /* answered here, never sent */
 };
 
 enum { TX_RUNS = 32 };
@@ -40,9 +37,11 @@ struct tx {
 	unsigned takes;            /* connections taken */
 	bool mail_open;            /* the next hop accepted MAIL on the connection there is now */
 	bool lost_final;           /* the next hop was lost after the final dot */
-	struct tx_command *commands; /* 0: MAIL */
+	struct tx_command *commands; /* 0: MAIL; none that was answered here */
 	size_t command_count, command_room;
-	size_t accepted;           /* recipients */
+	size_t sent, awaited;      /* on the connection there is now: commands looked at, answers that are due */
+	size_t rcpt_tries;         /* RCPT commands, those answered here with them */
+	size_t accepted, refused;  /* recipients, by the next hop */
 	struct fault broken;       /* nothing more can come of this transaction */
 	uint32_t end_seq;          /* of the end of content */
 
@@ -74,6 +73,7 @@ struct tx {
 	size_t ring_at, ring_count;
 	uint64_t sent_octets;
 	int64_t begin_ms;
+	int64_t whole_ms;          /* the client's final dot came */
 };
 
 void tx_enter(struct tx *t, enum tx_state to);

@@ -1,13 +1,14 @@
 """Peers that leave, stall or lie at the worst moment: what was promised still holds."""
+import os
 import socket
 import struct
 import threading
 
 import pytest
 
-from client import stuffed
-from mail import BASE, added
+from mail import BASE
 from sink import CLOSE, Hold
+from wait import until
 
 
 def reset(c):
@@ -28,17 +29,14 @@ def test_a_client_gone_after_the_dot_is_logged_with_the_answer(hopseal, sink):
     relay = hopseal("pass")
     c = relay.connect()
     c.to_data()
-    c.send(BASE + b".\r\nMAIL FROM:<two@a.test>\r\n")
+    c.send(BASE + b".\r\n")
     sink.contents.wait("the content at the next hop", lambda items: items)
     reset(c)
     relay.event("client_gone_after_dot")
     gate.set()
     assert relay.event("transaction")["outcome"] == "accepted"
     assert sink.one().content == BASE
-    with relay.connect() as other:
-        other.deliver(BASE)
-    assert len(relay.events("transaction")) == 2, "the dead client's second command was run"
-    assert relay.status()["counters"]["sessions_open"] == 0 or relay.event("transaction", n=2)
+    until("the end of its session", lambda: relay.status()["counters"]["sessions_open"] == 0)
 
 
 @pytest.mark.parametrize("how", ["fin", "reset"])
@@ -73,7 +71,7 @@ def test_a_header_without_end_and_with_too_many_fields_is_never_cut(hopseal, sin
     with relay.connect() as c:
         c.deliver(b"A: b\r\n" * 1001, code=552, enhanced="5.3.4")
         c.deliver(b"A: b\r\n" * 1000)
-    assert added(b"A: b\r\n" * 1000, sink.one().content) is not None
+    assert sink.one().content.endswith(b"A: b\r\n" * 1000)
 
 
 @pytest.mark.parametrize("service", ["pass", "outbound"])
@@ -103,4 +101,5 @@ def test_recipients_put_off_are_bounded(hopseal, sink, keyring, service):
         feeder.join()
     assert answers[-1] == 421, answers[-3:]
     assert len(answers) <= 2002
-    assert rss_kib(worker) - before < 8192
+    if "asan" not in os.environ.get("HOPSEAL_BUILD", ""):
+        assert rss_kib(worker) - before < 8192

@@ -119,7 +119,7 @@ static bool holds(struct slice text, struct slice word)
 	return false;
 }
 
-/* The text as a reader might see it that skips what it does not understand: no comments, quotes, blanks, controls. */
+/* The text as a reader might see it that skips what it does not understand: only ASCII, no comments, quotes, blanks. */
 static struct slice squeezed(struct arena *a, struct slice value)
 {
 	unsigned char *p = arena_take(a, value.n);
@@ -132,7 +132,7 @@ static struct slice squeezed(struct arena *a, struct slice value)
 			depth++;
 		else if (c == ')')
 			depth -= depth > 0;
-		else if (!depth && c > 0x20 && c != 0x7f && c != '"' && c != '\\')
+		else if (!depth && c > 0x20 && c < 0x7f && c != '"' && c != '\\')
 			p[n++] = c;
 	}
 	return slice_of(p, n);
@@ -142,8 +142,11 @@ bool authres_is_ours(struct arena *a, struct slice value, struct slice authserv_
 {
 	struct slice id, ours = without_dot(authserv_id), normal, text;
 
+	/* an encoded word has no place here, but some decode it wherever it stands (RFC 2047 5) */
+	if (holds(slice_sub(value, 0, slice_find(value, ';')), S("=?")))
+		return true;
 	if (read_id(a, value, &id))
-		return same_id(a, id, authserv_id);
+		return same_id(a, id, authserv_id) || same_id(a, squeezed(a, id), authserv_id);
 	text = squeezed(a, value);
 	if (holds(value, ours) || holds(text, ours))
 		return true;
@@ -273,7 +276,8 @@ struct slice authres_field(struct arena *a, struct slice authserv_id, const stru
 		bool border = !first && buf_get(&b).at[b.n - 1] == ';' && slice_starts(rest, S("dkim2="));
 
 		more = slice_cut(&rest, ' ', &word);
-		if (border || column + 1 + word.n > COLUMNS) {
+		/* in front of a word only: no line is all blanks */
+		if (border || (word.n && column + 1 + word.n > COLUMNS)) {
 			buf_str(&b, "\r\n");
 			column = 0;
 		}

@@ -50,6 +50,15 @@ static void fields_in_our_name(void **state)
 		{ "bare LF", "\nmx.c.test; dmarc=pass", true },
 		{ "backspace", "m\bx.c.test; dmarc=pass", true },
 		{ "bad version", "mx.c.test 1x; dmarc=pass", true },
+		{ "encoded word", "=?utf-8?q?mx=2Ec=2Etest?=; dmarc=pass", true },
+		{ "encoded word, base64", "=?us-ascii?b?bXguYy50ZXN0?= ; dmarc=pass", true },
+		{ "encoded word in quotes", "\"=?us-ascii?b?bXguYy50ZXN0?=\"; dmarc=pass", true },
+		{ "Latin-1 blank before", "\xa0mx.c.test; dmarc=pass", true },
+		{ "Latin-1 blank inside, no semicolon", "mx.\xa0" "c.test dmarc=pass", true },
+		{ "no-break space behind", "mx.c.test\xc2\xa0; dmarc=pass", true },
+		{ "soft hyphen", "mx.c\xc2\xad.test; dmarc=pass", true },
+		{ "wide letters and dots", "\xef\xbd\x8d\xef\xbd\x98\xe3\x80\x82" "c\xe3\x80\x82test; dmarc=pass", true },
+		{ "another, 8-bit", "mx.\xa0" "b.test; dmarc=pass", false },
 		{ "another", "mx.b.test; dmarc=pass", false },
 		{ "another that mentions us", "mx.b.test; spf=pass smtp.helo=mx.c.test", false },
 		{ "another with us in a comment", "mx.b.test (mx.c.test); dmarc=pass", false },
@@ -149,6 +158,29 @@ static void values_are_escaped(void **state)
 	}
 }
 
+/* A line of blanks only is taken by some for the end of the header, and what follows it for content. */
+static void no_fold_leaves_a_line_of_blanks(void **state)
+{
+	char reason[1200];
+
+	(void)state;
+	for (size_t before = 1; before < 160; before++) {
+		for (size_t blanks = 2; blanks < 90; blanks += 29) {
+			struct dkim2_verdict v = { .state = DKIM2_FAIL };
+			struct slice line;
+
+			memset(reason, 'x', 300);
+			memset(reason + before, ' ', blanks);
+			v.reason = slice_of(reason, 300);
+			for (struct slice rest = authres_field(&arena, S("mx.example.net"), &v); rest.n;) {
+				slice_cut(&rest, '\n', &line);
+				if (slice_trim(line).n == 0)
+					fail_msg("%zu octets, %zu blanks", before, blanks);
+			}
+		}
+	}
+}
+
 static void fields_are_folded_and_bounded(void **state)
 {
 	static char name[254];
@@ -202,6 +234,7 @@ int main(void)
 		TEST(long_fields_in_our_name),
 		TEST(values_say_what_was_found),
 		TEST(values_are_escaped),
+		TEST(no_fold_leaves_a_line_of_blanks),
 		TEST(fields_are_folded_and_bounded),
 	};
 

@@ -300,6 +300,32 @@ static void keys_are_asked_for_once_and_within_bounds(void **state)
 	}
 }
 
+/* A name longer than DNS has cannot exist: nobody is asked, and it is no temporary error (RFC 1035 2.3.4). */
+static void names_longer_than_dns_has_are_absent(void **state)
+{
+	static const size_t octets[] = { 253, 254 };
+
+	(void)state;
+	for (size_t i = 0; i < ROWS(octets); i++) {
+		size_t n = octets[i] - strlen("._domainkey.example.com");
+		char *selector = arena_take(&arena, n + 1);
+		const struct slice *names;
+		struct dkim2_verify *v;
+		struct header h;
+		struct fault f = { 0 };
+
+		for (size_t k = 0; k < n; k++)
+			selector[k] = k % 60 == 10 ? '.' : 'a';
+		assert_true(header_parse(&arena, arena_printf(&arena, "DKIM2-Signature: i=1; m=1; t=%d; d=example.com; mf=PD4=; "
+		    "rt=PGxpc3RAbGlzdHMuZXhhbXBsZS5vcmc+; s=%s:rsa-sha256:AAAA;\r\n%s\r\nFrom: a@example.com\r\n", NOW, selector, golden_instance), 99, &h, &f));
+		v = dkim2_verify_new(&arena, &h, NULL, (struct dkim2_clock){ NOW, 300 }, 9);
+		assert_int_equal(dkim2_verify_asks(v, &names), octets[i] != 254);
+		if (octets[i] == 254)
+			assert_true(slice_ends(dkim2_verify_verdict(v)->reason, S("does not exist")));
+		dkim2_verify_release(v);
+	}
+}
+
 /* 50 hops with one key are one question; one hop more is a permerror that asks nobody. */
 static void long_chains_stay_within_bounds(void **state)
 {
@@ -477,6 +503,7 @@ int main(void)
 		TEST(envelope_rows),
 		TEST(time_rows),
 		TEST(keys_are_asked_for_once_and_within_bounds),
+		TEST(names_longer_than_dns_has_are_absent),
 		TEST(long_chains_stay_within_bounds),
 		TEST(groups_combine),
 		TEST(levels_differ_where_the_drafts_do),

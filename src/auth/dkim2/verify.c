@@ -7,11 +7,14 @@
 #include "crypt/sign.h"
 #include "mail/domain.h"
 
-enum { NO_ASK = -1 };
+enum {
+	NO_ASK = -1,
+	NO_NAME = -2, /* longer than DNS has: absent, and nobody is asked */
+};
 
 /* A set of a seal, as the verifier sees it: in step with seal.sets. */
 struct check {
-	int ask; /* index into asks, NO_ASK: its result does not depend on a key */
+	int ask; /* index into asks, NO_NAME, or NO_ASK: its result does not depend on a key */
 };
 
 struct dkim2_verify {
@@ -166,9 +169,11 @@ static bool group_dead(const struct dkim2_verify *v, const struct seal *s, unsig
 	return false;
 }
 
-/* Index of the question, or NO_ASK: too many. */
+/* Index of the question, NO_NAME, or NO_ASK: too many. */
 static int ask_for(struct dkim2_verify *v, struct slice name)
 {
+	if (name.n > LIMIT_DOMAIN - 2)
+		return NO_NAME;
 	for (size_t k = 0; k < v->ask_count; k++)
 		if (slice_eq(v->asks[k], name))
 			return (int)k;
@@ -381,6 +386,8 @@ static struct set_result judge_set(struct dkim2_verify *v, const struct seal_set
 			r.state = DKIM2_FAIL;
 		return r;
 	}
+	if (check->ask == NO_NAME)
+		return (struct set_result){ DKIM2_PERMERROR, TEXT_KEY_ABSENT };
 	if (check->ask == NO_ASK)
 		return r; /* in a group that cannot pass: the unknown member of it is told */
 	rec = v->answers[check->ask];
@@ -532,6 +539,7 @@ void dkim2_verify_body(struct dkim2_verify *v, const struct canon_body *digests)
 
 const struct dkim2_verdict *dkim2_verify_verdict(struct dkim2_verify *v)
 {
+	const struct dkim2_verdict before = v->verdict;
 	struct input input;
 
 	if (v->finished)
@@ -542,10 +550,12 @@ const struct dkim2_verdict *dkim2_verify_verdict(struct dkim2_verify *v)
 	for (size_t k = 0; k < v->chain.n; k++)
 		judge_seal(v, &input, k);
 	input_release(&input);
-	if (v->memory_lost || arena_failed(v->arena))
+	if (v->memory_lost || arena_failed(v->arena)) {
+		v->verdict = before; /* a hash or a signature may look wrong because there was no room for it */
 		note(v, DKIM2_TEMPERROR, S("no memory"), 0);
-	else
+	} else {
 		note(v, DKIM2_PASS, SLICE_NONE, 0);
+	}
 	return &v->verdict;
 }
 

@@ -122,7 +122,7 @@ struct dkim2_seal_conf {
 	size_t rcpt_count;
 	struct slice nd;        /* instead of the envelope */
 	const struct dkim2_seal_set *sets;
-	size_t set_count;
+	size_t set_count;       /* at most LIMIT_KEYS_HOP, as a verifier asks for no more */
 	const struct slice *flags;
 	size_t flag_count;
 	struct slice nonce;
@@ -147,7 +147,7 @@ struct dkim2_seal;
  * Out:   a new Message-Instance m=1 when it originates; none when the content is that of the newest instance
  * Fault: NULL, with the reason in f->text: CHAIN_BROKEN (not fully verified; KEY_SILENT if a key was not reachable),
  *        CUSTODY_GAP (custody, d= does not fit mf=), UNSEALED (From not Authentic, content changed so that a recipe is
- *        needed, fields of a chain where there should be none), INTERNAL (conf is no seal), NO_MEMORY
+ *        needed, fields of a chain where there should be none, above LIMIT_DKIM2_FIELD_OUT), INTERNAL (conf is no seal), NO_MEMORY
  */
 struct dkim2_seal *dkim2_seal_new(struct arena *a, const struct header *h, struct slice body_sha256,
     const struct dkim2_verdict *came, const struct dkim2_seal_conf *conf, struct fault *f);

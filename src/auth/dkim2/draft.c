@@ -1,5 +1,4 @@
 #include "auth/dkim2/draft.h"
-#include "base/buf.h"
 #include "base/limits.h"
 #include "mail/utf8.h"
 
@@ -137,41 +136,57 @@ static const char *const texts[DRAFT_TEXTS] = {
 	[TEXT_HEADER_MALFORMED] = "header holds a line that is no field", /* (ours) */
 };
 
+/* Room for the longest text, two values and two numbers. */
+enum { REASON_OCTETS = 128 + 2 * LIMIT_REASON + 2 * 20 };
+
+struct words {
+	size_t n;
+	unsigned char at[REASON_OCTETS];
+};
+
+static void add_octet(struct words *w, unsigned char c)
+{
+	if (w->n < sizeof(w->at))
+		w->at[w->n++] = c;
+}
+
 /* A peer's octets fit for one line of a log, a reply or a comment. */
-static void add_value(struct buf *b, struct slice value)
+static void add_value(struct words *w, struct slice value)
 {
 	value = utf8_head(value, LIMIT_REASON);
 	for (size_t i = 0; i < value.n; i++)
-		buf_octet(b, value.at[i] < 0x20 || value.at[i] == 0x7f ? '?' : value.at[i]);
+		add_octet(w, value.at[i] < 0x20 || value.at[i] == 0x7f ? '?' : value.at[i]);
 }
 
-static void add_number(struct buf *b, uint64_t number)
+static void add_number(struct words *w, uint64_t number)
 {
-	if (number)
-		buf_u64(b, number);
-	else
-		buf_octet(b, '?');
+	char digits[20];
+	size_t n = 0;
+
+	if (!number)
+		add_octet(w, '?');
+	for (; number; number /= 10)
+		digits[n++] = (char)('0' + number % 10);
+	while (n)
+		add_octet(w, (unsigned char)digits[--n]);
 }
 
+/* On the stack, so that only the arena can fail: to a caller an empty reason means that nothing is wrong. */
 struct slice draft_reason(struct arena *a, enum draft_text text, uint64_t number, uint64_t other, struct slice value,
     struct slice more)
 {
-	struct buf b;
-	struct slice out;
+	struct words w = { .n = 0 };
 
-	buf_init(&b, 4096);
 	for (const char *p = texts[text]; *p; p++) {
 		if (*p != '%') {
-			buf_octet(&b, (unsigned char)*p);
+			add_octet(&w, (unsigned char)*p);
 			continue;
 		}
 		p++;
 		if (*p == 'i' || *p == 'j')
-			add_number(&b, *p == 'i' ? number : other);
+			add_number(&w, *p == 'i' ? number : other);
 		else
-			add_value(&b, *p == 's' ? value : more);
+			add_value(&w, *p == 's' ? value : more);
 	}
-	out = buf_failed(&b) ? SLICE_NONE : arena_copy(a, buf_get(&b));
-	buf_release(&b);
-	return out;
+	return arena_copy(a, slice_of(w.at, w.n));
 }

@@ -5,10 +5,14 @@
 #include "auth/dkim2/input.h"
 #include "auth/taglist.h"
 #include "base/limits.h"
+#include "crypt/sign.h"
 #include "mail/addr.h"
 #include "mail/domain.h"
 
-enum { FIELD_OCTETS = LIMIT_DKIM2_FIELD };
+enum {
+	ENVELOPE_OCTETS = 2 * LIMIT_RT * LIMIT_PATH,      /* more than the base64 of any */
+	SET_OCTETS = 64 + SIGNATURE_OCTETS / 3 * 4 / 76 * 79 /* a signature of the longest key, folded */
+};
 
 struct dkim2_seal {
 	struct arena *arena;
@@ -55,7 +59,7 @@ static bool conf_ok(struct dkim2_seal *s, struct fault *f)
 {
 	const struct dkim2_seal_conf *c = s->conf;
 	bool ok = domain_normal(s->arena, c->d, &s->d) && s->d.at[0] != '[' && c->now >= 0 && c->set_count > 0 &&
-	    c->set_count <= LIMIT_SIG_SETS && c->nonce.n <= LIMIT_NONCE;
+	    c->set_count <= LIMIT_KEYS_HOP && c->nonce.n <= LIMIT_NONCE;
 
 	for (size_t k = 0; k < c->nonce.n; k++)
 		ok &= c->nonce.at[k] > 0x20 && c->nonce.at[k] < 0x7f && c->nonce.at[k] != ';';
@@ -157,7 +161,7 @@ static bool write_instance(struct dkim2_seal *s)
 	struct buf out;
 	struct fold fold;
 
-	buf_init(&out, FIELD_OCTETS);
+	buf_init(&out, LIMIT_DKIM2_FIELD_OUT);
 	fold_start(&fold, &out, S("Message-Instance:"));
 	fold_tag(&fold, arena_printf(s->arena, "m=%llu;", (unsigned long long)s->m));
 	fold_tag(&fold, S("h=sha256:"));
@@ -231,7 +235,7 @@ static struct field own_field(struct slice raw)
 }
 
 /* SHA-256 of the signature input (spec 5.2): all instances, all seals, this one blanked. */
-static bool hash_input(struct dkim2_seal *s, unsigned char out[32])
+static bool hash_input(struct dkim2_seal *s, unsigned char out[32], struct fault *f)
 {
 	struct field instance = s->instance.n ? own_field(s->instance) : (struct field){ 0 }, blanked;
 	struct digest *to[DIGEST_ALGS] = { NULL };
@@ -240,10 +244,12 @@ static bool hash_input(struct dkim2_seal *s, unsigned char out[32])
 	struct buf text;
 	unsigned char octets[DIGEST_OCTETS];
 
-	buf_init(&text, FIELD_OCTETS);
+	buf_init(&text, ENVELOPE_OCTETS);
 	write_seal(s, &text, NULL);
 	input_init(&input, &s->chain);
-	if (!buf_failed(&text) && !arena_failed(s->arena))
+	if (text.n + s->conf->set_count * SET_OCTETS > LIMIT_DKIM2_FIELD_OUT)
+		refuse(f, FAULT_UNSEALED, arena_printf(s->arena, "seal would be longer than %d octets", LIMIT_DKIM2_FIELD_OUT));
+	else if (!buf_failed(&text) && !arena_failed(s->arena))
 		to[DIGEST_SHA256] = input_whole(&input, s->instance.n ? &instance : NULL);
 	if (to[DIGEST_SHA256]) {
 		blanked = own_field(buf_get(&text));
@@ -261,13 +267,13 @@ static bool hash_input(struct dkim2_seal *s, unsigned char out[32])
 	return true;
 }
 
-static bool make_asks(struct dkim2_seal *s)
+static bool make_asks(struct dkim2_seal *s, struct fault *f)
 {
 	unsigned char digest[32];
 
 	s->asks = ARENA_ARRAY(s->arena, s->conf->set_count, struct dkim2_sign_ask);
 	s->signatures = ARENA_ARRAY(s->arena, s->conf->set_count, struct slice);
-	if (!s->asks || !s->signatures || !hash_input(s, digest))
+	if (!s->asks || !s->signatures || !hash_input(s, digest, f))
 		return false;
 	for (size_t k = 0; k < s->conf->set_count; k++) {
 		s->asks[k].domain = s->d;
@@ -314,7 +320,7 @@ struct dkim2_seal *dkim2_seal_new(struct arena *a, const struct header *h, struc
 		refuse(f, FAULT_UNSEALED, draft_reason(a, TEXT_FROM, 0, 0, s->d, SLICE_NONE));
 		return NULL;
 	}
-	if ((!s->chain.n && !write_instance(s)) || !make_asks(s) || arena_failed(a)) {
+	if ((!s->chain.n && !write_instance(s)) || !make_asks(s, f) || arena_failed(a)) {
 		fault_set(f, FAULT_NO_MEMORY, 0);
 		return NULL;
 	}
@@ -341,7 +347,7 @@ bool dkim2_seal_fields(struct dkim2_seal *s, struct slice *instance_out, struct 
 	for (size_t k = 0; k < s->conf->set_count; k++)
 		if (s->signatures[k].n == 0)
 			return fault_set(f, FAULT_KEEPER_DOWN, 0);
-	buf_init(&out, FIELD_OCTETS);
+	buf_init(&out, LIMIT_DKIM2_FIELD_OUT);
 	write_seal(s, &out, s->signatures);
 	if (!buf_failed(&out) && !arena_failed(s->arena))
 		text = arena_copy(s->arena, buf_get(&out));

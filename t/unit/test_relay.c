@@ -1,0 +1,570 @@
+/* A worker's relay between a client and a next hop that the test plays, on a clock that it moves: who waits how long for whom. */
+#include "test.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "out/log.h"
+#include "relay/relay.h"
+
+enum { TURNS_MAX = 200000, PEERS = 128 };
+
+struct peer {
+	int fd;         /* -1: closed by the test */
+	bool ended;     /* by the relay */
+	struct buf got; /* not looked at yet */
+};
+
+static struct world {
+	struct loop *loop;
+	struct ask *ask;
+	struct conf conf;
+	struct conf_listener listener;
+	struct count_page *counts;
+	struct relay *relay;
+	int door, far_door; /* where clients connect; where the next hop listens */
+	struct sockaddr_in at;
+	int log;
+	struct peer client[PEERS], far[PEERS]; /* the far ones in the order they were opened; the first is the probe */
+	size_t clients, fars;
+} w;
+
+static int listening(struct sockaddr_in *at)
+{
+	socklen_t n = sizeof(*at);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), small = 65536;
+
+	*at = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	assert_true(fd >= 0 && bind(fd, (struct sockaddr *)at, n) == 0 && listen(fd, PEERS) == 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)at, &n), 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
+	return fd;
+}
+
+static void stop(void *arg)
+{
+	loop_stop(arg);
+}
+
+static void pump(struct peer *p)
+{
+	char octets[4096];
+	ssize_t n;
+
+	while (p->fd >= 0 && (n = recv(p->fd, octets, sizeof(octets), MSG_DONTWAIT)) >= 0) {
+		if (n == 0) {
+			p->ended = true;
+			return;
+		}
+		buf_add(&p->got, octets, (size_t)n);
+	}
+	p->ended = p->ended || (p->fd >= 0 && errno != EAGAIN);
+}
+
+static void turn(void)
+{
+	struct loop_later last = { 0 };
+	int fd;
+
+	loop_later(w.loop, &last, stop, w.loop);
+	loop_run(w.loop);
+	while (w.fars < PEERS && (fd = accept4(w.far_door, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+		int one = 1;
+
+		assert_int_equal(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)), 0);
+		w.far[w.fars] = (struct peer){ .fd = fd };
+		buf_init(&w.far[w.fars++].got, 1 << 24);
+	}
+	for (size_t i = 0; i < w.fars; i++)
+		pump(&w.far[i]);
+}
+
+/* Nothing more comes of what was said. */
+static void settle(void)
+{
+	for (int i = 0; i < 200; i++) {
+		turn();
+		sched_yield();
+	}
+}
+
+static void later(int seconds)
+{
+	settle();
+	loop_clock_advance(w.loop, (int64_t)seconds * 1000);
+	settle();
+}
+
+static void said(struct peer *p, const char *text)
+{
+	ssize_t n = send(p->fd, text, strlen(text), MSG_NOSIGNAL);
+
+	assert_int_equal(n, (ssize_t)strlen(text));
+}
+
+/* Waits for `text` and forgets what came up to its end. */
+#define WANT(p, text) want((p), (text), __LINE__)
+static void want(struct peer *p, const char *text, int line)
+{
+	size_t n = strlen(text);
+
+	for (int i = 0; i < TURNS_MAX; i++) {
+		const unsigned char *found;
+
+		turn();
+		pump(p);
+		found = p->got.n ? memmem(p->got.at, p->got.n, text, n) : NULL;
+		if (found) {
+			buf_drop(&p->got, (size_t)(found - p->got.at) + n);
+			return;
+		}
+		if (p->ended)
+			break;
+		sched_yield();
+	}
+	fail_msg("line %d: wanted \"%s\", got \"%.*s\"%s", line, text, SLICE_FMT(buf_get(&p->got)), p->ended ? " and the end" : "");
+}
+
+#define WANT_END(p) want_end((p), __LINE__)
+static void want_end(struct peer *p, int line)
+{
+	for (int i = 0; i < TURNS_MAX && !p->ended; i++) {
+		turn();
+		pump(p);
+		sched_yield();
+	}
+	if (!p->ended)
+		fail_msg("line %d: not closed", line);
+}
+
+static void want_silence(struct peer *p)
+{
+	settle();
+	pump(p);
+	WANT_SLICE(buf_get(&p->got), SLICE_NONE);
+	assert_false(p->ended);
+}
+
+static struct peer *far_peer(size_t i)
+{
+	for (int n = 0; n < TURNS_MAX && w.fars <= i; n++)
+		turn();
+	assert_true(w.fars > i);
+	return &w.far[i];
+}
+
+static void greet(struct peer *p)
+{
+	said(p, "220 far.test\r\n");
+	WANT(p, "EHLO mx.c.test\r\n");
+	said(p, "250-far.test\r\n250 PIPELINING\r\n");
+}
+
+static void reset(struct peer *p)
+{
+	struct linger now = { 1, 0 };
+
+	assert_int_equal(setsockopt(p->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now)), 0);
+	close(p->fd);
+	p->fd = -1;
+}
+
+static bool logged(const char *text)
+{
+	struct slice all;
+	off_t n = lseek(w.log, 0, SEEK_END);
+	bool found = false;
+	void *map;
+
+	if (n == 0)
+		return false;
+	map = mmap(NULL, (size_t)n, PROT_READ, MAP_PRIVATE, w.log, 0);
+	assert_true(map != MAP_FAILED);
+	all = slice_of(map, (size_t)n);
+	found = memmem(all.at, all.n, text, strlen(text)) != NULL;
+	munmap(map, (size_t)n);
+	return found;
+}
+
+static struct peer *connected(void)
+{
+	struct peer *p = &w.client[w.clients++];
+
+	*p = (struct peer){ .fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0) };
+	buf_init(&p->got, 1 << 24);
+	assert_int_equal(connect(p->fd, (struct sockaddr *)&w.at, sizeof(w.at)), 0);
+	return p;
+}
+
+/* Greeted, and said who it is. */
+static struct peer *client(void)
+{
+	struct peer *p = connected();
+
+	WANT(p, "220 mx.c.test ESMTP\r\n");
+	said(p, "EHLO t.a.test\r\n");
+	WANT(p, "250 ");
+	WANT(p, "\r\n");
+	return p;
+}
+
+static int set_up(void **state)
+{
+	struct sockaddr_in far_at;
+	char log_name[32];
+
+	(void)state;
+	w = (struct world){ .loop = loop_new() };
+	w.door = listening(&w.at);
+	w.far_door = listening(&far_at);
+	w.log = memfd_create("log", MFD_CLOEXEC);
+	w.counts = count_page_new();
+	assert_true(w.loop && w.counts && w.log >= 0);
+	snprintf(log_name, sizeof(log_name), "/proc/self/fd/%d", w.log);
+	w.ask = ask_new(w.loop, -1, -1, 1000, 10);
+	w.listener = (struct conf_listener){ .name = "main", .service = SERVICE_PASS, .address_count = 1 };
+	w.listener.next_hop = (struct conf_address){ .sa_len = sizeof(far_at), .text = "far" };
+	memcpy(&w.listener.next_hop.sa, &far_at, sizeof(far_at));
+	w.conf = (struct conf){ .hostname = "mx.c.test", .workers = 1, .listeners = &w.listener, .listener_count = 1,
+		.limits = { .message_octets = 1 << 20, .header_octets = 65536, .header_fields = 100, .sessions = 1000,
+		    .sessions_per_client = 1000, .memory_octets = 1 << 24, .body_memory_octets = 1 << 20 },
+		.dkim2 = { .draft = 9, .now = -1 }, .pool = { .idle_ms = 10000, .idle_max = 100, .connect_ms = 30000 } };
+	w.conf.log.to = LOG_FILE;
+	w.conf.log.file = log_name;
+	assert_true(log_open(&w.conf, false));
+	log_start(&w.conf, "worker", 0);
+	w.relay = relay_new(w.loop, &w.conf, w.ask, w.counts, 0, &w.door, 1, open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	assert_non_null(w.relay);
+	greet(far_peer(0));
+	settle();
+	return 0;
+}
+
+static void gone(void *arg)
+{
+	*(bool *)arg = true;
+}
+
+/* Every session ends, and nothing is left behind. */
+static int tear_down(void **state)
+{
+	bool empty = false;
+
+	(void)state;
+	for (size_t i = 0; i < w.clients; i++)
+		if (w.client[i].fd >= 0)
+			reset(&w.client[i]);
+	settle();
+	for (size_t i = 0; i < w.fars; i++)
+		if (w.far[i].fd >= 0)
+			reset(&w.far[i]);
+	settle();
+	relay_drain(w.relay, 0, gone, &empty);
+	settle();
+	assert_true(empty);
+	assert_int_equal(count_sum(w.counts, COUNT_SESSIONS_OPEN), 0);
+	assert_int_equal(count_sum(w.counts, COUNT_BODY_MEMORY), 0);
+	assert_int_equal(w.relay->budget.held_octets, 0);
+	next_hop_free(&w.relay->listeners[0].next_hop);
+	assert_int_equal(count_sum(w.counts, COUNT_NEXT_HOP_OPEN), 0);
+	for (size_t i = 0; i < w.clients; i++)
+		buf_release(&w.client[i].got);
+	for (size_t i = 0; i < w.fars; i++)
+		buf_release(&w.far[i].got);
+	close(w.relay->budget.spool_fd);
+	loop_timer_release(&w.relay->drain);
+	free(w.relay->listeners[0].sockets);
+	free(w.relay->listeners);
+	free(w.relay);
+	ask_free(&w.ask);
+	loop_free(&w.loop);
+	munmap(w.counts, sizeof(*w.counts));
+	close(w.far_door);
+	close(w.log);
+	return 0;
+}
+
+/* A transaction up to its 354; the next hop has the envelope. */
+static void to_data(struct peer *c, struct peer *far)
+{
+	said(c, "MAIL FROM:<s@a.test>\r\n");
+	WANT(far, "MAIL FROM:<s@a.test>\r\n");
+	said(far, "250 2.1.0 ok\r\n");
+	WANT(c, "250 2.1.0 ok\r\n");
+	said(c, "RCPT TO:<r1@c.test>\r\n");
+	WANT(far, "RCPT TO:<r1@c.test>\r\n");
+	said(far, "250 2.1.5 ok\r\n");
+	WANT(c, "250 2.1.5 ok\r\n");
+	said(c, "DATA\r\n");
+	WANT(c, "354 ");
+	WANT(c, "\r\n");
+}
+
+static const char message[] = "Subject: t\r\n\r\nhello\r\n.\r\n";
+
+/* The next hop has all of it. */
+static void to_final(struct peer *c, struct peer *far)
+{
+	to_data(c, far);
+	said(c, message);
+	WANT(far, "DATA\r\n");
+	said(far, "354 go on\r\n");
+	WANT(far, message);
+}
+
+static void each_command_gets_five_minutes(void **state)
+{
+	struct peer *c = client();
+
+	(void)state;
+	later(290);
+	said(c, "NOOP\r\n");
+	WANT(c, "250 2.0.0 ok\r\n");
+	later(290);
+	said(c, "RSET\r\n");
+	WANT(c, "250 2.0.0 ok\r\n");
+	later(299);
+	want_silence(c);
+	later(2);
+	WANT(c, "421 4.4.2 ");
+	WANT_END(c);
+	assert_true(logged("client_timeout"));
+}
+
+static void a_command_in_pieces_gets_no_more(void **state)
+{
+	struct peer *c = client();
+
+	(void)state;
+	later(200);
+	said(c, "MAIL FR");
+	later(99);
+	said(c, "OM:");
+	want_silence(c);
+	later(2);
+	WANT(c, "421 4.4.2 ");
+	WANT_END(c);
+}
+
+static void content_in_drops_is_too_slow(void **state)
+{
+	struct peer *c = client();
+
+	(void)state;
+	to_data(c, far_peer(0));
+	later(100);
+	said(c, "Subject: t\r\n");
+	later(79);
+	said(c, "X: y\r\n");
+	want_silence(c);
+	later(2);
+	WANT(c, "421 4.4.2 ");
+	WANT_END(c);
+	assert_true(logged("client_too_slow"));
+	WANT(far_peer(0), "RSET\r\n");
+}
+
+static void a_next_hop_silent_at_mail_is_asked_once(void **state)
+{
+	struct peer *c = client();
+
+	(void)state;
+	said(c, "MAIL FROM:<s@a.test>\r\n");
+	WANT(far_peer(0), "MAIL FROM:<s@a.test>\r\n");
+	later(200);
+	/* asking for more gives it no more time */
+	said(c, "RCPT TO:<r1@c.test>\r\n");
+	WANT(far_peer(0), "RCPT TO:<r1@c.test>\r\n");
+	later(99);
+	want_silence(c);
+	later(2);
+	WANT(c, "451 4.4.2 ");
+	WANT(c, "503 5.5.1 ");
+	assert_int_equal(w.fars, 1);
+	assert_true(logged("up_timeout"));
+	said(c, "NOOP\r\n");
+	WANT(c, "250 2.0.0 ok\r\n");
+}
+
+static void ours_before_the_dot_is_cut(void **state)
+{
+	struct peer *c = client(), *again;
+
+	(void)state;
+	to_data(c, far_peer(0));
+	reset(far_peer(0));
+	settle();
+	said(c, message);
+	again = far_peer(1);
+	greet(again);
+	WANT(again, "MAIL FROM:<s@a.test>\r\n");
+	later(119);
+	want_silence(c);
+	later(2);
+	WANT(c, "451 4.4.2 ");
+	WANT_END(again);
+	assert_true(logged("final_slow"));
+	assert_false(logged("duplicate=possible"));
+	later(299);
+	said(c, "NOOP\r\n");
+	WANT(c, "250 2.0.0 ok\r\n");
+}
+
+static void an_answer_after_nine_minutes_is_in_time(void **state)
+{
+	struct peer *c = client();
+
+	(void)state;
+	to_final(c, far_peer(0));
+	later(540);
+	said(far_peer(0), "250 2.0.0 taken\r\n");
+	WANT(c, "250 2.0.0 taken\r\n");
+	later(299);
+	said(c, "NOOP\r\n");
+	WANT(c, "250 2.0.0 ok\r\n");
+}
+
+static void a_final_answer_too_late_may_be_a_duplicate(void **state)
+{
+	struct peer *c = client();
+
+	(void)state;
+	to_final(c, far_peer(0));
+	later(569);
+	want_silence(c);
+	later(2);
+	WANT(c, "451 4.4.2 ");
+	assert_true(logged("final_slow"));
+	assert_true(logged("duplicate=possible"));
+	WANT_END(far_peer(0));
+}
+
+static void content_for_a_client_that_left_is_not_awaited(void **state)
+{
+	struct peer *c = client();
+
+	(void)state;
+	to_data(c, far_peer(0));
+	said(c, message);
+	WANT(far_peer(0), "DATA\r\n");
+	reset(c);
+	settle();
+	said(far_peer(0), "354 go on\r\n");
+	WANT_END(far_peer(0));
+}
+
+static void the_answer_after_the_client_left_is_logged(void **state)
+{
+	struct peer *c = client();
+
+	(void)state;
+	to_final(c, far_peer(0));
+	reset(c);
+	settle();
+	assert_true(logged("client_gone_after_dot"));
+	assert_false(logged(" transaction "));
+	assert_int_equal(count_sum(w.counts, COUNT_SESSIONS_OPEN), 1);
+	said(far_peer(0), "250 2.0.0 taken\r\n");
+	settle();
+	assert_true(logged("outcome=accepted"));
+	assert_int_equal(count_sum(w.counts, COUNT_SESSIONS_OPEN), 0);
+}
+
+static void a_black_hole_holds_few_connections(void **state)
+{
+	(void)state;
+	reset(far_peer(0));
+	settle();
+	for (size_t i = 0; i < 100; i++) {
+		struct peer *c = client();
+
+		said(c, "MAIL FROM:<s@a.test>\r\n");
+		far_peer(i + 1);
+		reset(c);
+		settle();
+	}
+	assert_int_equal(w.fars, 101);
+	assert_true(count_sum(w.counts, COUNT_NEXT_HOP_OPEN) <= 33);
+	later(31);
+	assert_true(count_sum(w.counts, COUNT_NEXT_HOP_OPEN) <= 1);
+}
+
+static void replies_not_read_stop_reading_and_start_it_again(void **state)
+{
+	enum { RCPTS = 900 };
+	struct peer *c = &w.client[w.clients], *far = far_peer(0);
+	size_t answered = 0;
+	bool stopped = false;
+	char told[1500] = "", line[64];
+	int small = 65536;
+
+	(void)state;
+	/* as client(), with little room in the socket */
+	w.clients++;
+	*c = (struct peer){ .fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0) };
+	buf_init(&c->got, 1 << 24);
+	assert_int_equal(setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
+	assert_int_equal(connect(c->fd, (struct sockaddr *)&w.at, sizeof(w.at)), 0);
+	WANT(c, "220 mx.c.test ESMTP\r\n");
+	said(c, "EHLO t.a.test\r\nMAIL FROM:<s@a.test>\r\n");
+	WANT(far, "MAIL FROM:<s@a.test>\r\n");
+	said(far, "250 2.1.0 ok\r\n");
+	memset(told, 'x', sizeof(told) - 1);
+	for (size_t k = 0; k + 100 < sizeof(told) - 1; k += 100)
+		memcpy(told + k, "\r\n250-", 6);
+	memcpy(told, "250-", 4);
+	memcpy(told + sizeof(told) - 9, "\r\n250 x", 7);
+	memcpy(told + sizeof(told) - 3, "\r\n", 3);
+	WANT(c, "250 2.1.0 ok\r\n");
+	/* The client says all it can and reads nothing, until nothing moves; then it reads. The next hop answers what reaches it. */
+	for (size_t i = 0, still = 0, asked = 0; i < TURNS_MAX && answered < RCPTS; i++, still++) {
+		struct slice got;
+		int n = snprintf(line, sizeof(line), "RCPT TO:<r%zu@c.test>\r\n", asked);
+
+		if (asked < RCPTS && send(c->fd, line, (size_t)n, MSG_DONTWAIT) == n)
+			asked++;
+		turn();
+		if (still > 20000) {
+			stopped = true;
+			pump(c);
+		}
+		got = buf_get(&far->got);
+		snprintf(line, sizeof(line), "RCPT TO:<r%zu@c.test>\r\n", answered);
+		if (got.n && memmem(got.at, got.n, line, strlen(line))) {
+			said(far, told);
+			answered++;
+			still = stopped ? still : 0;
+		}
+	}
+	assert_true(stopped);
+	assert_int_equal(answered, RCPTS);
+	said(c, "VRFY x\r\n");
+	WANT(c, "252 2.5.2 ");
+}
+
+int main(void)
+{
+#define ROW(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		ROW(each_command_gets_five_minutes),
+		ROW(a_command_in_pieces_gets_no_more),
+		ROW(content_in_drops_is_too_slow),
+		ROW(a_next_hop_silent_at_mail_is_asked_once),
+		ROW(ours_before_the_dot_is_cut),
+		ROW(an_answer_after_nine_minutes_is_in_time),
+		ROW(a_final_answer_too_late_may_be_a_duplicate),
+		ROW(content_for_a_client_that_left_is_not_awaited),
+		ROW(the_answer_after_the_client_left_is_logged),
+		ROW(a_black_hole_holds_few_connections),
+		ROW(replies_not_read_stop_reading_and_start_it_again),
+	};
+
+	return RUN_TESTS(tests);
+}

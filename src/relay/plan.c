@@ -48,6 +48,9 @@ static struct plan without_chain(const struct plan_facts *f)
 	if (!ours)
 		return (struct plan){ .kind = PLAN_NOTHING, .why = "foreign_from" };
 	d = plan_domain(f->conf, f->from, f->from_count, f->mail_from_domain);
+	/* From and sender both ours: such a copy leaves with a seal or not at all (DESIGN.md section 4), whatever `unsealed` says. */
+	if (!d && plan_domain(f->conf, NULL, 0, f->mail_from_domain))
+		return refuse(FAULT_UNSEALED, "no_key", S("no key fits both From and MAIL FROM"));
 	if (!d)
 		return unsealed(f, FAULT_UNSEALED, "foreign_sender", S("no key fits both From and MAIL FROM"));
 	if (!f->known_client)

@@ -33,7 +33,8 @@ static void plan_rows(void **state)
 		{ "a subdomain sender is under the parent's key", NONE, "a.test", NULL, "bounce.a.test", .kind = PLAN_ORIGINATE, .d = "a.test", .enforce = true },
 		{ "a foreign sender is not sealed", NONE, "a.test", NULL, "c.test", .kind = PLAN_NOTHING },
 		{ "or refused", NONE, "a.test", NULL, "c.test", .refuse_unsealed = true, .kind = PLAN_REFUSE, .code = 550 },
-		{ "two domains of ours, no key for both", NONE, "a.test", NULL, "b.test", .kind = PLAN_NOTHING },
+		{ "two domains of ours, no key for both: never unsealed", NONE, "a.test", NULL, "b.test", .kind = PLAN_REFUSE, .code = 550 },
+		{ "nor under a sender's subdomain", NONE, "a.test", NULL, "x.b.test", .kind = PLAN_REFUSE, .code = 550 },
 		{ "a foreign From is left alone", NONE, "c.test", NULL, "a.test", .kind = PLAN_NOTHING },
 		{ "a foreign From is left alone, refuse or not", NONE, "c.test", NULL, "c.test", .refuse_unsealed = true, .kind = PLAN_NOTHING },
 		{ "one foreign address in From makes it foreign", NONE, "a.test", "c.test", "a.test", .kind = PLAN_NOTHING },
@@ -75,12 +76,18 @@ static void received_names_one_recipient_and_escapes_helo(void **state)
 	struct trace t = { .helo = S("ev(il) \"x\";\r\nX: y"), .client = "192.0.2.1", .hostname = "mx.c.test", .with = "ESMTP",
 		.id = S("1a2b"), .rcpt = S("<r@c.test>"), .unix_s = 1795255200 };
 	struct arena a;
+	char path[990];
 
 	(void)state;
 	arena_init(&a, 1 << 16);
 	WANT_SLICE(trace_received(&a, &t), S("Received: from ev?il???x????X:?y ([192.0.2.1])\r\n"
 	    "\tby mx.c.test (hopseal) with ESMTP id 1a2b\r\n\tfor <r@c.test>;\r\n\tSat, 21 Nov 2026 10:00:00 +0000\r\n"));
 	t = (struct trace){ .client = "2001:db8::1", .client_v6 = true, .hostname = "mx.c.test", .with = "SMTP", .id = S("1"), .unix_s = 0 };
+	WANT_SLICE(trace_received(&a, &t), S("Received: from unknown ([IPv6:2001:db8::1])\r\n"
+	    "\tby mx.c.test (hopseal) with SMTP id 1;\r\n\tThu, 01 Jan 1970 00:00:00 +0000\r\n"));
+	/* a recipient whose line would pass 998 octets is left out */
+	memset(path, 'x', sizeof(path));
+	t.rcpt = slice_of((const unsigned char *)path, sizeof(path));
 	WANT_SLICE(trace_received(&a, &t), S("Received: from unknown ([IPv6:2001:db8::1])\r\n"
 	    "\tby mx.c.test (hopseal) with SMTP id 1;\r\n\tThu, 01 Jan 1970 00:00:00 +0000\r\n"));
 	arena_clear(&a);

@@ -207,6 +207,46 @@ static void clients_are_counted_over_all_workers(void **state)
 		clients_drop(&a, key);
 	}
 	assert_int_equal(clients_sessions(&b, one), 1);
+	/* and forgotten in the end, so that a search stays short */
+	for (size_t i = 0; i < COUNT_CLIENTS; i++)
+		assert_memory_equal(budget.counts->clients[0][i].address, (unsigned char[16]){ 0 }, 16);
+	/* also those in the middle of a chain, once what is behind them goes */
+	for (unsigned round = 0; round < 2; round++)
+		for (unsigned i = 0; i < COUNT_CLIENTS; i++) {
+			unsigned char key[16] = { 2, (unsigned char)i, (unsigned char)(i >> 8) };
+
+			if (round == 0)
+				assert_true(clients_add(&a, key));
+			else
+				clients_drop(&a, key);
+		}
+	assert_int_equal(clients_sessions(&b, one), 1);
+}
+
+static void small_bodies_keep_the_ceiling_too(void **state)
+{
+	struct slice out;
+	struct fault f = { 0 };
+	struct hold *h[50] = { 0 };
+	char text[4000];
+	size_t files = 0;
+
+	(void)state;
+	memset(text, 'x', sizeof(text));
+	memcpy(text, "A: b\r\n\r\n", 8);
+	budget.ceiling_octets = 100000;
+	for (size_t i = 0; i < 50; i++) {
+		h[i] = hold_new(&budget);
+		assert_true(hold_add(h[i], slice_of((const unsigned char *)text, 100), &out, &f));
+		assert_true(hold_add(h[i], slice_of((const unsigned char *)text + 100, sizeof(text) - 100), &out, &f));
+		files += hold_in_file(h[i]);
+	}
+	assert_true(files > 20);
+	assert_true(budget.held_octets <= 100000);
+	for (size_t i = 0; i < 50; i++)
+		hold_free(&h[i]);
+	assert_int_equal(budget.held_octets, 0);
+	budget.ceiling_octets = 1U << 31;
 }
 
 int main(void)
@@ -215,6 +255,7 @@ int main(void)
 		cmocka_unit_test(any_split_gives_the_same),
 		cmocka_unit_test(big_content_goes_to_a_file_unchanged),
 		cmocka_unit_test(limits_have_their_answers),
+		cmocka_unit_test(small_bodies_keep_the_ceiling_too),
 		cmocka_unit_test(clients_are_counted_over_all_workers),
 	};
 

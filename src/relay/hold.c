@@ -126,10 +126,10 @@ static bool add_body(struct hold *h, struct slice s, struct fault *f)
 	const struct hold_budget *b = h->budget;
 
 	/* Big bodies make room first; what is left above them is for headers, which have nowhere else to go. */
-	uint64_t room = h->body_octets + s.n > BLOCK_OCTETS ? b->body_octets : b->ceiling_octets / 4 * 3;
+	uint64_t share = h->body_octets + s.n > BLOCK_OCTETS ? b->body_octets : b->ceiling_octets / 4 * 3;
 
 	h->body_octets += s.n;
-	if (h->fd < 0 && (h->body_octets > b->conf->limits.body_memory_octets || b->held_octets > room) && !to_file(h, f))
+	if (h->fd < 0 && (h->body_octets > b->conf->limits.body_memory_octets || b->held_octets > share) && !to_file(h, f))
 		return false;
 	if (h->fd >= 0)
 		return write_all(h->fd, s, f);

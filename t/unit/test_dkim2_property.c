@@ -84,7 +84,7 @@ static struct slice message_by_lot(void)
 {
 	static const char *const from[] = { "From: alice@example.com\r\n", "FROM:Alice <alice@Example.COM>\r\n",
 		"From:\r\n \"A, B\" <a@x.example.com>\r\n", "From: =?utf-8?q?D=C3=B6rte?= <d@example.com> (c)\r\n",
-		"From: D\xc3\xb6rte <d\xc3\xb6rte@b\xc3\xbc" "cher.example.com>\r\n", "From: a@example.com, b@y.example.com\r\n",
+		"From: D\xc3\xb6rte <d\xc3\xb6rte@b\xc3\xbcrger.example.com>\r\n", "From: a@example.com, b@y.example.com\r\n",
 		"From: g:a@example.com,\r\n b@example.com;\r\n", "From: a@example.com\r\nFrom: b@example.com\r\n" };
 	struct buf b;
 	struct slice out;
@@ -104,7 +104,7 @@ static struct slice path_by_lot(const char *domain)
 {
 	static const char *const locals[] = { "a", "Alice.B", "\"a b\"", "\"a\\\"b@c;d\"", "d\xc3\xb6rte", "\"alice\"", "x+y=z/!#$%&'*?^`{|}~", "@r.example:a",
 		"0123456789012345678901234567890123456789012345678901234567890123" };
-	static const char *const below[] = { "", "bounce.", "B\xc3\x9c" "cher.", "XN--BCHER-KVA.", "a.b.c.d.e." };
+	static const char *const below[] = { "", "bounce.", "B\xc3\x9crger.", "XN--BCHER-KVA.", "a.b.c.d.e." };
 
 	return arena_printf(&arena, "<%s@%s%s>", ONE_OF(locals), ONE_OF(below), domain);
 }

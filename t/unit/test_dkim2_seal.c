@@ -447,6 +447,7 @@ static void enforcement_reads_the_copy_anew(void **state)
 		{ "a newer seal decides", "DKIM2-Signature: i=2; m=1; t=1; d=b.example; mf=PHhAYi5leGFtcGxlPg==; rt=PHlAYi5leGFtcGxlPg==; s=a:b:AAAA;\r\n",
 		  "DKIM2-Signature i=2 MAIL FROM <alice@example.com> did not match" },
 		{ "an nd= seal on top", "DKIM2-Signature: i=2; m=1; t=1; d=b.example; nd=c.example; s=a:b:AAAA;\r\n", "DKIM2-Signature i=2 unexpected nd= tag" },
+		{ "a line some take for the end of the header", "junk\r\n", "header holds a line that is no field" },
 		{ "a seal nobody can read", "DKIM2-Signature: junk\r\n", "DKIM2-Signature i=? syntax error" },
 		{ "a seal with a blank before the colon", "DKIM2-Signature : i=2; m=1; t=1; d=b.example; nd=c.example; s=a:b:AAAA;\r\n", "DKIM2-Signature i=2 unexpected nd= tag" },
 	};

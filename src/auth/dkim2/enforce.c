@@ -14,7 +14,8 @@ bool dkim2_enforce(struct arena *a, const struct header *about_to_leave, const s
     struct fault *f)
 {
 	static const struct slice name = { (const unsigned char *)"dkim2-signature", 15 };
-	struct header seals = { 0 };
+	/* a line that is no field ends the header for some, and the seals below it are content */
+	struct header seals = { .malformed = about_to_leave->malformed };
 	struct chain chain;
 	struct slice broken;
 

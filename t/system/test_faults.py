@@ -103,3 +103,13 @@ def test_recipients_put_off_are_bounded(hopseal, sink, keyring, service):
     assert len(answers) <= 2002
     if "asan" not in os.environ.get("HOPSEAL_BUILD", ""):
         assert rss_kib(worker) - before < 8192
+
+
+def test_a_next_hop_that_says_421_to_the_content_has_not_taken_it(hopseal, sink):
+    """An answer and a plain one: nothing is lost, so nothing may be there twice."""
+    sink.script("dot", b"421 4.3.2 going down\r\n")
+    relay = hopseal("pass")
+    with relay.connect() as c:
+        c.deliver(BASE, code=451, enhanced="4.4.2")
+    assert "duplicate" not in relay.event("transaction")
+    assert relay.event("up_421") and not relay.events("up_final_lost")

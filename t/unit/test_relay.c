@@ -7,6 +7,7 @@
 #include <netinet/tcp.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -549,6 +550,56 @@ static void replies_not_read_stop_reading_and_start_it_again(void **state)
 	WANT(c, "252 2.5.2 ");
 }
 
+static void no_descriptor_costs_a_message_not_a_session(void **state)
+{
+	struct peer *c = client(), *waiting;
+	struct rlimit was, none;
+	char line[1000];
+	int next;
+
+	(void)state;
+	w.conf.limits.body_memory_octets = 4096;
+	to_data(c, far_peer(0));
+	waiting = connected();
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+	none = was;
+	next = dup(w.door);
+	assert_true(next >= 0);
+	close(next);
+	none.rlim_cur = (rlim_t)next;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	memset(line, 'x', sizeof(line) - 3);
+	memcpy(line + sizeof(line) - 3, "\r\n", 3);
+	said(c, "Subject: t\r\n\r\n");
+	for (int i = 0; i < 10; i++)
+		said(c, line);
+	said(c, ".\r\n");
+	WANT(c, "451 4.3.0 ");
+	want_silence(waiting);
+	assert_true(logged("fd_limit level=error text=\"accept"));
+	assert_true(logged("fd_limit level=warning tx="));
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+	later(1);
+	WANT(waiting, "220 mx.c.test ESMTP\r\n");
+	said(c, "NOOP\r\n");
+	WANT(c, "250 2.0.0 ok\r\n");
+}
+
+static void the_last_descriptors_are_for_sessions_under_way(void **state)
+{
+	struct peer *c = client(), *late;
+
+	(void)state;
+	w.relay->fd_max = w.relay->pairs->conn.fd;
+	late = connected();
+	WANT(late, "421 4.7.0 ");
+	WANT_END(late);
+	assert_true(logged("fd_limit"));
+	to_final(c, far_peer(0));
+	said(far_peer(0), "250 2.0.0 taken\r\n");
+	WANT(c, "250 2.0.0 taken\r\n");
+}
+
 int main(void)
 {
 #define ROW(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -564,6 +615,8 @@ int main(void)
 		ROW(the_answer_after_the_client_left_is_logged),
 		ROW(a_black_hole_holds_few_connections),
 		ROW(replies_not_read_stop_reading_and_start_it_again),
+		ROW(no_descriptor_costs_a_message_not_a_session),
+		ROW(the_last_descriptors_are_for_sessions_under_way),
 	};
 
 	return RUN_TESTS(tests);

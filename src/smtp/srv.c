@@ -1,61 +1,8 @@
 #include "base/bug.h"
 #include "base/limits.h"
-#include "smtp/body.h"
-#include "smtp/line.h"
-#include "smtp/srv.h"
+#include "smtp/srv_in.h"
 
-enum owed_kind {
-	OWED_MAIL,
-	OWED_RCPT,
-	OWED_DATA,
-	OWED_END,
-	OWED_LOCAL /* an answer of our own behind others */
-};
-
-/* One answer that is not written yet. */
-struct owed {
-	uint32_t seq;
-	enum owed_kind kind;
-	bool done;       /* answered, but one before it is not: text is it */
-	bool last;       /* a 421 */
-	struct buf text;
-};
-
-struct srv {
-	const struct srv_conf *conf;
-	enum srv_state state;
-	struct ext offer;     /* what the next EHLO announces */
-	struct ext offered;   /* what the last one announced */
-	struct slice helo;    /* ours; empty: none yet */
-	bool esmtp;
-	bool utf8;            /* the transaction has SMTPUTF8 */
-	bool rcpt_tried;      /* the transaction has seen a RCPT */
-	uint16_t bad, bad_rcpt, idle; /* since the last accepted message */
-	uint32_t seq;
-	size_t rcpt_ok;       /* recipients accepted */
-	struct owed *owed;    /* in the order of the commands */
-	size_t owed_at, owed_n, owed_room; /* first one, count, room of the array */
-	struct line_reader line;
-	struct body_reader *body; /* while there is content */
-	uint64_t swallowed;   /* octets of refused content */
-	struct fault *why;    /* content is refused for it, or the session ends for it */
-	bool ending;          /* once nothing is owed */
-	struct buf out;
-};
-
-/* A command under way. */
-struct call {
-	struct srv *s;
-	struct slice *in;
-	struct arena *tx;
-	struct slice line, arg;
-	struct srv_event *ev;
-};
-
-/* What a step gives when there is no event yet. */
-enum { GO_ON = -1 };
-
-static void srv_enter(struct srv *s, enum srv_state to)
+void srv_enter(struct srv *s, enum srv_state to)
 {
 #define FROM(state) (1U << (state))
 	static const unsigned from[] = {
@@ -97,7 +44,7 @@ static void drop_owed(struct srv *s)
 	s->owed_at = s->owed_n = s->owed_room = 0;
 }
 
-static void drop_body(struct srv *s)
+void srv_drop_body(struct srv *s)
 {
 	free(s->body);
 	s->body = NULL;
@@ -108,7 +55,7 @@ void srv_free(struct srv **s)
 	if (!*s)
 		return;
 	drop_owed(*s);
-	drop_body(*s);
+	srv_drop_body(*s);
 	line_reader_release(&(*s)->line);
 	buf_release(&(*s)->out);
 	free((*s)->why);
@@ -119,13 +66,13 @@ void srv_free(struct srv **s)
 
 /* ---- answers ---- */
 
-static void go(struct srv *s)
+void srv_go(struct srv *s)
 {
 	srv_enter(s, SRV_GONE);
 	drop_owed(s);
 }
 
-static bool remember(struct srv *s, const struct fault *why)
+bool srv_remember(struct srv *s, const struct fault *why)
 {
 	if (!s->why)
 		s->why = malloc(sizeof(*s->why));
@@ -134,7 +81,7 @@ static bool remember(struct srv *s, const struct fault *why)
 	return s->why != NULL;
 }
 
-static void forget(struct srv *s)
+void srv_forget(struct srv *s)
 {
 	free(s->why);
 	s->why = NULL;
@@ -153,7 +100,7 @@ static void flush_owed(struct srv *s)
 		s->owed_at++;
 		s->owed_n--;
 		if (last) {
-			go(s);
+			srv_go(s);
 			return;
 		}
 	}
@@ -162,12 +109,11 @@ static void flush_owed(struct srv *s)
 	drop_owed(s);
 	if (s->ending && s->state != SRV_GONE) {
 		reply_fault(&s->out, s->why);
-		go(s);
+		srv_go(s);
 	}
 }
 
-/* Room for one more; false: no memory. */
-static bool owe(struct srv *s, enum owed_kind kind, uint32_t *seq_out)
+bool srv_owe(struct srv *s, enum owed_kind kind, uint32_t *seq_out)
 {
 	if (s->owed_at + s->owed_n == s->owed_room) {
 		size_t room = s->owed_n < 4 ? 4 : s->owed_n * 2;
@@ -200,8 +146,7 @@ static struct owed *owed_find(struct srv *s, uint32_t seq)
 	return NULL;
 }
 
-/* The transaction is over, or never was. */
-static void clear_tx(struct srv *s)
+void srv_clear_tx(struct srv *s)
 {
 	s->rcpt_ok = 0;
 	s->rcpt_tried = false;
@@ -239,7 +184,7 @@ static void take_answer(struct srv *s, const struct owed *o, short code)
 			srv_enter(s, s->rcpt_ok ? SRV_RCPT : SRV_MAIL);
 		} else {
 			refuse_rcpts(s);
-			clear_tx(s);
+			srv_clear_tx(s);
 		}
 		break;
 	case OWED_RCPT:
@@ -253,13 +198,13 @@ static void take_answer(struct srv *s, const struct owed *o, short code)
 		break;
 	case OWED_DATA:
 		BUG_ON(code < 400);
-		drop_body(s);
-		clear_tx(s);
+		srv_drop_body(s);
+		srv_clear_tx(s);
 		break;
 	case OWED_END:
 		if (yes)
 			s->bad = s->bad_rcpt = s->idle = 0;
-		clear_tx(s);
+		srv_clear_tx(s);
 		break;
 	case OWED_LOCAL:
 		break;
@@ -313,8 +258,8 @@ void srv_greet(struct srv *s, const struct fault *instead)
 		return;
 	if (instead) {
 		reply_fault(&s->out, instead);
-		(void)remember(s, instead);
-		go(s);
+		(void)srv_remember(s, instead);
+		srv_go(s);
 		return;
 	}
 	buf_str(&s->out, "220 ");
@@ -333,9 +278,9 @@ void srv_refuse_content(struct srv *s, const struct fault *f)
 	if (s->state != SRV_BODY)
 		return;
 	srv_enter(s, SRV_SWALLOW);
-	if (!remember(s, f)) {
+	if (!srv_remember(s, f)) {
 		reply_fault(&s->out, f);
-		go(s);
+		srv_go(s);
 	}
 }
 
@@ -343,11 +288,11 @@ void srv_end(struct srv *s, const struct fault *f)
 {
 	if (s->state == SRV_GONE || s->ending)
 		return;
-	s->ending = remember(s, f) && s->owed_n;
+	s->ending = srv_remember(s, f) && s->owed_n;
 	if (s->ending)
 		return;
 	reply_fault(&s->out, f);
-	go(s);
+	srv_go(s);
 }
 
 /* ---- commands ---- */
@@ -359,7 +304,7 @@ static bool say(struct srv *s, const char *text, const struct fault *f)
 	uint32_t seq;
 
 	if (s->owed_n) {
-		if (!owe(s, OWED_LOCAL, &seq))
+		if (!srv_owe(s, OWED_LOCAL, &seq))
 			return false;
 		s->owed[s->owed_at + s->owed_n - 1].done = true;
 		to = &s->owed[s->owed_at + s->owed_n - 1].text;
@@ -376,11 +321,11 @@ static int leave(struct call *c, const struct fault *f)
 {
 	c->ev->fault = *f;
 	reply_fault(&c->s->out, f);
-	go(c->s);
+	srv_go(c->s);
 	return SRV_EV_CLOSE;
 }
 
-static int no_memory(struct call *c)
+int srv_no_memory(struct call *c)
 {
 	struct fault f = { 0 };
 
@@ -395,7 +340,7 @@ static int refuse_fault(struct call *c, const struct fault *f)
 		c->s->bad++;
 	c->ev->fault = *f;
 	if (!say(c->s, NULL, f))
-		return no_memory(c);
+		return srv_no_memory(c);
 	return SRV_EV_REFUSED;
 }
 
@@ -417,7 +362,7 @@ static int leave_for(struct call *c, enum fault_code code)
 
 static int ok(struct call *c, const char *text)
 {
-	return say(c->s, text, NULL) ? GO_ON : no_memory(c);
+	return say(c->s, text, NULL) ? GO_ON : srv_no_memory(c);
 }
 
 /* RSET and a new greeting. */
@@ -425,7 +370,7 @@ static int reset(struct call *c)
 {
 	bool open = c->s->state != SRV_IDLE;
 
-	clear_tx(c->s);
+	srv_clear_tx(c->s);
 	return open ? SRV_EV_RESET : GO_ON;
 }
 
@@ -438,7 +383,7 @@ static int hello(struct call *c, bool esmtp)
 		return refuse(c, FAULT_BAD_HELO);
 	name = malloc(c->arg.n);
 	if (!name)
-		return no_memory(c);
+		return srv_no_memory(c);
 	memcpy(name, c->arg.at, c->arg.n);
 	free((void *)(uintptr_t)s->helo.at);
 	s->helo = slice_of(name, c->arg.n);
@@ -483,7 +428,7 @@ static int do_mail(struct call *c)
 		return refuse(c, FAULT_NO_MEMORY);
 	if (!cmd_mail(c->arg, &s->offered, &c->ev->path, &c->ev->params, &f))
 		return refuse_fault(c, &f);
-	if (!owe(s, OWED_MAIL, &c->ev->seq))
+	if (!srv_owe(s, OWED_MAIL, &c->ev->seq))
 		return refuse(c, FAULT_NO_MEMORY);
 	s->utf8 = c->ev->params.smtputf8;
 	return SRV_EV_MAIL;
@@ -504,7 +449,7 @@ static int do_rcpt(struct call *c)
 		return refuse(c, FAULT_NO_MEMORY);
 	if (!cmd_rcpt(c->arg, &s->offered, s->utf8, &c->ev->path, &c->ev->params, &f))
 		return refuse_fault(c, &f);
-	if (!owe(s, OWED_RCPT, &c->ev->seq))
+	if (!srv_owe(s, OWED_RCPT, &c->ev->seq))
 		return refuse(c, FAULT_NO_MEMORY);
 	return SRV_EV_RCPT;
 }
@@ -527,8 +472,8 @@ static int do_data(struct call *c)
 	if (s->state != SRV_RCPT)
 		return refuse(c, s->state == SRV_MAIL && s->rcpt_tried ? FAULT_NO_RCPT : FAULT_BAD_SEQUENCE);
 	s->body = malloc(sizeof(*s->body));
-	if (!s->body || !owe(s, OWED_DATA, &c->ev->seq)) {
-		drop_body(s);
+	if (!s->body || !srv_owe(s, OWED_DATA, &c->ev->seq)) {
+		srv_drop_body(s);
 		return refuse(c, FAULT_NO_MEMORY);
 	}
 	body_reader_init(s->body);
@@ -572,7 +517,7 @@ static int do_quit(struct call *c)
 	if (answered != GO_ON)
 		return answered;
 	c->ev->fault.code = FAULT_NONE;
-	go(c->s);
+	srv_go(c->s);
 	return SRV_EV_CLOSE;
 }
 
@@ -700,8 +645,8 @@ static int endless(struct call *c)
 	fault_note(&f, FAULT_LINE_TOO_LONG, LIMIT_COMMAND_LINE, "no end of line");
 	if (!c->s->owed_n)
 		return leave(c, &f);
-	if (!remember(c->s, &f))
-		return no_memory(c);
+	if (!srv_remember(c->s, &f))
+		return srv_no_memory(c);
 	c->s->ending = true;
 	return SRV_EV_WAIT;
 }
@@ -727,7 +672,7 @@ static int step_command(struct call *c)
 		return endless(c);
 	case LINE_BARE_LF:
 	case LINE_NO_MEMORY:
-		return no_memory(c);
+		return srv_no_memory(c);
 	}
 	cmd = command_of(cmd_verb(c->line, &c->arg));
 	if (held_back(s, cmd)) {
@@ -738,68 +683,13 @@ static int step_command(struct call *c)
 	return run(c, cmd);
 }
 
-/* ---- content ---- */
-
-/* Refused content has ended, or is too much. */
-static int swallowed(struct call *c, bool whole)
-{
-	struct srv *s = c->s;
-	const struct fault *spoiled = s->body->fault.code ? &s->body->fault : NULL;
-
-	reply_fault(&s->out, s->why ? s->why : spoiled);
-	if (spoiled || !whole) {
-		if (!s->why)
-			(void)remember(s, spoiled);
-		go(s);
-		return GO_ON;
-	}
-	forget(s);
-	drop_body(s);
-	clear_tx(s);
-	return GO_ON;
-}
-
-static int step_content(struct call *c)
-{
-	struct srv *s = c->s;
-	size_t before = c->in->n;
-	enum body_status status = body_read(s->body, c->in, &c->ev->content);
-	bool told = s->state == SRV_SWALLOW;
-
-	if (s->body->fault.code && !told) {
-		c->ev->fault = s->body->fault;
-		srv_enter(s, SRV_SWALLOW);
-	}
-	if (s->state == SRV_SWALLOW) {
-		s->swallowed += before - c->in->n;
-		if (status == BODY_END || s->swallowed > LIMIT_SWALLOW)
-			(void)swallowed(c, status == BODY_END);
-		else if (status == BODY_MORE && told)
-			return SRV_EV_MORE;
-		return told ? GO_ON : SRV_EV_BAD;
-	}
-	switch (status) {
-	case BODY_RUN:
-		return SRV_EV_CONTENT;
-	case BODY_MORE:
-		return SRV_EV_MORE;
-	case BODY_END:
-		break;
-	}
-	drop_body(s);
-	if (!owe(s, OWED_END, &c->ev->seq))
-		return no_memory(c);
-	srv_enter(s, SRV_JUDGE);
-	return SRV_EV_END;
-}
-
 static int step(struct call *c)
 {
 	struct srv *s = c->s;
 
 	if (buf_failed(&s->out) && s->state != SRV_GONE) {
 		buf_clear(&s->out);
-		return no_memory(c);
+		return srv_no_memory(c);
 	}
 	switch (s->state) {
 	case SRV_IDLE:
@@ -808,7 +698,7 @@ static int step(struct call *c)
 		return step_command(c);
 	case SRV_BODY:
 	case SRV_SWALLOW:
-		return step_content(c);
+		return srv_content_step(c);
 	case SRV_GREET:
 	case SRV_JUDGE:
 		return c->in->n ? SRV_EV_WAIT : SRV_EV_MORE;

@@ -1,0 +1,81 @@
+/*
+ * srv_in.h - what the files of the server machine share: srv.c (session, answers, commands) and srv_content.c. Nobody else's.
+ */
+#ifndef SMTP_SRV_IN_H
+#define SMTP_SRV_IN_H
+
+#include "smtp/body.h"
+#include "smtp/line.h"
+#include "smtp/srv.h"
+
+enum owed_kind {
+	OWED_MAIL,
+	OWED_RCPT,
+	OWED_DATA,
+	OWED_END,
+	OWED_LOCAL /* an answer of our own behind others */
+};
+
+/* One answer that is not written yet. */
+struct owed {
+	uint32_t seq;
+	enum owed_kind kind;
+	bool done;       /* answered, but one before it is not: text is it */
+	bool last;       /* a 421 */
+	struct buf text;
+};
+
+struct srv {
+	const struct srv_conf *conf;
+	enum srv_state state;
+	struct ext offer;     /* what the next EHLO announces */
+	struct ext offered;   /* what the last one announced */
+	struct slice helo;    /* ours; empty: none yet */
+	bool esmtp;
+	bool utf8;            /* the transaction has SMTPUTF8 */
+	bool rcpt_tried;      /* the transaction has seen a RCPT */
+	uint16_t bad, bad_rcpt, idle; /* since the last accepted message */
+	uint32_t seq;
+	size_t rcpt_ok;       /* recipients accepted */
+	struct owed *owed;    /* in the order of the commands */
+	size_t owed_at, owed_n, owed_room; /* first one, count, room of the array */
+	struct line_reader line;
+	struct body_reader *body; /* while there is content */
+	uint64_t swallowed;   /* octets of refused content */
+	struct fault *why;    /* content is refused for it, or the session ends for it */
+	bool ending;          /* once nothing is owed */
+	struct buf out;
+};
+
+/* A command under way. */
+struct call {
+	struct srv *s;
+	struct slice *in;
+	struct arena *tx;
+	struct slice line, arg;
+	struct srv_event *ev;
+};
+
+/* What a step gives when there is no event yet. */
+enum { GO_ON = -1 };
+
+/* srv.c */
+/* Writes ->state; nobody else does. */
+void srv_enter(struct srv *s, enum srv_state to);
+/* SRV_GONE, and what was owed with it. */
+void srv_go(struct srv *s);
+/* The transaction is over, or never was. */
+void srv_clear_tx(struct srv *s);
+void srv_drop_body(struct srv *s);
+/* ->why; false: no memory. */
+bool srv_remember(struct srv *s, const struct fault *why);
+void srv_forget(struct srv *s);
+/* Room for one more answer; false: no memory. */
+bool srv_owe(struct srv *s, enum owed_kind kind, uint32_t *seq_out);
+/* 421 and the end. */
+int srv_no_memory(struct call *c);
+
+/* srv_content.c: an event, or GO_ON */
+int srv_content_step(struct call *c);
+
+#endif

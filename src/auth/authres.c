@@ -239,7 +239,8 @@ static void add_dkim2(struct buf *b, const struct dkim2_verdict *v)
 		buf_str(b, "; envelope not checked");
 	}
 	buf_octet(b, ')');
-	if (v->hop_count && v->hops[0].i == 1 && v->hops[0].d_normal.n) {
+	/* What came provisionally may have been rewritten since hop 1: nobody is to give that domain the credit for it. */
+	if (!(v->state == DKIM2_PASS && v->level == DKIM2_PROVISIONAL) && v->hop_count && v->hops[0].i == 1 && v->hops[0].d_normal.n) {
 		buf_str(b, " header.d=");
 		buf_slice(b, v->hops[0].d_normal);
 	}

@@ -17,7 +17,7 @@ struct sign {
 	size_t flag_count;
 	int64_t now;
 	bool out_of_band;
-	struct key *keys[LIMIT_SIG_SETS];
+	struct key *keys[LIMIT_KEYS_HOP];
 };
 
 static int flag_add(struct sign *o, const char *name)
@@ -40,8 +40,8 @@ static int options_check(const struct sign *o)
 		return ctl_usage("--domain is missing");
 	if (o->key_count == 0 || o->selector_count != o->key_count)
 		return ctl_usage("each --selector needs its --key");
-	if (o->key_count > LIMIT_SIG_SETS)
-		return ctl_usage("more than %d keys", LIMIT_SIG_SETS);
+	if (o->key_count > LIMIT_KEYS_HOP)
+		return ctl_usage("more than %d keys", LIMIT_KEYS_HOP);
 	for (size_t i = 0; i < o->selector_count; i++)
 		if (!domain_valid(slice_str(o->selectors[i])))
 			return ctl_usage("--selector %s: not a selector", o->selectors[i]);
@@ -346,7 +346,7 @@ int ctl_sign(int argc, char **argv)
 		code = keys_read(&o);
 	if (code == CTL_DONE)
 		code = seal(&o, &m, argv[optind]);
-	for (size_t i = 0; i < o.key_count && i < LIMIT_SIG_SETS; i++)
+	for (size_t i = 0; i < o.key_count && i < LIMIT_KEYS_HOP; i++)
 		key_drop(&o.keys[i]);
 	ctl_message_release(&m);
 	return ctl_end(code);

@@ -114,7 +114,7 @@ static void values_say_what_was_found(void **state)
 	    S("mx.example.net; dkim2=pass (i=1 a.example pass, i=2 l.example pass) header.d=a.example"));
 	v.level = DKIM2_PROVISIONAL;
 	WANT_SLICE(authres_value(&arena, S("mx.example.net"), &v),
-	    S("mx.example.net; dkim2=pass (i=1 a.example pass, i=2 l.example pass; provisional) header.d=a.example"));
+	    S("mx.example.net; dkim2=pass (i=1 a.example pass, i=2 l.example pass; provisional)"));
 	v.level = DKIM2_NO_ENVELOPE;
 	WANT_SLICE(authres_value(&arena, S("mx.example.net"), &v),
 	    S("mx.example.net; dkim2=pass (i=1 a.example pass, i=2 l.example pass; envelope not checked) header.d=a.example"));

@@ -5,8 +5,8 @@
 
 #include "auth/authres.h"
 #include "base/limits.h"
-#include "mail/addr.h"
 #include "mail/domain.h"
+#include "mail/from.h"
 #include "out/log.h"
 #include "relay/trace.h"
 #include "relay/tx.h"
@@ -52,37 +52,16 @@ bool judge_rules(struct tx *t, const struct tx_command *c, bool last, struct fau
 	return true;
 }
 
-/* Every From field's addresses; several fields count together, as spec 10.9 wants each of them Authentic. */
 static void read_from(struct tx *t)
 {
-	struct arena *a = &t->pair->arena;
-	size_t fields = 0;
+	size_t first = header_find(&t->header, S("From"), 0);
+	bool readable = from_domains(&t->pair->arena, &t->header, &t->from, &t->from_count);
 
-	for (size_t i = header_find(&t->header, S("From"), 0); i < t->header.n; i = header_find(&t->header, S("From"), i + 1)) {
-		struct addr *list = NULL, *both;
-		size_t n = 0;
-
-		fields++;
-		if (!addr_list(a, t->header.fields[i].value, &list, &n)) {
-			t->from_unreadable = true;
-			continue;
-		}
-		both = ARENA_ARRAY(a, t->from_count + n, struct addr);
-		if (!both) {
-			t->from_unreadable = true;
-			return;
-		}
-		if (t->from_count)
-			memcpy(both, t->from, t->from_count * sizeof(*both));
-		memcpy(both + t->from_count, list, n * sizeof(*both));
-		t->from = both;
-		t->from_count += n;
-	}
-	if (t->from_unreadable)
+	if (readable)
+		facts_set(&t->facts, FACT_FROM_DOMAIN, t->from[0]);
+	else
 		t->from_count = 0;
-	if (t->from_count)
-		facts_set(&t->facts, FACT_FROM_DOMAIN, t->from[0].domain);
-	if (fields != 1 || t->from_unreadable || t->from_count > 1)
+	if (t->from_count != 1 || header_find(&t->header, S("From"), first + 1) < t->header.n)
 		event(t, "msg_from_ambiguous", NULL);
 }
 

@@ -3,7 +3,7 @@
 #include "mail/domain.h"
 #include "relay/plan.h"
 
-const char *plan_domain(const struct conf *conf, const struct addr *from, size_t from_count, struct slice mail_from_domain)
+const char *plan_domain(const struct conf *conf, const struct slice *from, size_t from_count, struct slice mail_from_domain)
 {
 	const char *best = NULL;
 
@@ -12,7 +12,7 @@ const char *plan_domain(const struct conf *conf, const struct addr *from, size_t
 		bool fits = conf->keys[i].active && (!best || d.n > strlen(best));
 
 		for (size_t k = 0; k < from_count && fits; k++)
-			fits = domain_follows(from[k].domain, d);
+			fits = domain_follows(from[k], d);
 		if (fits && (mail_from_domain.n == 0 || domain_follows(mail_from_domain, d)))
 			best = conf->keys[i].domain;
 	}

@@ -6,7 +6,6 @@
 
 #include "auth/dkim2/dkim2.h"
 #include "config/conf.h"
-#include "mail/addr.h"
 
 enum plan_kind {
 	PLAN_NOTHING,   /* leaves as it is */
@@ -29,7 +28,7 @@ struct plan_facts {
 	const struct dkim2_verdict *came; /* the message as it came */
 	struct slice mail_from_domain;    /* normal; empty: null sender */
 	bool mail_from_null;
-	const struct addr *from;          /* of every From field; NULL or 0: none, or none that can be read */
+	const struct slice *from;         /* domains of every From field, normal; 0: none, or none that can be read */
 	size_t from_count;
 	bool known_client;
 };
@@ -37,6 +36,6 @@ struct plan_facts {
 struct plan plan_make(const struct plan_facts *f);
 
 /* An active key's domain that all of these follow, the longest; NULL: none. Empty slices are skipped. */
-const char *plan_domain(const struct conf *conf, const struct addr *from, size_t from_count, struct slice mail_from_domain);
+const char *plan_domain(const struct conf *conf, const struct slice *from, size_t from_count, struct slice mail_from_domain);
 
 #endif

@@ -51,9 +51,8 @@ struct tx {
 	struct dkim2_envelope envelope;
 	struct slice *rcpts;
 	struct checks *checks;
-	struct addr *from;
+	struct slice *from;        /* domains */
 	size_t from_count;
-	bool from_unreadable;
 	struct fault found;        /* a fault of the message, told after its end */
 	struct facts facts;
 	struct ruling ruling;

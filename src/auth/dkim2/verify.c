@@ -1,7 +1,7 @@
 #include "auth/dkim2/chain.h"
 #include "auth/dkim2/combine.h"
 #include "auth/dkim2/custody.h"
-#include "auth/dkim2/from.h"
+#include "mail/from.h"
 #include "auth/dkim2/input.h"
 #include "base/limits.h"
 #include "crypt/sign.h"

@@ -109,6 +109,14 @@ static void end_session(struct pair *p, enum fault_code code)
 	p->closing = true;
 }
 
+/* Is a message on its way that is not here to its end? */
+static bool in_content(const struct pair *p)
+{
+	enum srv_state state = srv_state(p->srv);
+
+	return state == SRV_BODY || state == SRV_CHUNKS || state == SRV_SWALLOW;
+}
+
 static void on_deadline(void *arg)
 {
 	struct pair *p = pair_of(arg);
@@ -121,8 +129,7 @@ static void on_deadline(void *arg)
 		tx_late(p);
 		return;
 	}
-	log_client(p, srv_out(p->srv)->n ? "client_not_reading" : srv_state(p->srv) == SRV_BODY || srv_state(p->srv) == SRV_SWALLOW ?
-	    "client_too_slow" : "client_timeout");
+	log_client(p, srv_out(p->srv)->n ? "client_not_reading" : in_content(p) ? "client_too_slow" : "client_timeout");
 	end_session(p, FAULT_COMMAND_TIMEOUT);
 	pair_go_on(p);
 }
@@ -177,6 +184,8 @@ static void on_event(struct pair *p, const struct srv_event *ev)
 		tx_bad(p, &ev->fault);
 		return;
 	case SRV_EV_END:
+		if (ev->crlf_added)
+			log_client(p, "smtp_crlf_added");
 		tx_whole(p, ev->seq);
 		break;
 	case SRV_EV_RESET:
@@ -333,7 +342,7 @@ static void on_ended(void *owner, enum conn_end how)
 		p->eof = p->dead = true;
 		return;
 	}
-	if (srv_state(p->srv) == SRV_BODY || srv_state(p->srv) == SRV_SWALLOW)
+	if (in_content(p))
 		log_client(p, "client_gone_in_data");
 	pair_doom(p);
 }

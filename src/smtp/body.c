@@ -16,6 +16,11 @@ void body_reader_init(struct body_reader *r)
 	*r = (struct body_reader){ .state = AT_START };
 }
 
+void body_reader_init_framed(struct body_reader *r)
+{
+	*r = (struct body_reader){ .state = AT_START, .framed = true };
+}
+
 static bool odd(unsigned char before, unsigned char c)
 {
 	return (c == '\n') != (before == '\r') || c == '\0' || (c == '.' && before == '\n');
@@ -56,7 +61,7 @@ static struct slice take_plain(struct body_reader *r, struct slice *in)
 	struct slice run = SLICE_NONE;
 	size_t n;
 
-	if (c == '\n' || c == '\0' || (c == '.' && r->state == AT_START))
+	if (c == '\n' || c == '\0' || (c == '.' && r->state == AT_START && !r->framed))
 		return SLICE_NONE;
 	n = first_odd(*in);
 	if (in->at[n - 1] == '\r')
@@ -89,7 +94,7 @@ static bool take_octet(struct body_reader *r, unsigned char c)
 		r->state = r->state == AT_DOT ? AT_DOT_CR : AT_CR;
 	else if (c == '\n' && cr)
 		r->state = AT_START;
-	else if (c == '.' && r->state == AT_START)
+	else if (c == '.' && r->state == AT_START && !r->framed)
 		r->state = AT_DOT;
 	else
 		r->state = IN_LINE;
@@ -150,6 +155,18 @@ enum body_status body_read(struct body_reader *r, struct slice *in, struct slice
 			return BODY_END;
 	}
 	return swallow(r, in);
+}
+
+enum body_status body_read_end(struct body_reader *r, struct slice *run_out)
+{
+	if (r->state == AT_CR)
+		spoiled(r, FAULT_BARE_CR);
+	if (r->state != IN_LINE || r->fault.code != FAULT_NONE)
+		return BODY_END;
+	r->state = AT_START;
+	r->octets += 2;
+	*run_out = S("\r\n");
+	return BODY_RUN;
 }
 
 enum writer_state {

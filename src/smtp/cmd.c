@@ -316,3 +316,18 @@ bool cmd_rcpt(struct slice arg, const struct ext *offer, bool utf8, struct path 
 	*params_out = out;
 	return true;
 }
+
+bool cmd_bdat(struct slice arg, uint64_t *octets_out, bool *last_out, struct fault *f)
+{
+	struct slice rest = arg, number;
+	bool more = slice_cut(&rest, ' ', &number);
+	uint64_t octets;
+
+	if (number.n > LIMIT_CHUNK_DIGITS || !slice_u64(number, INT64_MAX, &octets))
+		return fault_set(f, FAULT_BDAT_BAD, 0);
+	if (more && !slice_ieq(rest, S("LAST")))
+		return fault_note(f, FAULT_BDAT_BAD, number.n + 1, "not LAST");
+	*octets_out = octets;
+	*last_out = more;
+	return true;
+}

@@ -45,4 +45,11 @@ bool cmd_mail(struct slice arg, const struct ext *offer, struct path *path_out, 
 bool cmd_rcpt(struct slice arg, const struct ext *offer, bool utf8, struct path *path_out, struct srv_params *params_out,
     struct fault *f) HS_MUST_USE;
 
+/*
+ * cmd_bdat - the argument of BDAT: "chunk-size [ SP LAST ]" (RFC 3030 2)
+ * In:    blanks trimmed
+ * Fault: BDAT_BAD; where the chunk ends, and so where commands go on, cannot be known then
+ */
+bool cmd_bdat(struct slice arg, uint64_t *octets_out, bool *last_out, struct fault *f) HS_MUST_USE;
+
 #endif

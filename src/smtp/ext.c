@@ -1,6 +1,6 @@
 #include "smtp/ext.h"
 
-/* Words that stand alone in an EHLO answer, in the order they are written. SIZE, AUTH, XCLIENT and XFORWARD carry something. */
+/* Words that stand alone in an EHLO answer, in the order they are written. The others carry something. */
 static const struct word {
 	enum ext_bit bit;
 	bool alone;
@@ -19,6 +19,7 @@ static const struct word {
 	{ EXT_XCLIENT, false, { (const unsigned char *)"XCLIENT", 7 } },
 	{ EXT_XFORWARD, false, { (const unsigned char *)"XFORWARD", 8 } },
 	{ EXT_AUTH, false, { (const unsigned char *)"AUTH", 4 } },
+	{ EXT_LIMITS, false, { (const unsigned char *)"LIMITS", 6 } },
 };
 enum { WORDS = sizeof(words) / sizeof(words[0]) };
 
@@ -40,7 +41,7 @@ void ext_read(struct ext *e, struct slice line)
 
 struct ext ext_offer(uint64_t message_octets, const struct ext *next_hop)
 {
-	struct ext e = { EXT_PIPELINING | EXT_SIZE | EXT_ENHANCED, message_octets };
+	struct ext e = { EXT_PIPELINING | EXT_SIZE | EXT_ENHANCED | EXT_CHUNKING | EXT_LIMITS, message_octets };
 
 	if (!next_hop)
 		return e;
@@ -54,13 +55,13 @@ struct ext ext_offer(uint64_t message_octets, const struct ext *next_hop)
 	return e;
 }
 
-void ext_write(struct buf *out, struct slice hostname, const struct ext *e)
+void ext_write(struct buf *out, struct slice hostname, const struct ext *e, size_t rcpt_max)
 {
 	const struct word *offered[WORDS];
 	size_t n = 0;
 
 	for (size_t i = 0; i < WORDS; i++)
-		if ((e->bits & words[i].bit) && (words[i].alone || words[i].bit == EXT_SIZE))
+		if ((e->bits & words[i].bit) && (words[i].alone || words[i].bit == EXT_SIZE || words[i].bit == EXT_LIMITS))
 			offered[n++] = &words[i];
 	buf_str(out, n ? "250-" : "250 ");
 	buf_slice(out, hostname);
@@ -71,6 +72,10 @@ void ext_write(struct buf *out, struct slice hostname, const struct ext *e)
 		if (offered[i]->bit == EXT_SIZE && e->size_octets) {
 			buf_octet(out, ' ');
 			buf_u64(out, e->size_octets);
+		}
+		if (offered[i]->bit == EXT_LIMITS) {
+			buf_str(out, " RCPTMAX=");
+			buf_u64(out, rcpt_max);
 		}
 		buf_str(out, "\r\n");
 	}

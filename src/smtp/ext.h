@@ -20,6 +20,7 @@ enum ext_bit {
 	EXT_XCLIENT = 1 << 10,
 	EXT_XFORWARD = 1 << 11,
 	EXT_AUTH = 1 << 12,
+	EXT_LIMITS = 1 << 13,
 };
 
 struct ext {
@@ -34,13 +35,13 @@ void ext_read(struct ext *e, struct slice line);
 enum { EXT_ADDED_OCTETS = 128 * 1024 };
 
 /*
- * ext_offer - what a proxy listener announces: PIPELINING, SIZE, ENHANCEDSTATUSCODES always; 8BITMIME, SMTPUTF8, DSN only if the
+ * ext_offer - what a proxy listener announces: PIPELINING, SIZE, ENHANCEDSTATUSCODES, CHUNKING, LIMITS always; 8BITMIME, SMTPUTF8, DSN only if the
  * probed next hop has them. next_hop NULL: never probed or down, only ours.
  * SIZE is the smaller of message_octets and the next hop's less EXT_ADDED_OCTETS, at least 1 (DESIGN.md section 3).
  */
 struct ext ext_offer(uint64_t message_octets, const struct ext *next_hop);
 
-/* The whole 250 answer to EHLO. */
-void ext_write(struct buf *out, struct slice hostname, const struct ext *e);
+/* The whole 250 answer to EHLO. rcpt_max: 1..999999, what LIMITS names (RFC 9422 4.2). */
+void ext_write(struct buf *out, struct slice hostname, const struct ext *e, size_t rcpt_max);
 
 #endif

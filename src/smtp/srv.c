@@ -7,11 +7,13 @@ void srv_enter(struct srv *s, enum srv_state to)
 #define FROM(state) (1U << (state))
 	static const unsigned from[] = {
 		[SRV_GREET] = 0,
-		[SRV_IDLE] = FROM(SRV_GREET) | FROM(SRV_IDLE) | FROM(SRV_MAIL) | FROM(SRV_RCPT) | FROM(SRV_SWALLOW) | FROM(SRV_JUDGE),
+		[SRV_IDLE] = FROM(SRV_GREET) | FROM(SRV_IDLE) | FROM(SRV_MAIL) | FROM(SRV_RCPT) | FROM(SRV_CHUNKS) | FROM(SRV_SWALLOW) |
+		    FROM(SRV_JUDGE),
 		[SRV_MAIL] = FROM(SRV_IDLE),
 		[SRV_RCPT] = FROM(SRV_IDLE) | FROM(SRV_MAIL) | FROM(SRV_RCPT),
-		[SRV_BODY] = FROM(SRV_RCPT),
-		[SRV_SWALLOW] = FROM(SRV_BODY),
+		[SRV_BODY] = FROM(SRV_RCPT) | FROM(SRV_CHUNKS),
+		[SRV_CHUNKS] = FROM(SRV_BODY),
+		[SRV_SWALLOW] = FROM(SRV_IDLE) | FROM(SRV_MAIL) | FROM(SRV_RCPT) | FROM(SRV_BODY) | FROM(SRV_CHUNKS),
 		[SRV_JUDGE] = FROM(SRV_BODY),
 		[SRV_GONE] = ~0U,
 	};
@@ -87,10 +89,15 @@ void srv_forget(struct srv *s)
 	s->why = NULL;
 }
 
-/* Writes what stands at the front of the line, until an answer is missing. */
-static void flush_owed(struct srv *s)
+/* RFC 3030 2: a chunk that is refused is read to its end before that is said. */
+static bool awaits_chunk(const struct srv *s, const struct owed *o)
 {
-	while (s->owed_n && s->owed[s->owed_at].done) {
+	return o->kind == OWED_BDAT && s->state == SRV_SWALLOW && !o->last;
+}
+
+void srv_flush(struct srv *s)
+{
+	while (s->owed_n && s->owed[s->owed_at].done && !awaits_chunk(s, &s->owed[s->owed_at])) {
 		struct owed *o = &s->owed[s->owed_at];
 		bool last = o->last;
 
@@ -151,6 +158,8 @@ void srv_clear_tx(struct srv *s)
 	s->rcpt_ok = 0;
 	s->rcpt_tried = false;
 	s->utf8 = false;
+	s->chunk.on = false;
+	srv_drop_body(s);
 	if (s->state != SRV_GONE)
 		srv_enter(s, SRV_IDLE);
 }
@@ -198,8 +207,12 @@ static void take_answer(struct srv *s, const struct owed *o, short code)
 		break;
 	case OWED_DATA:
 		BUG_ON(code < 400);
-		srv_drop_body(s);
 		srv_clear_tx(s);
+		break;
+	case OWED_BDAT:
+		BUG_ON(code < 400);
+		s->chunk.refused = true;
+		srv_enter(s, SRV_SWALLOW);
 		break;
 	case OWED_END:
 		if (yes)
@@ -218,7 +231,7 @@ static void answer(struct srv *s, uint32_t seq, short code, const struct reply *
 
 	if (!o || s->state == SRV_GONE)
 		return;
-	to = o == &s->owed[s->owed_at] ? &s->out : &o->text;
+	to = o == &s->owed[s->owed_at] && o->kind != OWED_BDAT ? &s->out : &o->text;
 	if (r)
 		reply_write(to, r);
 	else
@@ -226,7 +239,7 @@ static void answer(struct srv *s, uint32_t seq, short code, const struct reply *
 	o->done = true;
 	o->last = code == 421;
 	take_answer(s, o, code);
-	flush_owed(s);
+	srv_flush(s);
 }
 
 void srv_answer(struct srv *s, uint32_t seq, const struct reply *r)
@@ -243,13 +256,14 @@ void srv_data_go(struct srv *s, uint32_t seq)
 {
 	struct owed *o = owed_find(s, seq);
 
-	if (!o || o->kind != OWED_DATA || s->state == SRV_GONE)
+	if (!o || (o->kind != OWED_DATA && o->kind != OWED_BDAT) || s->state == SRV_GONE)
 		return;
-	buf_str(&s->out, "354 end data with <CR><LF>.<CR><LF>\r\n");
+	if (o->kind == OWED_DATA)
+		buf_str(&s->out, "354 end data with <CR><LF>.<CR><LF>\r\n");
 	o->done = true;
 	s->swallowed = 0;
 	srv_enter(s, SRV_BODY);
-	flush_owed(s);
+	srv_flush(s);
 }
 
 void srv_greet(struct srv *s, const struct fault *instead)
@@ -278,6 +292,7 @@ void srv_refuse_content(struct srv *s, const struct fault *f)
 	if (s->state != SRV_BODY)
 		return;
 	srv_enter(s, SRV_SWALLOW);
+	s->chunk.refused = s->chunk.on;
 	if (!srv_remember(s, f)) {
 		reply_fault(&s->out, f);
 		srv_go(s);
@@ -288,7 +303,7 @@ void srv_end(struct srv *s, const struct fault *f)
 {
 	if (s->state == SRV_GONE || s->ending)
 		return;
-	s->ending = srv_remember(s, f) && s->owed_n;
+	s->ending = srv_remember(s, f) && srv_pending(s);
 	if (s->ending)
 		return;
 	reply_fault(&s->out, f);
@@ -316,8 +331,7 @@ static bool say(struct srv *s, const char *text, const struct fault *f)
 	return !buf_failed(to);
 }
 
-/* Answers by the fault and closes; nothing is owed, or it is forgotten. */
-static int leave(struct call *c, const struct fault *f)
+int srv_leave(struct call *c, const struct fault *f)
 {
 	c->ev->fault = *f;
 	reply_fault(&c->s->out, f);
@@ -331,7 +345,7 @@ int srv_no_memory(struct call *c)
 
 	fault_set(&f, FAULT_NO_MEMORY, 0);
 	f.basic = 421;
-	return leave(c, &f);
+	return srv_leave(c, &f);
 }
 
 static int refuse_fault(struct call *c, const struct fault *f)
@@ -357,12 +371,19 @@ static int leave_for(struct call *c, enum fault_code code)
 	struct fault f = { 0 };
 
 	fault_set(&f, code, 0);
-	return leave(c, &f);
+	return srv_leave(c, &f);
 }
 
 static int ok(struct call *c, const char *text)
 {
 	return say(c->s, text, NULL) ? GO_ON : srv_no_memory(c);
+}
+
+/* What was refused before a new beginning is no longer counted against what follows. */
+static void begin(struct srv *s)
+{
+	memset(&s->chunk, 0, sizeof(s->chunk));
+	s->swallowed = 0;
 }
 
 /* RSET and a new greeting. */
@@ -371,6 +392,7 @@ static int reset(struct call *c)
 	bool open = c->s->state != SRV_IDLE;
 
 	srv_clear_tx(c->s);
+	begin(c->s);
 	return open ? SRV_EV_RESET : GO_ON;
 }
 
@@ -390,7 +412,7 @@ static int hello(struct call *c, bool esmtp)
 	s->esmtp = esmtp;
 	if (esmtp) {
 		s->offered = s->offer;
-		ext_write(&s->out, s->conf->hostname, &s->offered);
+		ext_write(&s->out, s->conf->hostname, &s->offered, s->conf->rcpt_told ? s->conf->rcpt_told : s->conf->rcpt_max);
 	} else {
 		s->offered = (struct ext){ 0 };
 		buf_str(&s->out, "250 ");
@@ -431,6 +453,7 @@ static int do_mail(struct call *c)
 	if (!srv_owe(s, OWED_MAIL, &c->ev->seq))
 		return refuse(c, FAULT_NO_MEMORY);
 	s->utf8 = c->ev->params.smtputf8;
+	begin(s);
 	return SRV_EV_MAIL;
 }
 
@@ -440,7 +463,7 @@ static int do_rcpt(struct call *c)
 	struct fault f = { 0 };
 
 	/* MAIL still waits: the session is idle until it is answered */
-	if (s->state == SRV_IDLE && !s->owed_n)
+	if ((s->state == SRV_IDLE && !s->owed_n) || s->state == SRV_CHUNKS)
 		return refuse(c, FAULT_BAD_SEQUENCE);
 	s->rcpt_tried = true;
 	if (s->rcpt_ok >= s->conf->rcpt_max)
@@ -460,7 +483,7 @@ static int early_talk(struct call *c)
 
 	fault_note(&f, FAULT_EARLY_TALK, 0, "octets behind DATA");
 	memcpy(f.enhanced, "5.5.0", sizeof("5.5.0"));
-	return leave(c, &f);
+	return srv_leave(c, &f);
 }
 
 static int do_data(struct call *c)
@@ -532,15 +555,6 @@ static int do_starttls(struct call *c)
 	return refuse(c, c->arg.n ? FAULT_COMMAND_SYNTAX : FAULT_COMMAND_LATER);
 }
 
-/* Its chunk is already on the way, and must not be read as commands. */
-static int do_bdat(struct call *c)
-{
-	struct fault f = { 0 };
-
-	fault_note(&f, FAULT_COMMAND_LATER, 0, "BDAT");
-	return leave(c, &f);
-}
-
 static int do_xclient(struct call *c)
 {
 	return refuse(c, FAULT_XCLIENT_REFUSED);
@@ -552,7 +566,7 @@ static int do_foreign(struct call *c)
 	struct fault f = { 0 };
 
 	fault_note(&f, FAULT_NOT_SMTP, 0, "%.*s", SLICE_FMT(slice_sub(c->line, 0, 7)));
-	return leave(c, &f);
+	return srv_leave(c, &f);
 }
 
 static int do_unknown(struct call *c)
@@ -586,7 +600,7 @@ static const struct command {
 	{ "EXPN", IDLE, do_later },
 	{ "STARTTLS", 0, do_starttls },
 	{ "AUTH", 0, do_later },
-	{ "BDAT", LOOSE, do_bdat },
+	{ "BDAT", LOOSE, srv_chunk_begin },
 	{ "XCLIENT", 0, do_xclient },
 	{ "XFORWARD", 0, do_xclient },
 	{ "PROXY", LOOSE, do_foreign },
@@ -644,7 +658,7 @@ static int endless(struct call *c)
 
 	fault_note(&f, FAULT_LINE_TOO_LONG, LIMIT_COMMAND_LINE, "no end of line");
 	if (!c->s->owed_n)
-		return leave(c, &f);
+		return srv_leave(c, &f);
 	if (!srv_remember(c->s, &f))
 		return srv_no_memory(c);
 	c->s->ending = true;
@@ -659,6 +673,8 @@ static int step_command(struct call *c)
 
 	if (s->owed_n && s->owed[s->owed_at].kind == OWED_DATA && c->in->n)
 		return early_talk(c);
+	if (s->owed_n && s->owed[s->owed_at].kind == OWED_BDAT)
+		return c->in->n ? SRV_EV_WAIT : SRV_EV_MORE; /* what comes is its chunk */
 	if (s->owed_n >= LIMIT_PIPELINED || s->ending)
 		return c->in->n ? SRV_EV_WAIT : SRV_EV_MORE;
 	switch (line_read(&s->line, c->in, LIMIT_COMMAND_LINE, &c->line)) {
@@ -695,6 +711,7 @@ static int step(struct call *c)
 	case SRV_IDLE:
 	case SRV_MAIL:
 	case SRV_RCPT:
+	case SRV_CHUNKS:
 		return step_command(c);
 	case SRV_BODY:
 	case SRV_SWALLOW:
@@ -757,12 +774,13 @@ struct buf *srv_out(struct srv *s)
 
 unsigned srv_deadline_s(const struct srv *s)
 {
-	if (s->owed_n)
+	if (srv_pending(s))
 		return 0;
 	switch (s->state) {
 	case SRV_IDLE:
 	case SRV_MAIL:
 	case SRV_RCPT:
+	case SRV_CHUNKS:
 		return 300;
 	case SRV_BODY:
 	case SRV_SWALLOW:

@@ -1,16 +1,20 @@
 /*
- * srv.h - the server side of SMTP without a socket (RFC 5321, 1870, 2034, 2920, 3461, 6152, 6531). Pure.
+ * srv.h - the server side of SMTP without a socket (RFC 5321, 1870, 2034, 2920, 3030, 3461, 6152, 6531, 9422). Pure.
  *
  * Octets go in by srv_feed(), events come out, reply octets collect in srv_out(). MAIL, RCPT, DATA and the end of the content are
  * the caller's to answer, each by its seq; answers go to the client in the order of the commands whatever order they are given in.
  * MAIL and RCPT may wait together (pipelining); any other command is held back until they are answered. When MAIL is refused, the
  * RCPT that wait behind it are answered 503 here; an answer to them that comes later is ignored, as is one to any unknown seq.
+ * Content comes by DATA or in chunks by BDAT, and the events are the same: DATA stands at the first chunk, which is read once it is
+ * answered; chunks but the last are answered here, the last ends as END does. The octets of a refused chunk are read and dropped, then
+ * its answer is said, and the transaction is over: further chunks are dropped and answered 503 until RSET, EHLO or MAIL. A BDAT
+ * whose size cannot be read is 501 and the end.
  * Octets behind DATA before its 354 are a fault (RFC 2920 3.1): 554 5.5.0 and the end.
  * The caller feeds nothing while srv_out() holds more than LIMIT_OUT_PENDING.
  *
  * States and what each awaits: SRV_GREET (banner not sent), SRV_IDLE (no transaction), SRV_MAIL (sender known), SRV_RCPT (a recipient
- * accepted), SRV_BODY (octets up to CRLF . CRLF), SRV_SWALLOW (the same, content refused), SRV_JUDGE (content whole, the caller's
- * answer awaited), SRV_GONE (nothing more is sent).
+ * accepted), SRV_BODY (octets up to CRLF . CRLF, or of a chunk), SRV_CHUNKS (the next chunk of a message), SRV_SWALLOW (as SRV_BODY,
+ * content refused), SRV_JUDGE (content whole, the caller's answer awaited), SRV_GONE (nothing more is sent).
  */
 #ifndef SMTP_SRV_H
 #define SMTP_SRV_H
@@ -23,12 +27,13 @@
 #include "smtp/ext.h"
 #include "smtp/reply.h"
 
-enum srv_state { SRV_GREET, SRV_IDLE, SRV_MAIL, SRV_RCPT, SRV_BODY, SRV_SWALLOW, SRV_JUDGE, SRV_GONE };
+enum srv_state { SRV_GREET, SRV_IDLE, SRV_MAIL, SRV_RCPT, SRV_BODY, SRV_CHUNKS, SRV_SWALLOW, SRV_JUDGE, SRV_GONE };
 
 /* One a listener, shared by its sessions; outlives them. */
 struct srv_conf {
 	struct slice hostname;
-	size_t rcpt_max;        /* at most LIMIT_RCPT */
+	size_t rcpt_max;        /* at most LIMIT_RCPT: above it 452 here */
+	size_t rcpt_told;       /* what LIMITS names when the caller takes fewer; 0: rcpt_max */
 };
 
 enum srv_event_kind {
@@ -37,9 +42,9 @@ enum srv_event_kind {
 	SRV_EV_MAIL,     /* path, params; answer seq */
 	SRV_EV_RCPT,     /* path, params; answer seq */
 	SRV_EV_DATA,     /* srv_data_go() or srv_answer_fault() */
-	SRV_EV_CONTENT,  /* content: octets of the message, dots unstuffed, borrowed from the input */
+	SRV_EV_CONTENT,  /* content: octets of the message, dots unstuffed, borrowed from the input or constant */
 	SRV_EV_BAD,      /* content is refused (fault): drop what came; the rest is swallowed and answered by srv itself */
-	SRV_EV_END,      /* content whole; answer seq, which ends the transaction */
+	SRV_EV_END,      /* content whole (crlf_added); answer seq, which ends the transaction */
 	SRV_EV_RESET,    /* RSET, or EHLO/HELO in a transaction, already answered: drop the transaction */
 	SRV_EV_CLOSE,    /* QUIT or fault: close once srv_out() is written; no further feed. Drop any transaction. */
 	SRV_EV_REFUSED   /* a command was refused and answered here (fault): for the log, nothing to do, feed on */
@@ -51,6 +56,7 @@ struct srv_event {
 	struct path path;        /* MAIL, RCPT: slices live in the tx arena */
 	struct srv_params params;
 	struct slice content;
+	bool crlf_added;         /* END: the last octets of the content are a CRLF that did not come */
 	struct fault fault;      /* BAD, REFUSED, CLOSE (after QUIT: FAULT_NONE); unset with the others */
 };
 
@@ -74,7 +80,7 @@ enum srv_event_kind srv_feed(struct srv *s, struct slice *in, struct arena *tx, 
  */
 void srv_answer(struct srv *s, uint32_t seq, const struct reply *r);
 void srv_answer_fault(struct srv *s, uint32_t seq, const struct fault *f);
-/* 354, the content may come. */
+/* The content may come; says 354 when it was DATA. */
 void srv_data_go(struct srv *s, uint32_t seq);
 /* Refuse content while it is still coming (too big, no room): the rest is swallowed, then this is the answer; the session stays. */
 void srv_refuse_content(struct srv *s, const struct fault *f);

@@ -12,6 +12,7 @@ enum owed_kind {
 	OWED_MAIL,
 	OWED_RCPT,
 	OWED_DATA,
+	OWED_BDAT, /* DATA of the caller, by BDAT: nothing is said to go on, and a refusal waits for the end of the chunk */
 	OWED_END,
 	OWED_LOCAL /* an answer of our own behind others */
 };
@@ -41,6 +42,15 @@ struct srv {
 	size_t owed_at, owed_n, owed_room; /* first one, count, room of the array */
 	struct line_reader line;
 	struct body_reader *body; /* while there is content */
+	struct {
+		uint64_t octets, left; /* of the chunk: all, not here yet */
+		uint64_t taken;   /* octets of the transaction's chunks so far */
+		uint32_t count;   /* BDAT since the transaction began */
+		bool on;          /* content comes in chunks */
+		bool last;
+		bool crlf_added;
+		bool refused;     /* one was: what follows belongs to nothing */
+	} chunk;
 	uint64_t swallowed;   /* octets of refused content */
 	struct fault *why;    /* content is refused for it, or the session ends for it */
 	bool ending;          /* once nothing is owed */
@@ -70,12 +80,18 @@ void srv_drop_body(struct srv *s);
 /* ->why; false: no memory. */
 bool srv_remember(struct srv *s, const struct fault *why);
 void srv_forget(struct srv *s);
+/* Writes the answers that none is missing in front of. */
+void srv_flush(struct srv *s);
 /* Room for one more answer; false: no memory. */
 bool srv_owe(struct srv *s, enum owed_kind kind, uint32_t *seq_out);
 /* 421 and the end. */
 int srv_no_memory(struct call *c);
+/* Says why and ends; nothing is owed, or it is forgotten. */
+int srv_leave(struct call *c, const struct fault *f);
 
 /* srv_content.c: an event, or GO_ON */
 int srv_content_step(struct call *c);
+/* BDAT came. */
+int srv_chunk_begin(struct call *c);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * Content in its dot form. The first octet says how the rest is cut; any cut gives the same, and what was read without a fault is
- * written and read again as it was.
+ * Content in its dot form, and framed. The first octet says how the rest is cut; any cut gives the same, and what was read without a
+ * fault is written and read again as it was.
  */
 #include "base/buf.h"
 #include "fuzz.h"
@@ -57,6 +57,41 @@ static void round_trip(struct slice content)
 	buf_release(&sent);
 }
 
+static void take_framed(struct slice s, size_t piece, struct taken *t)
+{
+	struct body_reader r;
+	struct slice part, run;
+
+	buf_init(&t->content, SIZE_MAX / 2);
+	body_reader_init_framed(&r);
+	while (s.n) {
+		(void)slice_take(&s, piece < s.n ? piece : s.n, &part);
+		while (body_read(&r, &part, &run) == BODY_RUN)
+			buf_slice(&t->content, run);
+		WANT(part.n == 0);
+	}
+	while (body_read_end(&r, &run) == BODY_RUN)
+		buf_slice(&t->content, run);
+	WANT(r.octets == t->content.n);
+	t->fault = r.fault;
+}
+
+static void framed(struct slice s, size_t piece)
+{
+	struct taken whole, cut;
+
+	take_framed(s, SIZE_MAX, &whole);
+	take_framed(s, piece, &cut);
+	WANT(whole.fault.code == cut.fault.code && whole.fault.at == cut.fault.at);
+	WANT(slice_eq(buf_get(&whole.content), buf_get(&cut.content)));
+	if (whole.fault.code == FAULT_NONE) {
+		WANT(slice_starts(buf_get(&whole.content), s) && whole.content.n - s.n == (slice_ends(s, S("\r\n")) || s.n == 0 ? 0 : 2));
+		round_trip(buf_get(&whole.content));
+	}
+	buf_release(&whole.content);
+	buf_release(&cut.content);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *at, size_t n)
 {
 	struct taken whole, cut;
@@ -74,5 +109,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *at, size_t n)
 		round_trip(buf_get(&whole.content));
 	buf_release(&whole.content);
 	buf_release(&cut.content);
+	framed(s, at[0] ? at[0] : 1);
 	return 0;
 }

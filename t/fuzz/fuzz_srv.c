@@ -80,7 +80,7 @@ static void feed(struct session *s, struct slice in)
 
 static void talk(struct slice in, size_t piece, unsigned answers, struct buf *replies_out)
 {
-	static const struct srv_conf conf = { { (const unsigned char *)"mx.c.test", 9 }, 3 };
+	static const struct srv_conf conf = { .hostname = { (const unsigned char *)"mx.c.test", 9 }, .rcpt_max = 3 };
 	const struct ext hop = { EXT_8BITMIME | EXT_SMTPUTF8 | EXT_DSN, 0 };
 	const struct ext offer = ext_offer(1000, &hop);
 	struct session s = { .srv = srv_new(&conf), .answers = answers };

@@ -6,7 +6,7 @@ import pytest
 from mail import BASE
 from sink import CLOSE, DROP, Hold
 
-OURS = ["ENHANCEDSTATUSCODES", "PIPELINING", "SIZE"]
+OURS = ["CHUNKING", "ENHANCEDSTATUSCODES", "LIMITS", "PIPELINING", "SIZE"]
 
 
 def words(c):

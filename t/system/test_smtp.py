@@ -63,14 +63,15 @@ def test_ehlo_announces_what_the_next_hop_has(hopseal, sink):
     with hopseal("pass").connect() as c:
         c.ehlo()
         assert sorted(line.split(" ")[0] for line in c.extensions) == [
-            "8BITMIME", "DSN", "ENHANCEDSTATUSCODES", "PIPELINING", "SIZE", "SMTPUTF8"]
+            "8BITMIME", "CHUNKING", "DSN", "ENHANCEDSTATUSCODES", "LIMITS", "PIPELINING", "SIZE", "SMTPUTF8"]
 
 
 def test_ehlo_announces_less_when_the_next_hop_has_less(hopseal, sink):
     sink.extensions = ("8BITMIME", "STARTTLS", "BINARYMIME", "X-ODD thing", "AUTH PLAIN")
     with hopseal("pass").connect() as c:
         c.ehlo()
-        assert sorted(line.split(" ")[0] for line in c.extensions) == ["8BITMIME", "ENHANCEDSTATUSCODES", "PIPELINING", "SIZE"]
+        assert sorted(line.split(" ")[0] for line in c.extensions) == [
+            "8BITMIME", "CHUNKING", "ENHANCEDSTATUSCODES", "LIMITS", "PIPELINING", "SIZE"]
         c.mail(params=" SMTPUTF8", code=555, enhanced="5.5.4")
         c.mail(params=" BODY=BINARYMIME", code=501)
 
@@ -79,7 +80,7 @@ def test_a_next_hop_without_ehlo_is_spoken_to_by_helo(hopseal, sinks):
     old = sinks(esmtp=False)
     with hopseal("pass", listener={"next_hop": old.address}).connect() as c:
         c.ehlo()
-        assert sorted(line.split(" ")[0] for line in c.extensions) == ["ENHANCEDSTATUSCODES", "PIPELINING", "SIZE"]
+        assert sorted(line.split(" ")[0] for line in c.extensions) == ["CHUNKING", "ENHANCEDSTATUSCODES", "LIMITS", "PIPELINING", "SIZE"]
         c.deliver(BASE)
     assert old.one().helo.startswith("HELO ")
 

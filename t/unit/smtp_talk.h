@@ -1,7 +1,7 @@
 /*
  * smtp_talk.h - drives the server machine as a relay would, and writes down what happened.
  *
- * A dialogue is turns: what a client sends before it waits for answers. DATA ends a turn. RCPT to "no*" is answered 550,
+ * A dialogue is turns: what a client sends before it waits for answers. DATA ends a turn, BDAT need not. RCPT to "no*" is answered 550,
  * to "later*" 451, MAIL from "refuse*" 550; all else is taken.
  */
 #ifndef SMTP_TALK_H
@@ -38,6 +38,10 @@ struct talk {
 	size_t messages;     /* accepted */
 	bool closed;
 	struct fault last;   /* of the newest BAD, REFUSED or CLOSE */
+	/* What a test may set: */
+	bool no_data;        /* DATA is answered 452 */
+	enum fault_code no_content; /* content is refused for it as it comes, behind content_max octets */
+	size_t content_max;
 };
 
 static inline void talk_init(struct talk *t, enum talk_answers answers)
@@ -45,7 +49,7 @@ static inline void talk_init(struct talk *t, enum talk_answers answers)
 	const struct ext hop = { EXT_8BITMIME | EXT_SMTPUTF8 | EXT_DSN | EXT_SIZE, 2000000 };
 	struct ext offer = ext_offer(1000000, &hop);
 
-	*t = (struct talk){ .conf = { S("mx.c.test"), 5 }, .answers = answers };
+	*t = (struct talk){ .conf = { .hostname = S("mx.c.test"), .rcpt_max = 5 }, .answers = answers };
 	t->srv = srv_new(&t->conf);
 	assert_non_null(t->srv);
 	arena_init(&t->tx, 1 << 20);
@@ -81,10 +85,12 @@ static inline void talk_answer(struct talk *t, struct talk_owed o)
 {
 	struct reply r = { .code = 250, .text = S("2.1.0 taken") };
 
-	if (o.kind == SRV_EV_DATA) {
+	if (o.kind == SRV_EV_DATA && !t->no_data) {
 		srv_data_go(t->srv, o.seq);
 		return;
 	}
+	if (o.kind == SRV_EV_DATA)
+		r = (struct reply){ .code = 452, .text = S("4.3.1 no room") };
 	if (o.kind == SRV_EV_RCPT && o.first == 'n')
 		r = (struct reply){ .code = 550, .text = S("5.1.1 nobody here\n5.1.1 of that name") };
 	if (o.kind == SRV_EV_RCPT && o.first == 'l')
@@ -123,11 +129,17 @@ static inline void talk_event(struct talk *t, const struct srv_event *ev)
 	case SRV_EV_CONTENT:
 		assert_int_not_equal(ev->content.n, 0);
 		buf_slice(&t->content, ev->content);
+		if (t->no_content && t->content.n > t->content_max) {
+			struct fault f = { 0 };
+
+			fault_set(&f, t->no_content, 0);
+			srv_refuse_content(t->srv, &f);
+		}
 		return;
 	case SRV_EV_END:
 		buf_str(&t->log, "end ");
 		buf_escaped(&t->log, buf_get(&t->content));
-		buf_str(&t->log, "\n");
+		buf_str(&t->log, ev->crlf_added ? " crlf added\n" : "\n");
 		break;
 	case SRV_EV_RESET:
 		buf_str(&t->log, "reset\n");

@@ -213,6 +213,7 @@ static void ehlo_words(void **state)
 		{ "AUTH PLAIN LOGIN", EXT_AUTH, 0 },
 		{ "XCLIENT NAME ADDR", EXT_XCLIENT, 0 },
 		{ "SMTPUTF8", EXT_SMTPUTF8, 0 },
+		{ "LIMITS RCPTMAX=20 MAILMAX=5", EXT_LIMITS, 0 },
 		{ "8BITMIMEX", 0, 0 },
 		{ "X-UNHEARD of", 0, 0 },
 		{ "", 0, 0 },
@@ -232,7 +233,7 @@ static void offers(void **state)
 {
 	const struct ext big = { EXT_SIZE | EXT_8BITMIME | EXT_CHUNKING, 10000000 }, small = { EXT_SIZE, 1000 }, none = { 0, 0 };
 	const struct ext unlimited = { EXT_SIZE | EXT_DSN | EXT_SMTPUTF8, 0 };
-	const unsigned ours = EXT_PIPELINING | EXT_SIZE | EXT_ENHANCED;
+	const unsigned ours = EXT_PIPELINING | EXT_SIZE | EXT_ENHANCED | EXT_CHUNKING | EXT_LIMITS;
 	struct ext e;
 	struct buf out;
 
@@ -249,11 +250,14 @@ static void offers(void **state)
 	assert_true(e.bits == (ours | EXT_DSN | EXT_SMTPUTF8) && e.size_octets == 50000000);
 
 	buf_init(&out, 4096);
-	ext_write(&out, S("h"), &(struct ext){ 0, 0 });
+	ext_write(&out, S("h"), &(struct ext){ 0, 0 }, 1);
 	WANT_SLICE(buf_get(&out), S("250 h\r\n"));
 	buf_clear(&out);
-	ext_write(&out, S("h"), &(struct ext){ EXT_SIZE | EXT_DSN, 0 });
+	ext_write(&out, S("h"), &(struct ext){ EXT_SIZE | EXT_DSN, 0 }, 1);
 	WANT_SLICE(buf_get(&out), S("250-h\r\n250-SIZE\r\n250 DSN\r\n"));
+	buf_clear(&out);
+	ext_write(&out, S("h"), &(struct ext){ EXT_CHUNKING | EXT_LIMITS, 0 }, 999999);
+	WANT_SLICE(buf_get(&out), S("250-h\r\n250-CHUNKING\r\n250 LIMITS RCPTMAX=999999\r\n"));
 	buf_release(&out);
 }
 

@@ -158,7 +158,6 @@ void srv_clear_tx(struct srv *s)
 	s->rcpt_ok = 0;
 	s->rcpt_tried = false;
 	s->utf8 = false;
-	s->chunk.on = false;
 	srv_drop_body(s);
 	if (s->state != SRV_GONE)
 		srv_enter(s, SRV_IDLE);
@@ -379,20 +378,12 @@ static int ok(struct call *c, const char *text)
 	return say(c->s, text, NULL) ? GO_ON : srv_no_memory(c);
 }
 
-/* What was refused before a new beginning is no longer counted against what follows. */
-static void begin(struct srv *s)
-{
-	memset(&s->chunk, 0, sizeof(s->chunk));
-	s->swallowed = 0;
-}
-
 /* RSET and a new greeting. */
 static int reset(struct call *c)
 {
 	bool open = c->s->state != SRV_IDLE;
 
 	srv_clear_tx(c->s);
-	begin(c->s);
 	return open ? SRV_EV_RESET : GO_ON;
 }
 
@@ -453,7 +444,8 @@ static int do_mail(struct call *c)
 	if (!srv_owe(s, OWED_MAIL, &c->ev->seq))
 		return refuse(c, FAULT_NO_MEMORY);
 	s->utf8 = c->ev->params.smtputf8;
-	begin(s);
+	memset(&s->chunk, 0, sizeof(s->chunk));
+	s->swallowed = 0;
 	return SRV_EV_MAIL;
 }
 

@@ -7,8 +7,8 @@
  * RCPT that wait behind it are answered 503 here; an answer to them that comes later is ignored, as is one to any unknown seq.
  * Content comes by DATA or in chunks by BDAT, and the events are the same: DATA stands at the first chunk, which is read once it is
  * answered; chunks but the last are answered here, the last ends as END does. The octets of a refused chunk are read and dropped, then
- * its answer is said, and the transaction is over: further chunks are dropped and answered 503 until RSET, EHLO or MAIL. A BDAT
- * whose size cannot be read is 501 and the end.
+ * its answer is said, and the transaction is over: further chunks are dropped and answered 503, with no event for each. A BDAT whose
+ * size cannot be read is 501 and the end.
  * Octets behind DATA before its 354 are a fault (RFC 2920 3.1): 554 5.5.0 and the end.
  * The caller feeds nothing while srv_out() holds more than LIMIT_OUT_PENDING.
  *

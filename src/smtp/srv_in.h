@@ -45,11 +45,11 @@ struct srv {
 	struct {
 		uint64_t octets, left; /* of the chunk: all, not here yet */
 		uint64_t taken;   /* octets of the transaction's chunks so far */
-		uint32_t count;   /* BDAT since the transaction began */
+		uint32_t count;   /* BDAT since MAIL */
 		bool on;          /* content comes in chunks */
 		bool last;
 		bool crlf_added;
-		bool refused;     /* one was: what follows belongs to nothing */
+		bool refused;     /* one was since MAIL: those that follow are no news */
 	} chunk;
 	uint64_t swallowed;   /* octets of refused content */
 	struct fault *why;    /* content is refused for it, or the session ends for it */

@@ -398,6 +398,34 @@ static void a_421_does_not_wait_for_the_chunk(void **state)
 	talk_release(&t);
 }
 
+static void a_refusal_waits_for_the_chunk(void **state)
+{
+	struct slice in = S(ENVELOPE "BDAT 6\r\nQUIT");
+	const struct reply yes = { .code = 250, .text = S("yes") }, no = { .code = 452, .text = S("no") };
+	struct srv_event ev;
+	struct talk t;
+
+	(void)state;
+	talk_init(&t, AT_ONCE);
+	talk_turn(&t, S("EHLO t\r\n"), 0);
+	buf_release(srv_out(t.srv));
+	for (uint32_t seq = 1; seq < 3; seq++) {
+		srv_feed(t.srv, &in, &t.tx, &ev);
+		srv_answer(t.srv, seq, &yes);
+	}
+	assert_int_equal(srv_feed(t.srv, &in, &t.tx, &ev), SRV_EV_DATA);
+	buf_release(srv_out(t.srv));
+	srv_answer(t.srv, ev.seq, &no);
+	assert_int_equal(srv_pending(t.srv), 0);
+	assert_int_equal(srv_state(t.srv), SRV_SWALLOW);
+	assert_int_equal(srv_feed(t.srv, &in, &t.tx, &ev), SRV_EV_MORE);
+	assert_int_equal(srv_out(t.srv)->n, 0);
+	in = S("\r\nNOOP\r\n");
+	assert_int_equal(srv_feed(t.srv, &in, &t.tx, &ev), SRV_EV_MORE);
+	WANT_SLICE(buf_get(srv_out(t.srv)), S("452 no\r\n250 2.0.0 ok\r\n"));
+	talk_release(&t);
+}
+
 static void chunks_without_end_are_cut_off(void **state)
 {
 	static const struct {
@@ -572,6 +600,7 @@ int main(void)
 		cmocka_unit_test(a_chunk_waits_for_the_answers_before_it),
 		cmocka_unit_test(the_end_comes_in_a_chunk_too),
 		cmocka_unit_test(a_421_does_not_wait_for_the_chunk),
+		cmocka_unit_test(a_refusal_waits_for_the_chunk),
 		cmocka_unit_test(chunks_without_end_are_cut_off),
 		cmocka_unit_test(swallowing_ends),
 		cmocka_unit_test(refused_chunks_count_once),

@@ -193,6 +193,50 @@ static void a_fault_is_told_where_it_stands(void **state)
 	buf_release(&got.content);
 }
 
+/* Counted by somebody else: no dot ends it or goes, and what is missing at the end is a CRLF. */
+static void framed_content_is_what_came(void **state)
+{
+	static const struct {
+		struct slice came, given;
+		enum fault_code fault;
+	} rows[] = {
+		{ S(""), S(""), FAULT_NONE },
+		{ S("\r\n.\r\n..\r\n"), S("\r\n.\r\n..\r\n"), FAULT_NONE },
+		{ S("."), S(".\r\n"), FAULT_NONE },
+		{ S("a\r\n.b"), S("a\r\n.b\r\n"), FAULT_NONE },
+		{ S("a\r"), S("a"), FAULT_BARE_CR },
+		{ S(".\r.\r\nb"), S("."), FAULT_BARE_CR },
+		{ S("\n\r\n.\r\nb\r\n.\r\n"), S(""), FAULT_BARE_LF },
+		{ S("a\0\r\n.\r\nb"), S("a"), FAULT_NUL },
+	};
+	struct buf got;
+
+	(void)state;
+	buf_init(&got, 4096);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		for (size_t cut = 0; cut <= rows[i].came.n; cut++) {
+			struct slice piece[2] = { slice_sub(rows[i].came, 0, cut), slice_sub(rows[i].came, cut, SIZE_MAX) }, run;
+			struct body_reader r;
+
+			buf_clear(&got);
+			body_reader_init_framed(&r);
+			for (int k = 0; k < 2; k++) {
+				enum body_status status;
+
+				while ((status = body_read(&r, &piece[k], &run)) == BODY_RUN)
+					buf_slice(&got, run);
+				assert_int_equal(status, BODY_MORE);
+				assert_int_equal(piece[k].n, 0);
+			}
+			while (body_read_end(&r, &run) == BODY_RUN)
+				buf_slice(&got, run);
+			assert_int_equal(r.fault.code, rows[i].fault);
+			WANT_SLICE(buf_get(&got), rows[i].given);
+			assert_true(r.octets == got.n);
+		}
+	buf_release(&got);
+}
+
 /* 64 KiB of lines; every `dots` lines one that begins with a dot (0: none). */
 static void fill(struct buf *b, size_t dots)
 {
@@ -339,6 +383,7 @@ int main(void)
 		cmocka_unit_test(every_short_stream_at_every_cut),
 		cmocka_unit_test(tricks_at_every_offset),
 		cmocka_unit_test(a_fault_is_told_where_it_stands),
+		cmocka_unit_test(framed_content_is_what_came),
 		cmocka_unit_test(long_content_is_few_runs),
 		cmocka_unit_test(content_goes_round),
 		cmocka_unit_test(every_leading_dot_is_doubled),

@@ -4,6 +4,7 @@
     sink.script("dot", DROP)                                 the connection is reset where the reply to the content is due
     sink.always("mail", b"451 4.3.0 later\\r\\n")
     sink.script("dot", Hold(gate))                           waits until gate.set(), then answers as always
+    sink.always("mail", Last(b"421 4.3.2 bye\\r\\n"))           says it and closes
 Stages: connect, ehlo, helo, mail, rcpt, data, content (its first octet is here), dot, rset, noop, quit.
 """
 import socket
@@ -20,6 +21,13 @@ ALL_EXTENSIONS = ("PIPELINING", "SIZE 0", "8BITMIME", "SMTPUTF8", "DSN", "ENHANC
 class Hold:
     def __init__(self, gate, then=None):
         self.gate, self.then = gate, then
+
+
+class Last:
+    """Says it and closes; half: only its own direction, and goes on reading."""
+
+    def __init__(self, octets, half=False):
+        self.octets, self.half = octets, half
 
 
 class Transaction:
@@ -70,6 +78,12 @@ class Session:
             if not action.gate.wait(DEADLINE):
                 raise Gone()
             action = action.then
+        if isinstance(action, Last):
+            self.sock.sendall(action.octets)
+            if not action.half:
+                raise Gone()
+            self.sock.shutdown(socket.SHUT_WR)
+            return True
         if action is DROP:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             raise Gone()

@@ -1,0 +1,712 @@
+"""
+The runner of t/data/attacks.yaml: reads a case, makes its runs, plays one against a daemon and says what was not as the case
+wants it. What the catalogue says in prose is looked up word by word in attacks_prose.py; a text that is not there is a failure.
+"""
+import os
+import re
+import select
+import shutil
+import socket
+import stat
+import struct
+import tempfile
+import threading
+import time
+
+import yaml
+
+from attacks_build import Builder, octets
+from client import Reply, stuffed
+from keys import write_answers
+from mail import NOW, added, values
+from relay import DAEMON, USER, Ports, Relay, merge
+from sink import Hold, Sink
+from wait import DEADLINE, until
+
+CATALOGUE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data", "attacks.yaml")
+# Octets that a case may send to be run octet by octet as well.
+OCTETWISE = 65536
+# Memory is measured where the allocator is the real one.
+MEASURED = "asan" not in DAEMON
+EVENT_S = min(10, DEADLINE)
+
+
+def catalogue():
+    with open(CATALOGUE, encoding="utf-8") as f:
+        return yaml.safe_load(f)
+
+
+META = catalogue()["meta"]
+BASE = octets(META["base_message"])
+HOSTNAME = META["identities"]["hostname"].split(",")[0]
+CANARY = ("<canary@a.test>", "<canary@c.test>")
+
+
+class Wrong(AssertionError):
+    pass
+
+
+def check(holds, *words):
+    if not holds:
+        raise Wrong(" ".join(str(w) for w in words))
+
+
+class Case:
+    def __init__(self, row):
+        self.row, self.id, self.area, self.mode = row, row["id"], row["area"], row.get("mode")
+        self.steps, self.expect = row["do"], row["expect"]
+
+    def texts(self, op):
+        return [step[op] for step in self.steps if op in step]
+
+
+# ---- what the client says and hears -------------------------------------------------------------------------------
+
+class Dialogue:
+    """
+    A client that knows what it meant: each reply is held against the octets sent before it as RFC 5321 reads them, so that in
+    the end `made` holds the transactions the next hop may have seen, and `mails` how many were begun.
+    """
+
+    def __init__(self, address, octetwise=False, banner=True, source=None):
+        self.sock = socket.create_connection(address, DEADLINE, source_address=(source, 0) if source else None)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.octetwise = octetwise
+        self.held = bytearray() # heard, not yet a whole reply
+        self.lines = []         # of a reply under way
+        self.replies = []       # all of them
+        self.read = 0           # how many were asked for
+        self.ended = None       # "fin" or "rst" by the server
+        self.said = bytearray() # sent, not yet answered
+        self.content = False
+        self.envelope = None
+        self.chunks = None
+        self.tried = self.mails = 0     # MAIL commands answered, and those with 250
+        self.made = []          # (sender, recipients, content), answered 250
+        self.greeted = False
+        self.sent_octets = 0
+        if banner:
+            got = self.reply()
+            check(got.code == 220, "the banner is %r" % got)
+
+    def close(self):
+        self.sock.close()
+
+    def reset(self):
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+
+    def fin(self):
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def hear(self, timeout):
+        """Reads what is there; True if something came."""
+        if self.ended or not select.select([self.sock], [], [], timeout)[0]:
+            return False
+        try:
+            more = self.sock.recv(262144)
+        except (ConnectionResetError, BrokenPipeError):
+            self.ended = "rst"
+            return True
+        if not more:
+            self.ended = "fin"
+            return True
+        self.held += more
+        while b"\r\n" in self.held:
+            line = cut_line(self.held)
+            check(re.fullmatch(rb"[2-5]\d\d([ -].*)?", line), "no reply line: %r" % line)
+            check(b"\n" not in line and b"\r" not in line, "a bare CR or LF in a reply: %r" % line)
+            self.lines.append(line)
+            if line[3:4] != b"-":
+                check(all(one[:3] == line[:3] for one in self.lines), "codes differ in one reply: %r" % self.lines)
+                self.replies.append(Reply(self.lines))
+                self.lines = []
+                self.answered(self.replies[-1])
+        return True
+
+    def send(self, data):
+        """Whole or octet by octet; replies are read meanwhile, so that neither side waits for the other."""
+        self.said += data
+        self.push([data[at:at + 1] for at in range(len(data))] if self.octetwise and len(data) <= OCTETWISE else [data])
+
+    def push(self, parts):
+        for part in parts:
+            view = memoryview(part)
+            while view.nbytes and not self.ended:
+                readable, writable, _ = select.select([self.sock], [self.sock], [], DEADLINE)
+                if readable:
+                    self.hear(0)
+                if writable and not self.ended:
+                    try:
+                        n = self.sock.send(view[:1 << 20], socket.MSG_DONTWAIT)
+                        self.sent_octets += n
+                        view = view[n:]
+                    except BlockingIOError:
+                        pass
+                    except (ConnectionResetError, BrokenPipeError):
+                        while self.hear(0):
+                            pass
+                        self.ended = self.ended or "rst"
+                check(readable or writable, "the server neither reads nor writes")
+
+    def gen(self, of, times, prefix, suffix):
+        """Many, in pieces; only what can still be part of an answered command is remembered."""
+        many = 1 if b"%d" in of else max(1, 65536 // len(of))
+        self.send(prefix)
+        done = 0
+        while done < times and not self.ended:
+            n = min(many, times - done)
+            part = of.replace(b"%d", b"%d" % done) if b"%d" in of else of * n
+            if b"%d" in of:
+                n = min(1000, times - done)
+                part = b"".join(of.replace(b"%d", b"%d" % (done + k)) for k in range(n))
+            self.said += part
+            self.push([part])
+            done += n
+        self.send(suffix)
+
+    def reply(self, timeout=DEADLINE):
+        """The next reply; None when the server ended instead."""
+        end = time.monotonic() + timeout
+        while self.read >= len(self.replies):
+            if self.ended:
+                return None
+            left = end - time.monotonic()
+            check(left > 0, "no reply within %g s to %r; heard so far %r" % (timeout, bytes(self.said[-80:]), self.replies[-5:]))
+            self.hear(left)
+        self.read += 1
+        return self.replies[self.read - 1]
+
+    def end(self, timeout=DEADLINE):
+        """Waits until the server closes; True if it said nothing more."""
+        end = time.monotonic() + timeout
+        while not self.ended:
+            left = end - time.monotonic()
+            check(left > 0, "the server did not close; last replies %r" % self.replies[-3:])
+            self.hear(left)
+        return self.read == len(self.replies)
+
+    def answered(self, reply):
+        """What the reply belongs to."""
+        if not self.greeted:
+            self.greeted = True
+            return
+        if self.content:
+            at = 0 if self.said.startswith(b".\r\n") else self.said.find(b"\r\n.\r\n") + 2
+            whole = at > 1 or self.said.startswith(b".\r\n")
+            if not whole:
+                return      # refused half way
+            raw, self.content = bytes(self.said[:at]), False
+            del self.said[:at + 3]
+            if reply.code == 250:
+                text = b"\r\n" + raw
+                self.made.append(self.envelope + (text.replace(b"\r\n.", b"\r\n")[2:],))
+            self.envelope = None
+            return
+        if b"\r\n" not in self.said:
+            return
+        line = cut_line(self.said)
+        verb = line[:4].upper()
+        if verb == b"BDAT":
+            size = re.match(rb"(\d+)", line[5:])
+            chunk = bytes(self.said[:min(int(size.group(1)), len(self.said))]) if size else b""
+            del self.said[:len(chunk)]
+            if reply.code == 250 and self.envelope:
+                self.chunks = (self.chunks or b"") + chunk
+                if line.upper().endswith(b" LAST"):
+                    text = self.chunks + (b"" if not self.chunks or self.chunks.endswith(b"\r\n") else b"\r\n")
+                    self.made.append(self.envelope + (text,))
+                    self.envelope = self.chunks = None
+        elif verb == b"MAIL":
+            self.tried += 1
+            if reply.code == 250:
+                self.envelope, self.chunks = (path_of(line), []), None
+                self.mails += 1
+        elif verb == b"RCPT" and reply.code // 10 == 25 and self.envelope:
+            self.envelope[1].append(path_of(line))
+        elif verb == b"DATA" and reply.code == 354:
+            self.content = True
+        elif verb in (b"RSET", b"EHLO", b"HELO") and reply.code == 250:
+            self.envelope = None
+
+
+def cut_line(octets):
+    """The first line off the front, without its end; the front of a bytearray is cheap to take."""
+    at = octets.index(b"\r\n")
+    line = bytes(octets[:at])
+    del octets[:at + 2]
+    return line
+
+
+def path_of(line):
+    """The path of MAIL or RCPT, source route left out as RFC 5321 4.1.2 has it ignored."""
+    path = line.split(b":", 1)[1].strip()
+    path = path[:path.rindex(b">") + 1]
+    return re.sub(rb"^<@[^:\"]*:", b"<", path)
+
+
+# ---- where it is played -------------------------------------------------------------------------------------------
+
+class Stage:
+    """A daemon and its next hop; as many cases as need the same settings are played on it."""
+
+    def __init__(self, keyring, listeners, settings=None, sink=None, answers=None, keys=(), clock=NOW, start=True):
+        self.folder = tempfile.mkdtemp(prefix="hopseal-test.")
+        os.chmod(self.folder, 0o755)
+        for name in ("san", "state", "spool"):
+            folder = os.path.join(self.folder, name)
+            os.mkdir(folder)
+            os.chmod(folder, stat.S_ISVTX | 0o777 if name == "san" else 0o700)
+            if os.geteuid() == 0 and name != "san":
+                shutil.chown(folder, USER)
+        self.sink = sink or Sink()
+        self.ports = Ports()
+        self.keyring = keyring
+        enforce = [{"name": "fail", "when": ["dkim2 = fail"], "then": "refuse 550 5.7.1 {dkim2.reason}"},
+                   {"name": "permerror", "when": ["dkim2 = permerror"], "then": "refuse 550 5.7.1 {dkim2.reason}"},
+                   {"name": "temperror", "when": ["dkim2 = temperror"], "then": "defer 451 4.7.5 {dkim2.reason}"}]
+        addresses, conf = {}, {}
+        for name, own in listeners.items():
+            port = self.ports.take()
+            addresses[name] = ("127.0.0.1", port)
+            conf[name] = merge({"address": ["127.0.0.1:%d" % port], "next_hop": self.sink.address, "mode": "proxy", "policy": "annotate"}, own)
+        whole = {
+            "hostname": HOSTNAME, "workers": 1, "user": USER,
+            "dns": {"answers": self.answers(answers)},
+            "state": {"dir": os.path.join(self.folder, "state")}, "spool": {"dir": os.path.join(self.folder, "spool")},
+            "run": {"dir": os.path.join(self.folder, "run")}, "log": {"format": "json", "to": "stderr"},
+            "limits": {"sessions_per_client": 1000},
+            "listener": conf,
+            "policy": {"annotate": {"otherwise": "accept"}, "enforce": {"rules": enforce, "otherwise": "accept"}},
+        }
+        if clock is not None:
+            whole["dkim2"] = {"clock": str(clock)}
+        if keys:
+            whole["keys"] = [{"domain": k.domain, "selector": k.selector, "file": k.file, "use": "active"} for k in keys]
+        self.relay = Relay(self.folder, merge(whole, settings or {}), addresses)
+        if start:
+            self.relay.start()
+        self.canaries = 0
+        self.slowest_s = 0
+
+    def answers(self, more=None):
+        records = self.keyring.answers()
+        records.update(more or {})
+        return write_answers(os.path.join(self.folder, "dns.json"), records)
+
+    def close(self):
+        try:
+            self.relay.stop()
+        finally:
+            self.sink.close()
+            self.ports.close()
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def worker(self):
+        (pid,) = self.relay.pids("worker")
+        return pid
+
+    def canary(self, listener):
+        """A well-formed message goes through, and every event before it is in the log."""
+        self.canaries += 1
+        content = BASE.replace(b"hello", b"canary %d" % self.canaries)
+        begin = time.monotonic()
+        c = Dialogue(self.relay.address(listener))
+        for line, code in (("EHLO canary.a.test", 250), ("MAIL FROM:" + CANARY[0], 250), ("RCPT TO:" + CANARY[1], 250), ("DATA", 354)):
+            c.send(line.encode() + b"\r\n")
+            got = c.reply()
+            check(got and got.code == code, "the canary's %s was answered %r" % (line, got))
+        c.send(stuffed(content))
+        got = c.reply()
+        check(got and got.code == 250, "the canary's message was answered %r" % got)
+        c.close()
+        self.slowest_s = max(self.slowest_s, time.monotonic() - begin)
+        self.sink.taken.wait("canary %d at the next hop" % self.canaries, lambda items: [t for t in items if t.content.endswith(content)])
+        self.relay.event("transaction", self.canaries, mail_from=CANARY[0])
+
+    def sound(self):
+        """No process died, no sanitizer spoke."""
+        reports = os.listdir(os.path.join(self.folder, "san"))
+        check(not reports, "a sanitizer spoke:", *[open(os.path.join(self.folder, "san", r), encoding="utf-8", errors="replace").read() for r in reports])
+        died = [e for e in self.relay.events() if e["event"] == "process_died"]
+        check(not died, "a process died:", died)
+        check(not self.relay.noise, "lines that are no event:", self.relay.noise)
+
+
+def memory_kib(pid, name="RssAnon"):
+    with open("/proc/%d/status" % pid, encoding="ascii") as f:
+        return [int(line.split()[1]) for line in f if line.startswith(name + ":")][0]
+
+
+def forget_peak(pid):
+    with open("/proc/%d/clear_refs" % pid, "w", encoding="ascii") as f:
+        f.write("5")
+
+
+# ---- one run of a case --------------------------------------------------------------------------------------------
+
+class Run:
+    """What is played: `up` stage -> action or actions of the next hop; `reply` a list of alternatives for each reply."""
+
+    def __init__(self, case, name="", up=None, steps=None, listener="annotate", **more):
+        self.case, self.name, self.up, self.listener = case, name, up or {}, listener
+        self.steps = case.steps if steps is None else steps
+        self.more = more            # reply, sink, conn, log, result: what replaces the catalogue's word in this run
+        self.octetwise = False
+
+    def expect(self, key, default=None):
+        return self.more[key] if key in self.more else self.case.expect.get(key, default)
+
+    def copy(self, name=None, octetwise=False, listener=None):
+        r = Run(self.case, name or self.name, self.up, self.steps, listener or self.listener, **self.more)
+        r.octetwise = octetwise
+        return r
+
+    @property
+    def title(self):
+        return "-".join(filter(None, [self.case.id, self.name, self.listener if self.listener != "annotate" else "",
+                                      "octets" if self.octetwise else ""]))
+
+    def octet_count(self):
+        n = 0
+        for step in self.steps:
+            if "gen" in step:
+                n += len(step["gen"]["of"]) * step["gen"]["times"]
+            n += len(step.get("send", ""))
+        return n
+
+
+CODE = re.compile(r"(\d{3})(?: (\d\.\d+\.[\dx]+))?(?: once)?")
+
+
+def replies(text):
+    """'250, 550, 503 or 554' as [[250], [550], [503, 554]]; None for anything not of that form."""
+    out = []
+    for one in re.split(r", then |; |, | then ", text):
+        row = []
+        for alternative in re.split(r" or ", one):
+            hit = CODE.fullmatch(alternative.strip())
+            if not hit:
+                return None
+            row.append((int(hit.group(1)), hit.group(2)))
+        out.append(row)
+    return out
+
+
+def fits(reply, row):
+    """Is it one of the alternatives? x in an enhanced code stands for any number."""
+    for code, enhanced in row:
+        if reply and reply.code == code and (not enhanced or re.fullmatch(enhanced.replace(".", r"\.").replace("x", r"\d+"), reply.enhanced or "")):
+            return True
+    return False
+
+
+class Player:
+    """Plays a run on a stage and holds the outcome against the case."""
+
+    def __init__(self, run, stage, prose):
+        self.run, self.stage, self.prose = run, stage, prose
+        self.case, self.relay, self.sink = run.case, stage.relay, stage.sink
+        self.dialogues = []
+        self.heard = []         # replies to what the case itself sends
+        self.wanted = []        # those that a want took
+        self.message = BASE
+        self.envelope = None
+        self.last_pre = max([n for n, step in enumerate(run.steps) if "pre" in step], default=-1)
+        self.gate = threading.Event() if run.more.get("gated") else None
+
+    # -- steps
+
+    def connect(self, banner=True):
+        d = Dialogue(self.relay.address(self.run.listener), self.run.octetwise, banner)
+        self.dialogues.append(d)
+        return d
+
+    @property
+    def d(self):
+        return self.dialogues[-1] if self.dialogues else self.connect()
+
+    def ask(self, line, code):
+        self.d.send(line.encode("latin-1") + b"\r\n")
+        got = self.d.reply()
+        self.last = got
+        return got is not None and got.code == code
+
+    def pre(self, name, may_stop=False):
+        """A preamble of meta. One that the next hop spoils ends at the first reply it does not want, which is the case's reply."""
+        words = META["preambles"]
+        check(set(words) == {"greet", "mail", "data", "tls", "msg"}, "other preambles than those known")
+        sender, rcpts = self.run.more.get("envelope") or self.envelope or ("<s@a.test>", ["<r1@c.test>"])
+        lines = []
+        if not (self.dialogues and self.d.greeted and not self.d.ended and getattr(self.d, "hello", False)):
+            self.connect()
+            lines = [("EHLO t.a.test", 250)]
+        self.d.hello = True
+        if name in ("mail", "data", "msg"):
+            lines += [("MAIL FROM:" + sender, 250)] + [("RCPT TO:" + r, 250) for r in rcpts]
+        if name in ("data", "msg"):
+            lines.append(("DATA", 354))
+        for line, code in lines:
+            if not self.ask(line, code):
+                check(may_stop, "the preamble's %s was answered %r" % (line, self.last))
+                self.heard.append(self.last)
+                return
+        if name == "msg":
+            self.d.send(stuffed(self.message))
+            if self.gate:
+                self.sink.contents.wait("the content at the next hop", lambda items: len(items) > self.contents_mark)
+            else:
+                self.heard.append(self.d.reply())
+        elif name not in ("greet", "mail", "data"):
+            raise Wrong("no preamble " + name)
+
+    def each_split(self, text, code, name):
+        data = octets(text)
+        for cut in range(1, len(data)):
+            self.connect()
+            self.pre_on_new(name)
+            self.d.said += data
+            self.d.push([data[:cut]])
+            self.d.push([data[cut:]])
+            got = self.d.reply()
+            check(got and got.code == code, "cut at %d: wanted %d, got %r" % (cut, code, got))
+            self.d.close()
+
+    def after_data(self):
+        """What follows a DATA that ended an earlier step is sent when DATA was answered."""
+        if self.d.said.endswith(b"DATA\r\n"):
+            while self.d.said and not self.d.content and not self.d.ended:
+                self.heard.append(self.d.reply())
+
+    def pre_on_new(self, name):
+        check(name == "data", "each_split after a preamble that is not data")
+        for line, code in (("EHLO t.a.test", 250), ("MAIL FROM:<s@a.test>", 250), ("RCPT TO:<r1@c.test>", 250), ("DATA", 354)):
+            check(self.ask(line, code), "%s was answered %r" % (line, self.last))
+
+    def play(self):
+        run = self.run
+        for stage, actions in run.up.items():
+            if isinstance(actions, list):
+                self.sink.script(stage, *actions)
+            else:
+                self.sink.always(stage, actions)
+        if self.gate:
+            self.sink.script("dot", Hold(self.gate))
+        steps = list(run.steps)
+        at = 0
+        while at < len(steps):
+            step = steps[at]
+            (op, value), = step.items()
+            if op == "pre":
+                if at + 1 < len(steps) and "each_split" in steps[at + 1]:
+                    pass
+                else:
+                    self.pre(value, bool(run.up) and at == self.last_pre)
+            elif op == "send":
+                if not self.dialogues:
+                    self.connect(banner=self.run.more.get("banner", True))
+                self.after_data()
+                self.d.send(octets(value))
+            elif op == "gen":
+                if not self.dialogues:
+                    self.connect()
+                self.flood_from = self.d.read
+                self.d.gen(octets(value["of"]), value["times"], octets(value["prefix"]), octets(value["suffix"]))
+            elif op == "each_split":
+                self.each_split(value, int(steps[at + 1]["want"]), self.case.texts("pre")[0])
+                at += 1
+            elif op == "want":
+                got = self.heard.pop() if self.heard else self.d.reply()
+                check(got and str(got.code) == value, "wanted %s, got %r" % (value, got))
+                self.wanted.append(got)
+            elif op == "fin":
+                check(value == "client", "fin of another than the client")
+                self.d.fin()
+            elif op == "rst":
+                check(value == "client", "rst of another than the client")
+                self.d.reset()
+            elif op == "build":
+                self.message, self.envelope = Builder(self.stage.keyring, self.prose).build(BASE, value)
+            elif op in ("host", "up", "dns", "zone", "wait"):
+                self.prose.act(self, op, value)
+            else:
+                raise Wrong("no such step: " + op)
+            at += 1
+
+    # -- what came of it
+
+    def rows(self):
+        """What the replies must be."""
+        text = self.run.expect("reply")
+        if text is None or text == "policy":
+            if self.run.expect("result"):
+                return None     # by the verdict
+            text = "250"
+        if isinstance(text, list):
+            return text
+        if "sync: " in text:
+            text = text.split("sync: ")[1].split("; spool: ")[0]
+        got = self.prose.reply(text, self)
+        return got
+
+    def judge_replies(self, rows):
+        wants = [got.code for got in self.wanted]
+        if len(wants) <= len(rows) and all(code in [c for c, _ in row] for code, row in zip(wants, rows)):
+            rows = rows[len(wants):]
+        while len(self.heard) < len(rows):
+            self.heard.append(self.d.reply())
+        for got, row in zip(self.heard, rows):
+            check(fits(got, row), "replies wanted %s, got %r" % (rows, self.heard))
+        check(len(self.heard) == len(rows), "replies wanted %s, got %r" % (rows, self.heard))
+
+    def judge_conn(self):
+        conn = self.run.expect("conn", "keep")
+        if any(op in step for step in self.run.steps for op in ("fin", "rst", "each_split")) or not self.dialogues:
+            conn = "any"
+        d = self.dialogues[-1] if self.dialogues else None
+        conn = self.prose.conn(conn)
+        if conn == "close":
+            check(d.end(), "more replies than wanted: %r" % d.replies[d.read:])
+        elif conn == "keep":
+            check(not d.content, "the content is not over")
+            d.send(b"NOOP\r\n")
+            got = d.reply()
+            check(got and got.code == 250, "NOOP afterwards was answered %r%s" % (got, "" if got else ", the server closed"))
+        for one in self.dialogues:
+            if one.sock.fileno() >= 0:
+                one.close()
+
+    def taken(self):
+        return [t for t in self.sink.transactions()[self.sink_mark:] if t.sender != CANARY[0]]
+
+    def judge_sink(self, rows):
+        """The next hop saw what the clients made, no more and no less."""
+        made = [m for d in self.dialogues for m in d.made]
+        want = self.run.expect("sink")
+        if want is None and not self.run.expect("result"):
+            if len(rows) == 1:
+                want = 1 if 250 in [r.code for r in self.heard] else 0
+            elif not any(row == [(250, None)] for row in rows):
+                want = 0
+        if isinstance(want, str):
+            want = self.prose.sink(want, self)
+        if want is not None:
+            until("%d transactions at the next hop" % want, lambda: len(self.taken()) >= want)
+            check(len(self.taken()) == want, "transactions wanted %d, got %r" % (want, self.taken()))
+        if self.run.more.get("ledger", True):
+            until("%d transactions at the next hop" % len(made), lambda: len(self.taken()) >= len(made))
+            got = self.taken()
+            check(len(got) == len(made), "the client made %r, the next hop saw %r" % (made, got))
+            for (sender, rcpts, content), tx in zip(made, got):
+                check(tx.mail.encode("latin-1", "surrogateescape").split(b":", 1)[1].startswith(sender), "sender", sender, tx.mail)
+                seen = [r.encode("latin-1", "surrogateescape").split(b":", 1)[1] for r in tx.rcpts]
+                check(len(seen) == len(rcpts) and all(s.startswith(r) for s, r in zip(seen, rcpts)), "recipients", rcpts, seen)
+                added(self.run.more.get("stripped", lambda c: c)(content), tx.content)
+
+    def judge_log(self):
+        for name in self.run.expect("log") or []:
+            if name in self.prose.EVENTS_TO_COME:
+                continue
+            got = self.relay.log.wait("event %s" % name, lambda items: [e for e in items[self.log_mark:] if e.get("event") == name], EVENT_S)[0]
+            check("session" in got or "tx" in got or "next_hop" in got or name in self.prose.EVENTS_ALONE, "event says not whose it is:", got)
+        # One final line a transaction.
+        mails = sum(d.mails for d in self.dialogues)
+        lines = self.transactions()
+        names = [e["tx"] for e in lines]
+        check(len(set(names)) == len(names), "two final lines of one transaction:", lines)
+        tried = sum(d.tried for d in self.dialogues)
+        check(mails <= len(names) <= tried, "%d transactions begun, %d tried, final lines: %r" % (mails, tried, lines))
+        for e in lines:
+            check(e.get("mode") == "proxy" and e.get("outcome") and e.get("next_hop"), "a final line without mode, outcome or next hop:", e)
+        accepted = [e for e in lines if e["outcome"] == "accepted"]
+        if self.run.more.get("ledger", True):
+            check(len(accepted) == sum(len(d.made) for d in self.dialogues), "accepted by the log:", accepted)
+
+    def judge_result(self):
+        text = self.run.expect("result")
+        if not text:
+            return
+        states = self.prose.result(text, self)
+        lines = self.transactions()
+        check(len(lines) == len(states), "verdicts wanted %s, transactions %r" % (states, lines))
+        taken = self.taken()
+        for got, e, state in zip(self.heard, lines, states):
+            check(e.get("dkim2") in state, "verdict wanted %s, got %r" % ("/".join(state), e))
+            if e["dkim2"] not in ("pass", "none"):
+                check([a for a in self.relay.events("auth_result", tx=e["tx"], method="dkim2", result=e["dkim2"]) if a.get("reason")],
+                      "no auth_result with state and reason for", e)
+            if self.run.listener == "enforce" and e["dkim2"] in ("fail", "permerror", "temperror"):
+                row = [(451, "4.7.5")] if e["dkim2"] == "temperror" else [(550, "5.7.x")]
+            else:
+                row = [(250, None)]
+            if self.run.expect("reply", "policy") == "policy":
+                check(fits(got, row), "reply wanted %s for %s, got %r" % (row, e["dkim2"], got))
+            if got.code == 250:
+                tx = taken.pop(0)
+                told = [v for v in values(tx.content, "Authentication-Results") if v.startswith(HOSTNAME + ";")]
+                check(len(told) == 1 and re.search(r"; *dkim2=%s\b" % e["dkim2"], told[0]) or self.run.listener.startswith("sealing"),
+                      "verdict %s, Authentication-Results %r" % (e["dkim2"], told))
+
+    def transactions(self):
+        return [e for e in self.relay.log.snapshot()[self.log_mark:] if e.get("event") == "transaction" and e.get("mail_from") != CANARY[0]]
+
+    def judge_bound(self, before, peak):
+        bound = dict(META["expect_defaults"]["bound"], **(self.run.expect("bound") or {}))
+        kib = bound["extra_rss_kib"] if "extra_rss_kib" in bound else bound["extra_rss_mib"] * 1024
+        check(not MEASURED or peak - before <= max(kib, self.prose.GRAIN_KIB), "memory grew by %d KiB, ceiling %d" % (peak - before, kib))
+        return peak - before
+
+    def go(self):
+        stage = self.stage
+        self.sink.scripts.clear()
+        self.sink.standing.clear()
+        self.log_mark, self.sink_mark = len(self.relay.log.snapshot()), len(self.sink.transactions())
+        self.contents_mark, self.commands_mark = len(self.sink.contents.snapshot()), len(self.sink.commands.snapshot())
+        worker = stage.worker()
+        measured = MEASURED and os.geteuid() == 0
+        if measured:
+            forget_peak(worker)
+            before = memory_kib(worker, "VmRSS")
+        if {"connect", "ehlo"} & set(self.run.up):
+            self.drop_pool()
+        try:
+            self.play()
+            rows = self.rows()
+            if rows is None:
+                check(all(self.heard), "the server ended: %r" % self.heard)
+            else:
+                self.judge_replies(rows)
+            self.judge_conn()
+            self.prose.finish(self)
+        finally:
+            self.sink.scripts.clear()
+            self.sink.standing.clear()
+            for d in self.dialogues:
+                d.close()
+        if self.run.up or self.run.more.get("kick"):
+            self.drop_pool()
+        self.canary_from = len(self.sink.commands.snapshot())
+        stage.canary(self.run.listener)
+        grown = 0
+        if measured and stage.worker() == worker:
+            grown = self.judge_bound(before, memory_kib(worker, "VmHWM"))
+        if rows is None:
+            rows = [[(got.code, None)] for got in self.heard[-1:]]
+        self.judge_sink(rows)
+        self.judge_log()
+        self.judge_result()
+        stage.sound()
+        return grown
+
+    def drop_pool(self):
+        """What the next hop's whims left in the pool is not the canary's business."""
+        with self.sink.lock:
+            socks = list(self.sink.socks)
+        for sock in socks:
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass

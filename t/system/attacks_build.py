@@ -1,0 +1,166 @@
+"""The builder of t/data/attacks.yaml: messages with chains, right and wrong, made by seal.py alone."""
+import base64
+import re
+
+from mail import NOW, fields, name_of
+from seal import algorithm, b64, body_hash, by_number, header_hash, sign, signing_input
+
+
+def octets(text):
+    """Each code point is one octet."""
+    return text.encode("latin-1")
+
+
+class Hop:
+    """A seal as it is being made: `text` holds a place for each signature, filled anew whenever it is signed."""
+
+    def __init__(self, i, keys, algorithms, forged):
+        self.i, self.keys, self.algorithms, self.forged = i, keys, algorithms, forged
+
+
+class Builder:
+    def __init__(self, keyring, prose):
+        self.keyring, self.prose = keyring, prose
+        self.hops = []
+
+    def build(self, base, steps):
+        """The message and the envelope that its newest hop names."""
+        message = base
+        self.hops, self.envelope = [], None
+        hops = [step["dkim2_hop"] for step in steps if "dkim2_hop" in step]
+        seen = 0
+        for step in steps:
+            (op, value), = step.items()
+            if op == "dkim2_hop":
+                following = hops[seen + 1]["d"] if seen + 1 < len(hops) else None
+                message = self.hop(message, value, following)
+                seen += 1
+            elif op == "set_tag":
+                message = self.set_tag(message, **value)
+            elif op == "prepend":
+                message = octets(value) + message
+            elif op == "insert":
+                message = self.insert(message, **value)
+            elif op == "append_body":
+                message += octets(value)
+            elif op == "drop":
+                message = self.drop(message, **value)
+            else:
+                raise AssertionError("no builder step " + op)
+        return message, self.envelope
+
+    # -- fields
+
+    @staticmethod
+    def find(message, field, n):
+        """The n-th field of that name, counted by its number for the fields of a chain, from the top for others."""
+        if field in ("DKIM2-Signature", "Message-Instance"):
+            return by_number(message, field.lower(), "i" if field[0] == "D" else "m")[n]
+        return [f for f in fields(message) if name_of(f) == field.lower()][n - 1]
+
+    def drop(self, message, field, n):
+        return message.replace(self.find(message, field, n), b"", 1)
+
+    @staticmethod
+    def insert(message, before, bytes):
+        at = re.search(rb"(?im)^" + before.encode() + rb":", message).start()
+        return message[:at] + octets(bytes) + message[at:]
+
+    def set_tag(self, message, field, n, tag, value, resign):
+        old = self.find(message, field, n)
+        value = self.prose.tag(value, self, message) if value.startswith("sha256:(") or "altered" in value else octets(value)
+        hit = re.search(rb"([:;]\s*)" + tag.encode() + rb"=([^;]*)", old)
+        if callable(value):
+            new = value(old)
+        elif hit:
+            new = old[:hit.start(2)] + value + old[hit.end(2):]
+        else:
+            new = old[:-2].rstrip(b";") + b"; " + tag.encode() + b"=" + value + b";\r\n"
+        message = message.replace(old, new, 1)
+        if resign:
+            for hop in self.hops:
+                if field == "Message-Instance" or hop.i >= n:
+                    message = self.sign(message, hop)
+        return message
+
+    # -- hops
+
+    def hop(self, message, value, following):
+        known = {"d", "s", "mf", "rt", "nd", "f", "n", "recipe", "t"}
+        assert set(value) <= known, "no such part of a hop: %r" % (set(value) - known)
+        assert "recipe" not in value, "recipes are not there yet"
+        d = value["d"]
+        keys, algorithms, forged = self.prose.selectors(value.get("s", "e"), d, self.keyring)
+        mf = value.get("mf", "<s@%s>" % d)
+        rt = value.get("rt", ["<r1@%s>" % (following or "c.test")])
+        instances, seals = by_number(message, "message-instance", "m"), by_number(message, "dkim2-signature", "i")
+        i, m = max(seals, default=0) + 1, max(instances, default=0)
+        if not m:
+            m = 1
+            message = b"Message-Instance: m=1; h=sha256:%s:%s;\r\n" % (b64(header_hash(message)).encode(), b64(body_hash(message)).encode()) + message
+        t = str(value.get("t", "now"))
+        t = eval_time(t)
+        if "nd" in value:
+            where = "nd=%s;" % value["nd"]
+        else:
+            where = "mf=%s; rt=%s;" % (b64(octets(mf)), ",".join(b64(octets(r)) for r in rt))
+            # An envelope cannot be what is no path.
+            self.envelope = (mf, list(rt)) if all(re.fullmatch("<[^<>]*>", path) for path in [mf] + list(rt)) else None
+        more = "".join(" %s=%s;" % (tag, value[tag]) for tag in ("n", "f") if tag in value)
+        sets = ",".join("%s:%s:" % (key.selector, alg) for key, alg in zip(keys, algorithms))
+        field = ("DKIM2-Signature: i=%d; m=%d; t=%s; d=%s; %s%s\r\n s=%s;\r\n" % (i, m, t, d, where, more, sets)).encode("latin-1")
+        hop = Hop(i, keys, algorithms, forged)
+        self.hops.append(hop)
+        return self.sign(field + message, hop)
+
+    def sign(self, message, hop):
+        """The seal's s= with signatures over the message as it is now."""
+        old = by_number(message, "dkim2-signature", "i")[hop.i]
+        data = signing_input(message, hop.i)
+        values = [sign(key, data) for key in hop.keys]
+        if hop.forged:
+            values = [bytes(reversed(v)) for v in values]
+        sets = ",".join("%s:%s:%s" % (key.selector, alg, b64(v)) for key, alg, v in zip(hop.keys, hop.algorithms, values))
+        at = old.rindex(b" s=") if b"\r\n s=" in old else old.index(b"s=")
+        end = old.find(b";", at)
+        new = old[:at] + b" s=" + sets.encode() + old[end if end >= 0 else len(old) - 2:]
+        return message.replace(old, new, 1)
+
+
+def eval_time(text):
+    hit = re.fullmatch(r"now(?:([+-])(\d+))?", text)
+    if not hit:
+        return text
+    return str(NOW + (int(hit.group(2)) * (1 if hit.group(1) == "+" else -1) if hit.group(1) else 0))
+
+
+def selectors(text, d, keyring):
+    """(keys, algorithm names, forged) of an s: selectors with commas, or what the catalogue says in words."""
+    if text == "forged":
+        keys = [keyring.key(d, "e")]
+        return keys, [algorithm(keys[0])], True
+    hit = re.fullmatch(r"(\w+) as ([\w-]+)", text)
+    if hit:
+        return [keyring.key(d, hit.group(1))], [hit.group(2)], False
+    hit = re.fullmatch(r"k1\.\.k(\d+) with algorithm ([\w-]+)", text)
+    if hit:
+        class Named:
+            def __init__(self, key, selector):
+                self.file, self.kind, self.selector, self.domain = key.file, key.kind, selector, d
+        key = keyring.key(d, "e")
+        return [Named(key, "k%d" % n) for n in range(1, int(hit.group(1)) + 1)], [hit.group(2)] * int(hit.group(1)), False
+    keys = [keyring.key(d, s if s[0] in "er" else "e") for s in text.split(",")]
+    if not text[0] in "er":
+        class Other:
+            def __init__(self, key):
+                self.file, self.kind, self.selector, self.domain = key.file, key.kind, text, d
+        keys = [Other(keys[0])]
+    return keys, [algorithm(key) for key in keys], False
+
+
+def second_altered(field):
+    """The second signature of an s=, one octet of it changed."""
+    at = field.rindex(b":") + 1
+    raw = bytearray(base64.b64decode(field[at:field.index(b";", at)]))
+    raw[0] ^= 1
+    return field[:at] + base64.b64encode(bytes(raw)) + field[field.index(b";", at):]

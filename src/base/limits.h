@@ -25,6 +25,8 @@ enum {
 	LIMIT_CHUNKS = 65536,            /* BDAT since the last MAIL, refused ones too: 554 5.5.0, close */
 	LIMIT_CHUNK_DIGITS = 19,         /* digits of a chunk size, room for any below 2^63: 501 5.5.4, close */
 	LIMIT_PIPELINED = 64,            /* commands that wait for an answer of the next hop: reading pauses */
+	LIMIT_PROXY_V1 = 107,            /* octets of a PROXY header, version 1; PROXY protocol 2.1: close */
+	LIMIT_PROXY_V2 = 536,            /* octets of a PROXY header, version 2; PROXY protocol 2.2, a frame without options: close */
 	LIMIT_REPLY_LINE = 2048,         /* octets of a next hop's reply line; RFC 5321 4.5.3.1.5 asks 512: next hop is lost */
 	LIMIT_REPLY_LINES = 100,         /* lines of a next hop's reply: next hop is lost */
 	LIMIT_REPLY = 65536,             /* octets of a next hop's reply: next hop is lost */

@@ -2,10 +2,10 @@
 
 #include <jansson.h>
 
+#include "base/ip.h"
 #include "base/map.h"
 #include "config/answers.h"
 #include "mail/domain.h"
-#include "policy/cidr.h"
 
 enum { ARENA_OCTETS = 1 << 28, NAME_OCTETS = 253, LABEL_OCTETS = 63, CNAMES = 8 };
 
@@ -84,9 +84,9 @@ static bool record_valid(enum answers_type type, struct slice s)
 	case ANSWERS_MX:
 		return mx_valid(s);
 	case ANSWERS_A:
-		return slice_find(s, ':') == s.n && cidr_address(s, address);
+		return slice_find(s, ':') == s.n && ip_parse(s, address);
 	case ANSWERS_AAAA:
-		return slice_find(s, ':') != s.n && cidr_address(s, address);
+		return slice_find(s, ':') != s.n && ip_parse(s, address);
 	case ANSWERS_TLSA:
 		return tlsa_valid(s);
 	default:

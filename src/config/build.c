@@ -226,6 +226,22 @@ static void build_next_hop(struct build *b, const struct conf_node *n, struct co
 
 static const char *const this_machine[] = { "127.0.0.0/8", "::1" };
 
+static struct cidr *networks(struct build *b, const struct conf_node *n, enum conf_key_id key, size_t *count_out)
+{
+	const struct conf_value *v = conf_value(n, key);
+	struct cidr *nets = ARENA_ARRAY(b->a, v->item_count, struct cidr);
+	size_t count = 0;
+
+	for (size_t i = 0; nets && !v->bad && i < v->item_count; i++)
+		if (cidr_parse(slice_str(v->items[i]), &nets[count]))
+			count++;
+		else
+			conf_mistake(b->e, v->where, "%s.%s holds \"%s\", expected addresses, or networks without host bits",
+			    n->path, conf_row(key)->name, v->items[i]);
+	*count_out = count;
+	return nets;
+}
+
 static void build_clients(struct build *b, struct conf_node *n, struct conf_listener *l)
 {
 	struct conf_value *v = conf_value_edit(n, KEY_LISTENER_CLIENTS);
@@ -237,13 +253,7 @@ static void build_clients(struct build *b, struct conf_node *n, struct conf_list
 		if (v->items)
 			memcpy(v->items, this_machine, sizeof(this_machine));
 	}
-	l->clients = ARENA_ARRAY(b->a, v->item_count, struct cidr);
-	for (size_t i = 0; l->clients && !v->bad && i < v->item_count; i++)
-		if (cidr_parse(slice_str(v->items[i]), &l->clients[l->client_count]))
-			l->client_count++;
-		else
-			conf_mistake(b->e, v->where, "%s.clients holds \"%s\", expected addresses, or networks without host bits",
-			    n->path, v->items[i]);
+	l->clients = networks(b, n, KEY_LISTENER_CLIENTS, &l->client_count);
 }
 
 static void build_domains(struct build *b, const struct conf_node *n, struct conf_listener *l)
@@ -324,6 +334,9 @@ static void build_listener(struct build *b, struct conf_node *n, struct conf_lis
 	build_next_hop(b, n, l);
 	build_clients(b, n, l);
 	build_domains(b, n, l);
+	l->next_hop_client = (enum conf_next_hop_client)conf_value(n, KEY_LISTENER_NEXT_HOP_CLIENT)->number;
+	l->proxy_from = networks(b, n, KEY_LISTENER_PROXY_FROM, &l->proxy_from_count);
+	l->xclient_from = networks(b, n, KEY_LISTENER_XCLIENT_FROM, &l->xclient_from_count);
 	l->share_all = conf_value(n, KEY_LISTENER_SHARE)->number == 1;
 	l->seal = (enum conf_seal)conf_value(n, KEY_LISTENER_SEAL)->number;
 	l->unsealed = (enum conf_unsealed)conf_value(n, KEY_LISTENER_UNSEALED)->number;

@@ -18,6 +18,7 @@ enum conf_service { SERVICE_PASS, SERVICE_INBOUND, SERVICE_OUTBOUND, SERVICE_FOR
 enum conf_mode { MODE_PROXY, MODE_QUEUE };
 enum conf_seal { SEAL_NEEDED, SEAL_ALWAYS };
 enum conf_unsealed { UNSEALED_PASS, UNSEALED_REFUSE };
+enum conf_next_hop_client { NEXT_HOP_CLIENT_NONE, NEXT_HOP_CLIENT_XCLIENT, NEXT_HOP_CLIENT_XFORWARD, NEXT_HOP_CLIENT_PROXY };
 enum conf_log_format { LOG_TEXT, LOG_JSON };
 enum conf_log_to { LOG_STDERR, LOG_SYSLOG, LOG_FILE };
 
@@ -43,6 +44,11 @@ struct conf_listener {
 	enum conf_service service;
 	enum conf_mode mode;
 	struct conf_address next_hop; /* host:port; a host name that is no address is refused until routes by DNS are there */
+	enum conf_next_hop_client next_hop_client;
+	struct cidr *proxy_from;      /* who begins with a PROXY header */
+	size_t proxy_from_count;
+	struct cidr *xclient_from;    /* who may say XCLIENT and XFORWARD */
+	size_t xclient_from_count;
 	struct cidr *clients;         /* who may send to anyone */
 	size_t client_count;
 	const char **domains;

@@ -1,6 +1,6 @@
+#include "base/ip.h"
 #include "config/endpoint.h"
 #include "mail/domain.h"
-#include "policy/cidr.h"
 
 enum { V4_AT = 12 }; /* in ::ffff:a.b.c.d */
 
@@ -33,7 +33,7 @@ bool endpoint_parse(struct slice text, unsigned default_port, struct sockaddr_st
 	uint64_t port = default_port;
 	bool v4;
 
-	if (!split(text, &host, &port_text) || !cidr_address(host, address))
+	if (!split(text, &host, &port_text) || !ip_parse(host, address))
 		return false;
 	if (port_text.n && (port_text.n > 5 || !slice_u64(port_text, 65535, &port)))
 		return false;
@@ -64,7 +64,7 @@ bool endpoint_is_name(struct slice text)
 	struct slice host, port;
 	unsigned char address[16];
 
-	return split(text, &host, &port) && domain_valid(host) && !cidr_address(host, address);
+	return split(text, &host, &port) && domain_valid(host) && !ip_parse(host, address);
 }
 
 static struct slice octets(const struct sockaddr_storage *sa)

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include "auth/authres.h"
+#include "base/ip.h"
 #include "ctl/judge.h"
 #include "policy/rule.h"
 
@@ -51,7 +52,7 @@ static int options_read(struct verify *o, struct arena *a, int argc, char **argv
 		case HELO: /* SPF's, like the next */
 			break;
 		case CLIENT_IP:
-			if (!cidr_address(slice_str(optarg), address))
+			if (!ip_parse(slice_str(optarg), address))
 				code = ctl_usage("--client-ip %s: an IP address was expected", optarg);
 			break;
 		case AUTHSERV_ID:

@@ -3,8 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bug.h"
 #include "net/upstream.h"
 #include "out/log.h"
+#include "smtp/proxy.h"
 
 /* SPARE_MAX: connections on their way to the pool, opening or in RSET; what is beyond is closed and not waited for. */
 enum { RETRY_FIRST_MS = 1000, RETRY_MAX_MS = 30000, BLOCK_OCTETS = 65536, SPARE_MAX = 32 };
@@ -37,12 +39,15 @@ struct upstream {
 	bool half_closed;      /* lost by the end of what it had to say */
 	bool reused;
 	bool late;             /* lost by its deadline */
+	unsigned char head_octets;
+	unsigned char head[UPSTREAM_HEAD]; /* what it began with: whose connection it is */
 };
 
 struct next_hop {
 	struct loop *loop;
 	const struct conf *conf;
 	const struct conf_address *to;
+	bool headed;           /* connections begin with a PROXY header */
 	struct count_page *counts;
 	unsigned slot;
 	struct upstream *all;
@@ -226,7 +231,9 @@ static void ready(struct upstream *u)
 {
 	struct next_hop *h = u->hop;
 
-	h->ext = *cli_ext(u->cli);
+	/* What it offers in the name of one client is not for the others. */
+	if (!cli_xclient_said(u->cli))
+		h->ext = *cli_ext(u->cli);
 	h->have_ext = true;
 	h->retry_ms = 0;
 	loop_timer_stop(&h->retry);
@@ -330,12 +337,13 @@ static void on_ended(void *owner, enum conn_end how)
 
 static const struct conn_ops ops = { on_octets, on_out, on_wrote, NULL, on_ended };
 
-static struct upstream *open_new(struct next_hop *h, const struct upstream_user *user, void *arg)
+static struct upstream *open_new(struct next_hop *h, struct slice head, const struct upstream_user *user, void *arg)
 {
 	struct upstream *u = calloc(1, sizeof(*u));
 
 	if (!u)
 		return NULL;
+	BUG_ON(head.n > UPSTREAM_HEAD);
 	u->hop = h;
 	u->user = user;
 	u->arg = arg;
@@ -347,6 +355,10 @@ static struct upstream *open_new(struct next_hop *h, const struct upstream_user 
 		free(u);
 		return NULL;
 	}
+	if (head.n)
+		memcpy(u->head, head.at, head.n);
+	u->head_octets = (unsigned char)head.n;
+	buf_slice(cli_out(u->cli), head);
 	u->next = h->all;
 	u->at = &h->all;
 	if (u->next)
@@ -368,7 +380,8 @@ static void on_no_probe(void *arg)
 static void probe(void *arg)
 {
 	struct next_hop *h = arg;
-	struct upstream *u = open_new(h, NULL, NULL);
+	unsigned char local[PROXY_OUT];
+	struct upstream *u = open_new(h, slice_of(local, h->headed ? proxy_write_local(local) : 0), NULL, NULL);
 
 	if (u) {
 		u->probe = true;
@@ -379,14 +392,16 @@ static void probe(void *arg)
 	loop_later(h->loop, &h->no_probe, on_no_probe, h);
 }
 
-struct next_hop *next_hop_new(struct loop *l, const struct conf *conf, const struct conf_address *to, struct count_page *counts, unsigned slot)
+struct next_hop *next_hop_new(struct loop *l, const struct conf *conf, const struct conf_listener *listener, struct count_page *counts,
+    unsigned slot)
 {
 	struct next_hop *h = calloc(1, sizeof(*h));
 
 	if (!h)
 		return NULL;
-	*h = (struct next_hop){ .loop = l, .conf = conf, .to = to, .counts = counts, .slot = slot };
-	snprintf(h->name, sizeof(h->name), "%s", to->text);
+	*h = (struct next_hop){ .loop = l, .conf = conf, .to = &listener->next_hop, .headed = listener->next_hop_client == NEXT_HOP_CLIENT_PROXY,
+		.counts = counts, .slot = slot };
+	snprintf(h->name, sizeof(h->name), "%s", h->to->text);
 	probe(h);
 	return h;
 }
@@ -426,12 +441,14 @@ void next_hop_on_probe(struct next_hop *h, void (*on)(void *arg), void *arg)
 	h->on_probe_arg = arg;
 }
 
-struct upstream *upstream_take(struct next_hop *h, bool fresh, const struct upstream_user *user, void *arg)
+struct upstream *upstream_take(struct next_hop *h, bool fresh, struct slice head, const struct upstream_user *user, void *arg)
 {
 	struct upstream *u = fresh ? NULL : h->pool;
 
+	while (u && !slice_eq(slice_of(u->head, u->head_octets), head))
+		u = u->pool_next;
 	if (!u)
-		return open_new(h, user, arg);
+		return open_new(h, head, user, arg);
 	from_pool(u);
 	u->state = UP_USED;
 	u->user = user;
@@ -451,7 +468,7 @@ void upstream_give(struct upstream **up, bool clean)
 	u->user = NULL;
 	if (clean && u->state == UP_USED && cli_idle(u->cli)) {
 		to_pool(u);
-	} else if (u->content || u->hop->spare >= SPARE_MAX) {
+	} else if (u->content || u->hop->spare >= SPARE_MAX || (u->state == UP_USED && !cli_ready(u->cli))) {
 		doom(u);
 	} else if (u->state == UP_OPENING) {
 		u->probe = true;

@@ -25,7 +25,8 @@ struct upstream_user {
  * One a listener and worker. Starts a probe at once, so that EHLO can announce what the next hop has; a next hop that is down is
  * tried again with growing delay.
  */
-struct next_hop *next_hop_new(struct loop *l, const struct conf *conf, const struct conf_address *to, struct count_page *counts, unsigned slot);
+struct next_hop *next_hop_new(struct loop *l, const struct conf *conf, const struct conf_listener *listener, struct count_page *counts,
+    unsigned slot);
 /* Closes every connection; users are not told. */
 void next_hop_free(struct next_hop **h);
 /* What it announced last; NULL: never probed, or down. */
@@ -36,9 +37,11 @@ void next_hop_on_probe(struct next_hop *h, void (*on)(void *arg), void *arg);
 
 /*
  * upstream_take - a connection for one transaction; `fresh`: not one from the pool
+ * In:    head: at most UPSTREAM_HEAD octets for the front of the connection; one from the pool began with the very same
  * Out:   ready ones may be commanded at once (cli_ready()); else CLI_EV_READY comes. NULL: no descriptor or memory.
  */
-struct upstream *upstream_take(struct next_hop *h, bool fresh, const struct upstream_user *user, void *arg);
+enum { UPSTREAM_HEAD = 52 };
+struct upstream *upstream_take(struct next_hop *h, bool fresh, struct slice head, const struct upstream_user *user, void *arg);
 /*
  * upstream_give - the user is done with it; no further calls. It goes to the pool: at once when `clean` (no transaction is open
  * there), else after RSET; when content was under way it is closed.

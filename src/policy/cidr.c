@@ -1,27 +1,7 @@
-#include <arpa/inet.h>
-
+#include "base/ip.h"
 #include "policy/cidr.h"
 
 enum { V4_BITS = 96 }; /* before the IPv4 part of ::ffff:a.b.c.d */
-
-bool cidr_address(struct slice text, unsigned char out[16])
-{
-	char copy[INET6_ADDRSTRLEN];
-	unsigned char octets[16] = { [10] = 0xff, [11] = 0xff };
-
-	if (text.n == 0 || text.n >= sizeof(copy) || slice_find(text, '\0') != text.n)
-		return false;
-	memcpy(copy, text.at, text.n);
-	copy[text.n] = '\0';
-	if (slice_find(text, ':') == text.n) {
-		if (inet_pton(AF_INET, copy, octets + 12) != 1)
-			return false;
-	} else if (inet_pton(AF_INET6, copy, octets) != 1) {
-		return false;
-	}
-	memcpy(out, octets, sizeof(octets));
-	return true;
-}
 
 bool cidr_parse(struct slice text, struct cidr *out)
 {
@@ -31,7 +11,7 @@ bool cidr_parse(struct slice text, struct cidr *out)
 	bool width = slice_cut(&text, '/', &address);
 	bool v4 = slice_find(address, ':') == address.n;
 
-	if (!cidr_address(address, c.octets))
+	if (!ip_parse(address, c.octets))
 		return false;
 	if (width) {
 		if (text.n > 1 && text.at[0] == '0')

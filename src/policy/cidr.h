@@ -1,5 +1,5 @@
 /*
- * cidr.h - addresses and networks. Pure, allocates nothing.
+ * cidr.h - networks. Pure, allocates nothing.
  */
 #ifndef POLICY_CIDR_H
 #define POLICY_CIDR_H
@@ -14,7 +14,5 @@ struct cidr {
 /* "192.0.2.0/24", "2001:db8::/32", a single address; false: neither, or host bits set. */
 bool cidr_parse(struct slice text, struct cidr *out) HS_MUST_USE;
 bool cidr_holds(const struct cidr *c, const unsigned char address[16]);
-/* Text of an address to 16 octets; no brackets, zone or blanks. */
-bool cidr_address(struct slice text, unsigned char out[16]) HS_MUST_USE;
 
 #endif

@@ -1,3 +1,4 @@
+#include "base/ip.h"
 #include "mail/addr.h"
 #include "mail/domain.h"
 #include "policy/fact.h"
@@ -229,7 +230,7 @@ static bool value_matches(struct arena *a, const struct fact_test *t, const stru
 	case TYPE_PATH:
 		return path_same(a, value, v->text);
 	case TYPE_ADDRESS:
-		return cidr_address(value, address) && cidr_holds(&v->net, address);
+		return ip_parse(value, address) && cidr_holds(&v->net, address);
 	case TYPE_NUMBER:
 		return slice_u64(value, UINT64_MAX, &number) && number >= v->low && number <= v->high;
 	}

@@ -10,13 +10,14 @@
 #include "out/log.h"
 #include "relay/trace.h"
 #include "relay/tx.h"
+#include "relay/view.h"
 
 static void event(struct tx *t, const char *name, const struct fault *f)
 {
 	struct log_line l = log_begin(LOG_LEVEL_WARNING, name);
 
 	log_str(&l, "tx", t->name);
-	log_str(&l, "client", t->pair->client_text);
+	view_log(t->pair, &l);
 	if (f)
 		log_fault(&l, f);
 	log_end(&l);

@@ -1,7 +1,6 @@
 /*
  * pair.c - a client session: its connection, the server machine, deadlines and limits. What a transaction does is tx.c's.
  */
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/uio.h>
@@ -9,9 +8,10 @@
 
 #include "base/limits.h"
 #include "out/log.h"
-#include "relay/relay.h"
+#include "relay/view.h"
+#include "smtp/proxy.h"
 
-enum { BLOCK_OCTETS = 65536, CLOSE_S = 30 };
+enum { BLOCK_OCTETS = 65536, CLOSE_S = 30, HEADER_MS = 10000 };
 
 struct pair *pair_of(void *arg)
 {
@@ -30,6 +30,8 @@ static void destroy(void *arg)
 	srv_free(&p->srv);
 	arena_clear(&p->arena);
 	loop_timer_release(&p->deadline);
+	free(p->named);
+	free(p->forwarded);
 	free(p);
 	if (r->draining && r->pair_count == 0 && r->empty)
 		r->empty(r->empty_arg);
@@ -44,10 +46,9 @@ void pair_doom(struct pair *p)
 	conn_close(&p->conn);
 	loop_timer_stop(&p->deadline);
 	loop_later_cancel(p->relay->loop, &p->going_on);
-	if (p->counted) {
-		clients_drop(&p->relay->clients, p->client_key);
+	view_uncount(p);
+	if (p->counted)
 		count_add(p->relay->counts, p->relay->slot, COUNT_SESSIONS_OPEN, -1);
-	}
 	loop_later(p->relay->loop, &p->doom, destroy, p);
 }
 
@@ -84,7 +85,7 @@ void pair_log(struct pair *p, const struct fault *f)
 	struct log_line l = log_begin(LOG_LEVEL_WARNING, event_of(f, room));
 
 	log_str(&l, "session", p->name);
-	log_str(&l, "client", p->client_text);
+	view_log(p, &l);
 	log_fault(&l, f);
 	log_end(&l);
 }
@@ -95,7 +96,7 @@ static void log_client(const struct pair *p, const char *event)
 	struct log_line l = log_begin(LOG_LEVEL_INFO, event);
 
 	log_str(&l, "session", p->name);
-	log_str(&l, "client", p->client_text);
+	view_log(p, &l);
 	log_end(&l);
 }
 
@@ -117,10 +118,26 @@ static bool in_content(const struct pair *p)
 	return state == SRV_BODY || state == SRV_CHUNKS || state == SRV_SWALLOW;
 }
 
+/* Whoever stands in front of us does not speak as agreed: nothing is said to it. */
+static void bad_header(struct pair *p, const char *why)
+{
+	struct log_line l = log_begin(LOG_LEVEL_WARNING, "proxy_header_bad");
+
+	log_str(&l, "session", p->name);
+	view_log(p, &l);
+	log_str(&l, "note", why);
+	log_end(&l);
+	pair_doom(p);
+}
+
 static void on_deadline(void *arg)
 {
 	struct pair *p = pair_of(arg);
 
+	if (p->headless && !p->gone) {
+		bad_header(p, "no PROXY header in time");
+		return;
+	}
 	if (p->closing || p->gone) {
 		pair_doom(p); /* it does not even take our last reply */
 		return;
@@ -143,6 +160,17 @@ void pair_deadline(struct pair *p)
 		loop_timer_stop(&p->deadline);
 	else
 		loop_timer_set(p->relay->loop, &p->deadline, (int64_t)s * 1000, on_deadline, p);
+}
+
+/* Its client has as many sessions as it may. */
+static void too_many(struct pair *p)
+{
+	struct fault f = { 0 };
+
+	fault_set(&f, FAULT_TOO_MANY_SESSIONS, 0);
+	pair_log(p, &f);
+	count_add(p->relay->counts, p->relay->slot, COUNT_SESSIONS_REFUSED, 1);
+	end_session(p, FAULT_TOO_MANY_SESSIONS);
 }
 
 static void greet(void *arg)
@@ -190,6 +218,7 @@ static void on_event(struct pair *p, const struct srv_event *ev)
 		break;
 	case SRV_EV_RESET:
 		tx_abort(p, "reset by client");
+		view_forget(p);
 		break;
 	case SRV_EV_CLOSE:
 		if (ev->fault.code != FAULT_NONE)
@@ -200,11 +229,63 @@ static void on_event(struct pair *p, const struct srv_event *ev)
 	case SRV_EV_REFUSED:
 		pair_log(p, &ev->fault);
 		break;
+	case SRV_EV_XCLIENT:
+		if (!view_named(p, ev->who))
+			too_many(p);
+		arena_clear(&p->arena);
+		break;
+	case SRV_EV_XFORWARD:
+		view_forward(p, ev->who);
+		arena_clear(&p->arena);
+		break;
 	case SRV_EV_MORE:
 	case SRV_EV_WAIT:
 		return;
 	}
 	pair_deadline(p);
+}
+
+static void start(struct pair *p)
+{
+	if (view_trusted(p))
+		srv_trust(p->srv);
+	if (p->listener->conf->greet_pause_ms)
+		loop_timer_set(p->relay->loop, &p->deadline, p->listener->conf->greet_pause_ms, greet, p);
+	else
+		greet(p);
+	if (!p->gone && p->greeted)
+		pair_deadline(p);
+}
+
+/* The PROXY header, before anything else. False: nothing more is to be done with what came. */
+static bool take_header(struct pair *p, struct slice *in)
+{
+	struct proxy_header h;
+	struct slice head;
+	const char *why;
+
+	switch (proxy_read(*in, &h, &why)) {
+	case PROXY_MORE:
+		return false;
+	case PROXY_BAD:
+		*in = SLICE_NONE;
+		bad_header(p, why);
+		return false;
+	case PROXY_DONE:
+		break;
+	}
+	(void)slice_take(in, h.octets, &head);
+	p->headless = false;
+	loop_timer_stop(&p->deadline);
+	if (!view_fronted(p, h.given ? h.client : p->client, h.given ? h.port : p->client_port)) {
+		p->greeted = true;
+		too_many(p);
+		*in = SLICE_NONE;
+		pair_go_on(p);
+		return false;
+	}
+	start(p);
+	return in->n && !p->gone;
 }
 
 static void on_octets(void *owner, struct slice *in)
@@ -216,6 +297,8 @@ static void on_octets(void *owner, struct slice *in)
 		*in = SLICE_NONE;
 		return;
 	}
+	if (p->headless && !take_header(p, in))
+		return;
 	if (!p->greeted) {
 		struct fault f = { 0 };
 
@@ -333,6 +416,14 @@ static void on_ended(void *owner, enum conn_end how)
 {
 	struct pair *p = pair_of(owner);
 
+	if (p->headless) {
+		/* Who says nothing at all looked whether the port is open. */
+		if (p->conn.in.n)
+			bad_header(p, "closed within the PROXY header");
+		else
+			pair_doom(p);
+		return;
+	}
 	if (how == CONN_EOF && !p->closing && (srv_pending(p->srv) > 0 || srv_state(p->srv) == SRV_JUDGE || srv_out(p->srv)->n)) {
 		p->eof = true; /* a half-closed client still gets its answer */
 		return;
@@ -349,22 +440,6 @@ static void on_ended(void *owner, enum conn_end how)
 
 static const struct conn_ops ops = { on_octets, on_out, on_wrote, NULL, on_ended };
 
-static void client_address(struct pair *p, const struct sockaddr_storage *from)
-{
-	const void *in = &((const struct sockaddr_in *)(const void *)from)->sin_addr;
-	const struct in6_addr *in6 = &((const struct sockaddr_in6 *)(const void *)from)->sin6_addr;
-
-	clients_key(from, p->client_key);
-	if (from->ss_family == AF_INET6 && !IN6_IS_ADDR_V4MAPPED(in6)) {
-		memcpy(p->client, in6, 16);
-		inet_ntop(AF_INET6, in6, p->client_text, sizeof(p->client_text));
-	} else {
-		p->client[10] = p->client[11] = 0xff;
-		memcpy(p->client + 12, from->ss_family == AF_INET6 ? (const unsigned char *)in6 + 12 : in, 4);
-		inet_ntop(AF_INET, p->client + 12, p->client_text, sizeof(p->client_text));
-	}
-}
-
 /* 421 and gone: before a session costs anything. One write, whether the client takes it or not. */
 static void refuse(struct relay_listener *l, int fd, const struct sockaddr_storage *from, enum fault_code code)
 {
@@ -380,7 +455,7 @@ static void refuse(struct relay_listener *l, int fd, const struct sockaddr_stora
 		f.note[0] = '\0';
 	buf_release(&b);
 	close(fd);
-	client_address(&p, from);
+	view_peer(&p, from);
 	count_add(l->relay->counts, l->relay->slot, COUNT_SESSIONS_REFUSED, 1);
 	snprintf(p.name, sizeof(p.name), "-");
 	pair_log(&p, &f);
@@ -389,54 +464,53 @@ static void refuse(struct relay_listener *l, int fd, const struct sockaddr_stora
 void pair_accept(struct relay_listener *l, int fd, const struct sockaddr_storage *from)
 {
 	struct relay *r = l->relay;
-	const struct conf *conf = r->conf;
 	struct pair *p;
-	unsigned char key[16];
 
-	clients_key(from, key);
 	if (fd > r->fd_max) {
 		log_note(LOG_LEVEL_ERROR, "fd_limit", "%zu sessions", r->pair_count);
 		refuse(l, fd, from, FAULT_TOO_MANY_SESSIONS);
 		return;
 	}
-	if (count_sum(r->counts, COUNT_SESSIONS_OPEN) >= conf->limits.sessions ||
-	    clients_sessions(&r->clients, key) >= conf->limits.sessions_per_client || !clients_add(&r->clients, key)) {
+	if (count_sum(r->counts, COUNT_SESSIONS_OPEN) >= r->conf->limits.sessions) {
 		refuse(l, fd, from, FAULT_TOO_MANY_SESSIONS);
 		return;
 	}
 	p = calloc(1, sizeof(*p));
-	if (p)
-		p->srv = srv_new(&l->srv);
-	if (!p || !p->srv) {
-		free(p);
-		clients_drop(&r->clients, key);
+	if (!p) {
 		refuse(l, fd, from, FAULT_NO_MEMORY);
 		return;
 	}
 	p->relay = r;
 	p->listener = l;
+	view_peer(p, from);
+	p->headless = view_headless(p);
+	if (!p->headless && !view_count(p)) { /* whose it is, the header tells */
+		free(p);
+		refuse(l, fd, from, FAULT_TOO_MANY_SESSIONS);
+		return;
+	}
+	p->srv = srv_new(&l->srv);
+	if (!p->srv) {
+		view_uncount(p);
+		free(p);
+		refuse(l, fd, from, FAULT_NO_MEMORY);
+		return;
+	}
 	arena_init(&p->arena, LIMIT_TX_ARENA);
-	client_address(p, from);
 	p->counted = true;
 	count_add(r->counts, r->slot, COUNT_SESSIONS_OPEN, 1);
 	count_add(r->counts, r->slot, COUNT_SESSIONS, 1);
 	snprintf(p->name, sizeof(p->name), "%08x%02x%x", r->start_s, r->slot, ++r->tx_count);
-	for (size_t i = 0; i < l->conf->client_count && !p->known_client; i++)
-		p->known_client = cidr_holds(&l->conf->clients[i], p->client);
 	p->next = r->pairs;
 	p->at = &r->pairs;
 	if (p->next)
 		p->next->at = &p->next;
 	r->pairs = p;
 	r->pair_count++;
-	if (!conn_open(&p->conn, r->loop, fd, &ops, p)) {
+	if (!conn_open(&p->conn, r->loop, fd, &ops, p))
 		pair_doom(p);
-		return;
-	}
-	if (l->conf->greet_pause_ms)
-		loop_timer_set(r->loop, &p->deadline, l->conf->greet_pause_ms, greet, p);
+	else if (p->headless)
+		loop_timer_set(r->loop, &p->deadline, HEADER_MS, on_deadline, p);
 	else
-		greet(p);
-	if (!p->gone && p->greeted)
-		pair_deadline(p);
+		start(p);
 }

@@ -54,7 +54,7 @@ struct relay *relay_new(struct loop *l, const struct conf *conf, struct ask *ask
 		rl->conf = &conf->listeners[i];
 		rl->srv = (struct srv_conf){ .hostname = slice_str(conf->hostname), .rcpt_max = LIMIT_RCPT,
 			.rcpt_told = rl->conf->sealing && !rl->conf->share_all && !rl->conf->shadow ? 1 : 0 };
-		rl->next_hop = next_hop_new(l, conf, &rl->conf->next_hop, counts, slot);
+		rl->next_hop = next_hop_new(l, conf, rl->conf, counts, slot);
 		rl->sockets = calloc(rl->conf->address_count, sizeof(*rl->sockets));
 		if (!rl->next_hop || !rl->sockets)
 			goto fail;

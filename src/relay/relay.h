@@ -22,6 +22,7 @@ struct relay_listener {
 	struct next_hop *next_hop;
 	struct listen_socket *sockets;
 	size_t socket_count;
+	bool told_lacks;           /* that the next hop cannot be told who the client is */
 };
 
 /* One a worker. */
@@ -73,11 +74,17 @@ struct pair {
 	unsigned char client[16];  /* IPv4 as ::ffff:a.b.c.d */
 	unsigned char client_key[16];
 	char client_text[46];
+	char peer_text[46];        /* whom the connection came from, when it speaks for the client; else empty */
+	uint16_t client_port;      /* 0: not known */
+	struct xclient *named;     /* what XCLIENT said; NULL: nothing */
+	struct xclient *forwarded; /* what XFORWARD said for this transaction or the next one; NULL: nothing */
 	char name[24];             /* of the session, in logs */
 	uint32_t tx_count;
 	size_t block_octets;       /* of content since the deadline was set */
 	bool known_client;         /* in `clients` of the listener */
 	bool counted;
+	bool client_counted;       /* in relay->clients, by client_key */
+	bool headless;             /* its PROXY header has not come yet */
 	bool greeted;
 	bool closing;              /* closes once its replies are written */
 	bool eof;                  /* the client shut down its writing half */

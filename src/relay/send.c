@@ -8,6 +8,7 @@
 
 #include "out/log.h"
 #include "relay/tx.h"
+#include "relay/view.h"
 
 enum { TAKES_MAX = 3, TAG_DATA = UINT32_MAX - 1, TAG_CONTENT = UINT32_MAX - 2 };
 
@@ -42,16 +43,67 @@ static void break_tx(struct tx *t, const struct fault *f)
 static bool take(struct tx *t)
 {
 	struct fault f = { 0 };
+	unsigned char head[UPSTREAM_HEAD];
 
-	t->up = upstream_take(t->pair->listener->next_hop, t->takes > 0, &send_user, t);
+	t->up = upstream_take(t->pair->listener->next_hop, t->takes > 0, slice_of(head, view_head(t->pair, head)), &send_user, t);
 	t->takes++;
-	t->mail_open = false;
+	t->mail_open = t->introduced = false;
 	t->sent = t->awaited = 0;
 	if (t->up)
 		return true;
 	fault_note(&f, FAULT_INTERNAL, 0, "no connection to the next hop could be made");
 	break_tx(t, &f);
 	return false;
+}
+
+/*
+ * May commands be sent? Connections are shared, so the next hop is told whose mail comes before each transaction unless it was told
+ * just that before. False: READY will come again, or the transaction is broken.
+ */
+static bool introduced(struct tx *t)
+{
+	struct pair *p = t->pair;
+	struct cli *cli = upstream_cli(t->up);
+	struct xclient who;
+
+	if (!cli_ready(cli))
+		return false;
+	if (t->introduced)
+		return true;
+	t->introduced = true;
+	if (p->listener->conf->next_hop_client != NEXT_HOP_CLIENT_XCLIENT)
+		return true;
+	view_client(p, &who);
+	if (cli_xclient_is(cli, &who))
+		return true;
+	if (!cli_xclient_listed(cli) && !cli_xclient_said(cli)) {
+		view_lacks(p, "XCLIENT");
+		return true;
+	}
+	t->introduced = false;
+	if (cli_xclient_listed(cli)) {
+		cli_xclient(cli, &who);
+		upstream_push(t->up);
+	} else { /* it takes us for somebody else, and will not hear of another */
+		upstream_drop(&t->up);
+		(void)take(t);
+	}
+	return false;
+}
+
+static void forward(struct tx *t)
+{
+	struct cli *cli = upstream_cli(t->up);
+	struct xclient who;
+
+	if (t->pair->listener->conf->next_hop_client != NEXT_HOP_CLIENT_XFORWARD)
+		return;
+	if (!cli_xforward_listed(cli)) {
+		view_lacks(t->pair, "XFORWARD");
+		return;
+	}
+	view_forwarded(t->pair, &who);
+	cli_xforward(cli, &who);
 }
 
 static bool send_commands(struct tx *t)
@@ -65,6 +117,8 @@ static bool send_commands(struct tx *t)
 
 		if (c->code && c->code / 100 != 2) /* refused before: not said again */
 			continue;
+		if (i == 0)
+			forward(t);
 		if (i == 0 ? !cli_mail(cli, 0, c->path.raw, &c->params, &f) : !cli_rcpt(cli, (uint32_t)i, c->path.raw, &c->params, &f)) {
 			break_tx(t, &f);
 			return false;
@@ -90,7 +144,7 @@ void send_envelope(struct tx *t)
 {
 	if (!t->up && !take(t))
 		return;
-	if (!cli_ready(upstream_cli(t->up)) || !send_commands(t))
+	if (!introduced(t) || !send_commands(t))
 		return;
 	upstream_push(t->up);
 }
@@ -107,7 +161,7 @@ void send_start(struct tx *t)
 	tx_enter(t, TX_OPEN);
 	if (!t->up && !take(t))
 		return;
-	if (!cli_ready(upstream_cli(t->up)) || !send_commands(t))
+	if (!introduced(t) || !send_commands(t))
 		return;
 	if (all_answered(t))
 		say_data(t);
@@ -223,7 +277,7 @@ static void on_event(void *arg, const struct cli_event *ev)
 
 	if (ev->kind == CLI_EV_READY) {
 		if (t->state == TX_OPEN) {
-			if (send_commands(t)) {
+			if (introduced(t) && send_commands(t)) {
 				if (all_answered(t))
 					say_data(t);
 				else

@@ -9,6 +9,7 @@
 #include "mail/domain.h"
 #include "out/log.h"
 #include "relay/tx.h"
+#include "relay/view.h"
 
 static const unsigned moves[] = { /* a bit a state that may follow */
 	[TX_ENVELOPE] = 1u << TX_CONTENT,
@@ -42,6 +43,7 @@ static void release(struct tx *t, bool clean)
 	if (t->up)
 		upstream_give(&t->up, clean);
 	p->tx = NULL;
+	view_forget(p);
 	arena_clear(&p->arena);
 }
 
@@ -73,7 +75,7 @@ static void log_transaction(struct tx *t, const char *outcome, short code, const
 	log_str(&l, "session", p->name);
 	log_str(&l, "listener", p->listener->conf->name);
 	log_str(&l, "mode", "proxy");
-	log_str(&l, "client", p->client_text);
+	view_log(p, &l);
 	log_text(&l, "helo", srv_helo(p->srv));
 	log_text(&l, "mail_from", t->commands[0].path.raw);
 	log_rcpts(&l, t);

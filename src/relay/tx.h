@@ -35,6 +35,7 @@ struct tx {
 	char name[32];
 	struct upstream *up;
 	unsigned takes;            /* connections taken */
+	bool introduced;           /* the next hop knows whose mail comes on the connection there is now */
 	bool mail_open;            /* the next hop accepted MAIL on the connection there is now */
 	bool lost_final;           /* the next hop was lost after the final dot */
 	struct tx_command *commands; /* 0: MAIL; none that was answered here */

@@ -4,7 +4,7 @@
 #include "base/limits.h"
 #include "smtp/cli.h"
 
-enum ask_kind { ASK_GREETING, ASK_EHLO, ASK_HELO, ASK_MAIL, ASK_RCPT, ASK_DATA, ASK_CONTENT, ASK_RSET, ASK_QUIT };
+enum ask_kind { ASK_GREETING, ASK_EHLO, ASK_HELO, ASK_MAIL, ASK_RCPT, ASK_DATA, ASK_CONTENT, ASK_RSET, ASK_QUIT, ASK_XCLIENT, ASK_XFORWARD };
 
 /* What each awaits: does the session wait for the answer before it says more (RFC 2920 3.1), and how long (RFC 5321 4.5.3.2). */
 static const struct {
@@ -21,6 +21,8 @@ static const struct {
 	[ASK_CONTENT] = { "content", false, 600 },
 	[ASK_RSET] = { "RSET", false, 300 },
 	[ASK_QUIT] = { "QUIT", true, 300 },
+	[ASK_XCLIENT] = { "XCLIENT", true, 300 },
+	[ASK_XFORWARD] = { "XFORWARD", false, 300 },
 };
 
 /* The data block wait of RFC 5321 4.5.3.2.5: how long the next hop may take none of the content. */
@@ -35,6 +37,10 @@ struct ask {
 struct cli {
 	struct slice hostname;
 	struct ext ext;
+	unsigned xclient, xforward;        /* attributes the next hop lists */
+	struct buf identity;               /* XCLIENT as it was said last, and the name for EHLO behind it; empty: none */
+	size_t identity_name;              /* where that name begins */
+	unsigned identity_listed;          /* attributes in it */
 	struct reply_reader reader;
 	struct ask *asked;                 /* in order, those on their way first */
 	size_t asked_at, asked_n, asked_room;
@@ -112,7 +118,7 @@ static void ask_hello(struct cli *c, enum ask_kind kind)
 	size_t from = text->n;
 
 	buf_str(text, kind == ASK_EHLO ? "EHLO " : "HELO ");
-	buf_slice(text, c->hostname);
+	buf_slice(text, c->identity.n ? slice_sub(buf_get(&c->identity), c->identity_name, SIZE_MAX) : c->hostname);
 	buf_str(text, "\r\n");
 	ask(c, kind, 0, text, from);
 }
@@ -157,6 +163,7 @@ struct cli *cli_new(struct slice hostname)
 	reply_reader_init(&c->reader);
 	buf_init(&c->out, SIZE_MAX / 2);
 	buf_init(&c->later, SIZE_MAX / 2);
+	buf_init(&c->identity, LIMIT_COMMAND_LINE);
 	if (!room_for_one(c)) {
 		cli_free(&c);
 		return NULL;
@@ -174,6 +181,7 @@ void cli_free(struct cli **c)
 	reply_reader_release(&(*c)->reader);
 	buf_release(&(*c)->out);
 	buf_release(&(*c)->later);
+	buf_release(&(*c)->identity);
 	free((*c)->asked);
 	free(*c);
 	*c = NULL;
@@ -290,6 +298,72 @@ void cli_rset(struct cli *c)
 	ask_plain(c, ASK_RSET, 0, "RSET\r\n");
 }
 
+static void write_identity(const struct cli *c, unsigned listed, const struct xclient *who, struct buf *out, size_t *name_out)
+{
+	buf_init(out, LIMIT_COMMAND_LINE);
+	buf_str(out, "XCLIENT");
+	xclient_write(out, listed, who);
+	*name_out = out->n;
+	buf_slice(out, who->known & XCLIENT_HELO ? slice_str(who->helo) : c->hostname);
+}
+
+void cli_xclient(struct cli *c, const struct xclient *who)
+{
+	struct buf *text = next_text(c);
+	size_t from = text->n;
+
+	BUG_ON(!cli_idle(c) || !c->xclient);
+	buf_release(&c->identity);
+	c->identity_listed = c->xclient;
+	write_identity(c, c->xclient, who, &c->identity, &c->identity_name);
+	c->no_memory |= buf_failed(&c->identity);
+	buf_slice(text, slice_sub(buf_get(&c->identity), 0, c->identity_name));
+	buf_str(text, "\r\n");
+	c->ready = false;
+	ask(c, ASK_XCLIENT, 0, text, from);
+}
+
+bool cli_xclient_is(const struct cli *c, const struct xclient *who)
+{
+	struct buf wanted;
+	size_t name;
+	bool same;
+
+	if (!c->identity.n)
+		return false;
+	write_identity(c, c->identity_listed, who, &wanted, &name);
+	same = !buf_failed(&wanted) && name == c->identity_name && slice_eq(buf_get(&wanted), buf_get(&c->identity));
+	buf_release(&wanted);
+	return same;
+}
+
+bool cli_xclient_said(const struct cli *c)
+{
+	return c->identity.n > 0;
+}
+
+void cli_xforward(struct cli *c, const struct xclient *who)
+{
+	struct buf *text = next_text(c);
+	size_t from = text->n;
+
+	BUG_ON(!c->ready || c->content || !c->xforward);
+	buf_str(text, "XFORWARD");
+	xclient_write(text, c->xforward, who);
+	buf_str(text, "\r\n");
+	ask(c, ASK_XFORWARD, 0, text, from);
+}
+
+unsigned cli_xclient_listed(const struct cli *c)
+{
+	return c->xclient;
+}
+
+unsigned cli_xforward_listed(const struct cli *c)
+{
+	return c->xforward;
+}
+
 void cli_quit(struct cli *c)
 {
 	if (c->quitting || c->content)
@@ -325,6 +399,8 @@ static bool in_protocol(enum ask_kind kind, short code)
 		return code == 354;
 	case ASK_QUIT:
 		return true;
+	case ASK_XCLIENT: /* a greeting */
+		return code / 100 == 2;
 	default:
 		return code / 100 == 2 && code / 10 % 10 != 2;
 	}
@@ -336,9 +412,18 @@ static void read_ehlo(struct cli *c, struct slice text)
 	bool more = slice_cut(&rest, '\n', &line); /* the name it gives itself */
 
 	c->ext = (struct ext){ 0 };
+	c->xclient = c->xforward = 0;
 	while (more) {
+		struct slice words, verb;
+
 		more = slice_cut(&rest, '\n', &line);
 		ext_read(&c->ext, line);
+		words = line;
+		(void)slice_cut(&words, ' ', &verb);
+		if (slice_ieq(verb, S("XCLIENT")))
+			c->xclient = xclient_listed(words) & XCLIENT_OURS;
+		if (slice_ieq(verb, S("XFORWARD")))
+			c->xforward = xclient_listed(words) & XFORWARD_OURS;
 	}
 }
 
@@ -369,6 +454,8 @@ static enum cli_event_kind take(struct cli *c, struct ask a, struct cli_event *e
 		return event(ev, CLI_EV_MORE);
 	case ASK_EHLO:
 		if (ev->reply.code >= 500 && !c->quitting) {
+			c->ext = (struct ext){ 0 };
+			c->xclient = c->xforward = 0;
 			ask_hello(c, ASK_HELO);
 			return event(ev, CLI_EV_MORE);
 		}
@@ -396,6 +483,16 @@ static enum cli_event_kind take(struct cli *c, struct ask a, struct cli_event *e
 			return lose_for(c, ev, FAULT_NEXT_HOP_REPLY, asks[a.kind].name);
 		c->open = false;
 		return event(ev, CLI_EV_READY);
+	case ASK_XCLIENT:
+		if (!yes)
+			return lose_for(c, ev, FAULT_NEXT_HOP_REPLY, asks[a.kind].name);
+		if (!c->quitting)
+			ask_hello(c, ASK_EHLO);
+		return event(ev, CLI_EV_MORE);
+	case ASK_XFORWARD:
+		if (!yes)
+			return lose_for(c, ev, FAULT_NEXT_HOP_REPLY, asks[a.kind].name);
+		return event(ev, CLI_EV_MORE);
 	case ASK_QUIT:
 		break;
 	}

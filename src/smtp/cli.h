@@ -47,6 +47,21 @@ void cli_data(struct cli *c, uint32_t tag);
  */
 void cli_content_sent(struct cli *c, uint32_t tag);
 void cli_rset(struct cli *c);
+/*
+ * cli_xclient - the next hop shall see this client instead of us: XCLIENT with what it lists, then a new EHLO in the client's name
+ * In:    who: `said` is not looked at. Only while idle, and when cli_xclient_listed()
+ * Out:   READY comes again; until then cli_ready() is false. A refusal is LOST: whom it takes us for is not known then
+ */
+void cli_xclient(struct cli *c, const struct xclient *who);
+/* Has this client been told by XCLIENT, and nobody else since? */
+bool cli_xclient_is(const struct cli *c, const struct xclient *who);
+/* XFORWARD in front of MAIL; pipelined with it. A refusal is LOST. */
+void cli_xforward(struct cli *c, const struct xclient *who);
+/* Attributes the next hop lists; 0: it does not announce the command. */
+unsigned cli_xclient_listed(const struct cli *c);
+unsigned cli_xforward_listed(const struct cli *c);
+/* Has anybody been told by XCLIENT on this connection? */
+bool cli_xclient_said(const struct cli *c);
 /* At any time; does nothing while content is on its way (closing is all that is left then). */
 void cli_quit(struct cli *c);
 

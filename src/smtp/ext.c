@@ -1,25 +1,25 @@
 #include "smtp/ext.h"
+#include "smtp/xclient.h"
 
-/* Words that stand alone in an EHLO answer, in the order they are written. The others carry something. */
+/* Words of an EHLO answer, in the order they are written. */
 static const struct word {
 	enum ext_bit bit;
-	bool alone;
 	struct slice text;
 } words[] = {
-	{ EXT_PIPELINING, true, { (const unsigned char *)"PIPELINING", 10 } },
-	{ EXT_SIZE, false, { (const unsigned char *)"SIZE", 4 } },
-	{ EXT_8BITMIME, true, { (const unsigned char *)"8BITMIME", 8 } },
-	{ EXT_ENHANCED, true, { (const unsigned char *)"ENHANCEDSTATUSCODES", 19 } },
-	{ EXT_SMTPUTF8, true, { (const unsigned char *)"SMTPUTF8", 8 } },
-	{ EXT_DSN, true, { (const unsigned char *)"DSN", 3 } },
-	{ EXT_CHUNKING, true, { (const unsigned char *)"CHUNKING", 8 } },
-	{ EXT_STARTTLS, true, { (const unsigned char *)"STARTTLS", 8 } },
-	{ EXT_REQUIRETLS, true, { (const unsigned char *)"REQUIRETLS", 10 } },
-	{ EXT_PRDR, true, { (const unsigned char *)"PRDR", 4 } },
-	{ EXT_XCLIENT, false, { (const unsigned char *)"XCLIENT", 7 } },
-	{ EXT_XFORWARD, false, { (const unsigned char *)"XFORWARD", 8 } },
-	{ EXT_AUTH, false, { (const unsigned char *)"AUTH", 4 } },
-	{ EXT_LIMITS, false, { (const unsigned char *)"LIMITS", 6 } },
+	{ EXT_PIPELINING, { (const unsigned char *)"PIPELINING", 10 } },
+	{ EXT_SIZE, { (const unsigned char *)"SIZE", 4 } },
+	{ EXT_8BITMIME, { (const unsigned char *)"8BITMIME", 8 } },
+	{ EXT_ENHANCED, { (const unsigned char *)"ENHANCEDSTATUSCODES", 19 } },
+	{ EXT_SMTPUTF8, { (const unsigned char *)"SMTPUTF8", 8 } },
+	{ EXT_DSN, { (const unsigned char *)"DSN", 3 } },
+	{ EXT_CHUNKING, { (const unsigned char *)"CHUNKING", 8 } },
+	{ EXT_STARTTLS, { (const unsigned char *)"STARTTLS", 8 } },
+	{ EXT_REQUIRETLS, { (const unsigned char *)"REQUIRETLS", 10 } },
+	{ EXT_PRDR, { (const unsigned char *)"PRDR", 4 } },
+	{ EXT_LIMITS, { (const unsigned char *)"LIMITS", 6 } },
+	{ EXT_XCLIENT, { (const unsigned char *)"XCLIENT", 7 } },
+	{ EXT_XFORWARD, { (const unsigned char *)"XFORWARD", 8 } },
+	{ EXT_AUTH, { (const unsigned char *)"AUTH", 4 } },
 };
 enum { WORDS = sizeof(words) / sizeof(words[0]) };
 
@@ -61,7 +61,7 @@ void ext_write(struct buf *out, struct slice hostname, const struct ext *e, size
 	size_t n = 0;
 
 	for (size_t i = 0; i < WORDS; i++)
-		if ((e->bits & words[i].bit) && (words[i].alone || words[i].bit == EXT_SIZE || words[i].bit == EXT_LIMITS))
+		if ((e->bits & words[i].bit) && words[i].bit != EXT_AUTH)
 			offered[n++] = &words[i];
 	buf_str(out, n ? "250-" : "250 ");
 	buf_slice(out, hostname);
@@ -77,6 +77,8 @@ void ext_write(struct buf *out, struct slice hostname, const struct ext *e, size
 			buf_str(out, " RCPTMAX=");
 			buf_u64(out, rcpt_max);
 		}
+		if (offered[i]->bit == EXT_XCLIENT || offered[i]->bit == EXT_XFORWARD)
+			xclient_list(out, offered[i]->bit == EXT_XCLIENT ? XCLIENT_OURS : XFORWARD_OURS);
 		buf_str(out, "\r\n");
 	}
 }

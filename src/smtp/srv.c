@@ -156,7 +156,7 @@ static struct owed *owed_find(struct srv *s, uint32_t seq)
 void srv_clear_tx(struct srv *s)
 {
 	s->rcpt_ok = 0;
-	s->rcpt_tried = false;
+	s->rcpt_tried = s->forwarded = false;
 	s->utf8 = false;
 	srv_drop_body(s);
 	if (s->state != SRV_GONE)
@@ -265,6 +265,13 @@ void srv_data_go(struct srv *s, uint32_t seq)
 	srv_flush(s);
 }
 
+static void banner(struct srv *s)
+{
+	buf_str(&s->out, "220 ");
+	buf_slice(&s->out, s->conf->hostname);
+	buf_str(&s->out, " ESMTP\r\n");
+}
+
 void srv_greet(struct srv *s, const struct fault *instead)
 {
 	if (s->state != SRV_GREET)
@@ -275,15 +282,18 @@ void srv_greet(struct srv *s, const struct fault *instead)
 		srv_go(s);
 		return;
 	}
-	buf_str(&s->out, "220 ");
-	buf_slice(&s->out, s->conf->hostname);
-	buf_str(&s->out, " ESMTP\r\n");
+	banner(s);
 	srv_enter(s, SRV_IDLE);
 }
 
 void srv_offer(struct srv *s, const struct ext *offer)
 {
 	s->offer = *offer;
+}
+
+void srv_trust(struct srv *s)
+{
+	s->trusted = true;
 }
 
 void srv_refuse_content(struct srv *s, const struct fault *f)
@@ -381,28 +391,39 @@ static int ok(struct call *c, const char *text)
 /* RSET and a new greeting. */
 static int reset(struct call *c)
 {
-	bool open = c->s->state != SRV_IDLE;
+	bool open = c->s->state != SRV_IDLE || c->s->forwarded;
 
 	srv_clear_tx(c->s);
 	return open ? SRV_EV_RESET : GO_ON;
 }
 
+/* Empty: none yet. False: no memory, and the old one stays. */
+static bool set_helo(struct srv *s, struct slice text)
+{
+	unsigned char *name = text.n ? malloc(text.n) : NULL;
+
+	if (text.n && !name)
+		return false;
+	if (text.n)
+		memcpy(name, text.at, text.n);
+	free((void *)(uintptr_t)s->helo.at);
+	s->helo = slice_of(name, text.n);
+	return true;
+}
+
 static int hello(struct call *c, bool esmtp)
 {
 	struct srv *s = c->s;
-	unsigned char *name;
 
 	if (!cmd_hello(c->arg))
 		return refuse(c, FAULT_BAD_HELO);
-	name = malloc(c->arg.n);
-	if (!name)
+	if (!set_helo(s, c->arg))
 		return srv_no_memory(c);
-	memcpy(name, c->arg.at, c->arg.n);
-	free((void *)(uintptr_t)s->helo.at);
-	s->helo = slice_of(name, c->arg.n);
 	s->esmtp = esmtp;
 	if (esmtp) {
 		s->offered = s->offer;
+		if (s->trusted)
+			s->offered.bits |= EXT_XCLIENT | EXT_XFORWARD;
 		ext_write(&s->out, s->conf->hostname, &s->offered, s->conf->rcpt_told ? s->conf->rcpt_told : s->conf->rcpt_max);
 	} else {
 		s->offered = (struct ext){ 0 };
@@ -547,9 +568,60 @@ static int do_starttls(struct call *c)
 	return refuse(c, c->arg.n ? FAULT_COMMAND_SYNTAX : FAULT_COMMAND_LATER);
 }
 
+/* What XCLIENT or XFORWARD says, in the memory of the transaction; NULL: refused, *refusal_out is what run() gives. */
+static struct xclient *read_client(struct call *c, unsigned ours, int *refusal_out)
+{
+	struct xclient *who;
+	struct fault f = { 0 };
+
+	if (!c->s->trusted) {
+		*refusal_out = refuse(c, FAULT_XCLIENT_REFUSED);
+		return NULL;
+	}
+	if (c->s->state != SRV_IDLE) {
+		*refusal_out = refuse(c, FAULT_BAD_SEQUENCE);
+		return NULL;
+	}
+	who = ARENA_NEW(c->tx, struct xclient);
+	if (!who) {
+		*refusal_out = refuse(c, FAULT_NO_MEMORY);
+		return NULL;
+	}
+	if (!xclient_read(c->arg, ours, who, &f)) {
+		*refusal_out = refuse_fault(c, &f);
+		return NULL;
+	}
+	c->ev->who = who;
+	return who;
+}
+
+/* A new session, of somebody else: nothing that was said before counts. */
 static int do_xclient(struct call *c)
 {
-	return refuse(c, FAULT_XCLIENT_REFUSED);
+	struct srv *s = c->s;
+	int refusal = GO_ON;
+	const struct xclient *who = read_client(c, XCLIENT_OURS, &refusal);
+
+	if (!who)
+		return refusal;
+	if (!set_helo(s, who->known & XCLIENT_HELO ? slice_str(who->helo) : SLICE_NONE))
+		return srv_no_memory(c);
+	s->esmtp = (who->known & XCLIENT_PROTO) && who->esmtp;
+	s->offered = (struct ext){ 0 };
+	banner(s);
+	srv_clear_tx(s);
+	return SRV_EV_XCLIENT;
+}
+
+static int do_xforward(struct call *c)
+{
+	int answered = GO_ON;
+
+	if (!read_client(c, XFORWARD_OURS, &answered))
+		return answered;
+	answered = ok(c, "250 2.0.0 ok\r\n");
+	c->s->forwarded = answered == GO_ON;
+	return answered == GO_ON ? SRV_EV_XFORWARD : answered;
 }
 
 /* A web client made to talk to us; what follows is not for us either. */
@@ -593,8 +665,8 @@ static const struct command {
 	{ "STARTTLS", 0, do_starttls },
 	{ "AUTH", 0, do_later },
 	{ "BDAT", LOOSE, srv_chunk_begin },
-	{ "XCLIENT", 0, do_xclient },
-	{ "XFORWARD", 0, do_xclient },
+	{ "XCLIENT", IDLE, do_xclient },
+	{ "XFORWARD", IDLE, do_xforward },
 	{ "PROXY", LOOSE, do_foreign },
 	{ "GET", LOOSE, do_foreign },
 	{ "POST", LOOSE, do_foreign },

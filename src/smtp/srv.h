@@ -26,6 +26,7 @@
 #include "smtp/cmd.h"
 #include "smtp/ext.h"
 #include "smtp/reply.h"
+#include "smtp/xclient.h"
 
 enum srv_state { SRV_GREET, SRV_IDLE, SRV_MAIL, SRV_RCPT, SRV_BODY, SRV_CHUNKS, SRV_SWALLOW, SRV_JUDGE, SRV_GONE };
 
@@ -45,9 +46,11 @@ enum srv_event_kind {
 	SRV_EV_CONTENT,  /* content: octets of the message, dots unstuffed, borrowed from the input or constant */
 	SRV_EV_BAD,      /* content is refused (fault): drop what came; the rest is swallowed and answered by srv itself */
 	SRV_EV_END,      /* content whole (crlf_added); answer seq, which ends the transaction */
-	SRV_EV_RESET,    /* RSET, or EHLO/HELO in a transaction, already answered: drop the transaction */
+	SRV_EV_RESET,    /* RSET, or EHLO/HELO in a transaction or behind XFORWARD, already answered: drop both */
 	SRV_EV_CLOSE,    /* QUIT or fault: close once srv_out() is written; no further feed. Drop any transaction. */
-	SRV_EV_REFUSED   /* a command was refused and answered here (fault): for the log, nothing to do, feed on */
+	SRV_EV_REFUSED,  /* a command was refused and answered here (fault): for the log, nothing to do, feed on */
+	SRV_EV_XCLIENT,  /* who, already answered by a new greeting: from now on the client is that one, and has not said EHLO */
+	SRV_EV_XFORWARD  /* who, already answered: the next transaction came from that one */
 };
 
 struct srv_event {
@@ -57,6 +60,7 @@ struct srv_event {
 	struct srv_params params;
 	struct slice content;
 	bool crlf_added;         /* END: the last octets of the content are a CRLF that did not come */
+	const struct xclient *who; /* XCLIENT, XFORWARD: the attributes of this command; in the tx arena */
 	struct fault fault;      /* BAD, REFUSED, CLOSE (after QUIT: FAULT_NONE); unset with the others */
 };
 
@@ -70,6 +74,9 @@ void srv_free(struct srv **s);
 void srv_greet(struct srv *s, const struct fault *instead);
 /* What the next EHLO announces, and what MAIL parameters are judged by after it. */
 void srv_offer(struct srv *s, const struct ext *offer);
+
+/* This client may say who another one is: XCLIENT and XFORWARD are announced and taken. */
+void srv_trust(struct srv *s);
 
 /* Takes octets off *in until there is an event. `tx` is the arena that what it parses lives in. */
 enum srv_event_kind srv_feed(struct srv *s, struct slice *in, struct arena *tx, struct srv_event *ev_out);

@@ -34,6 +34,8 @@ struct srv {
 	struct slice helo;    /* ours; empty: none yet */
 	bool esmtp;
 	bool utf8;            /* the transaction has SMTPUTF8 */
+	bool trusted;         /* XCLIENT and XFORWARD are its to say */
+	bool forwarded;       /* XFORWARD was said, for the next transaction */
 	bool rcpt_tried;      /* the transaction has seen a RCPT */
 	uint16_t bad, bad_rcpt, idle; /* since the last accepted message */
 	uint32_t seq;

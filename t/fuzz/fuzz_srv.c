@@ -1,5 +1,6 @@
 /*
- * What a client may send. The first octet says how it is cut, the second how its commands are answered. Replies are whole lines of
+ * What a client may send. The first octet says how it is cut, the second how its commands are answered
+ * and whether it may say XCLIENT. Replies are whole lines of
  * three digits; without DATA (what stands behind it may be early) any cut gives the same ones.
  */
 #include "base/buf.h"
@@ -62,6 +63,10 @@ static void feed(struct session *s, struct slice in)
 			break;
 		case SRV_EV_RESET:
 			break;
+		case SRV_EV_XCLIENT:
+		case SRV_EV_XFORWARD:
+			WANT(ev.who->said && (ev.who->known & ~ev.who->said) == 0);
+			break;
 		case SRV_EV_CLOSE:
 			WANT(srv_state(s->srv) == SRV_GONE);
 			s->closed = true;
@@ -90,6 +95,8 @@ static void talk(struct slice in, size_t piece, unsigned answers, struct buf *re
 	arena_init(&s.tx, LIMIT_TX_ARENA);
 	buf_init(&s.replies, SIZE_MAX / 2);
 	srv_offer(s.srv, &offer);
+	if (answers & 1)
+		srv_trust(s.srv);
 	srv_greet(s.srv, NULL);
 	feed(&s, S("EHLO t\r\n"));
 	while (in.n && !s.closed) {

@@ -5,7 +5,8 @@
     sink.always("mail", b"451 4.3.0 later\\r\\n")
     sink.script("dot", Hold(gate))                           waits until gate.set(), then answers as always
     sink.always("mail", Last(b"421 4.3.2 bye\\r\\n"))           says it and closes
-Stages: connect, ehlo, helo, mail, rcpt, data, content (its first octet is here), dot, rset, noop, quit.
+Stages: connect, ehlo, helo, mail, rcpt, data, content (its first octet is here), dot, rset, noop, quit; xclient and xforward, which
+are commands when they stand in its extensions. With sink.fronted a connection begins with a PROXY header, version 2.
 """
 import socket
 import struct
@@ -35,6 +36,7 @@ class Transaction:
         self.session, self.helo, self.mail = session, helo, mail
         self.rcpts = []
         self.content = b""
+        self.xclient = self.xforward = self.front = None
 
     @property
     def sender(self):
@@ -58,6 +60,7 @@ class Session:
         self.held = b""
         self.helo = None
         self.tx = None
+        self.xclient = self.xforward = self.front = None
 
     def read(self):
         more = self.sock.recv(262144)
@@ -118,7 +121,16 @@ class Session:
             raw = raw[1:]
         return raw.replace(b"\r\n..", b"\r\n.")
 
+    def header(self):
+        while len(self.held) < 16 or len(self.held) < 16 + int.from_bytes(self.held[14:16], "big"):
+            self.read()
+        n = 16 + int.from_bytes(self.held[14:16], "big")
+        self.front, self.held = self.held[:n], self.held[n:]
+        assert self.front.startswith(b"\r\n\r\n\0\r\nQUIT\n")
+
     def run(self):
+        if self.sink.fronted:
+            self.header()
         self.act("connect", b"220 sink.test ESMTP\r\n")
         while True:
             line = self.line()
@@ -137,6 +149,8 @@ class Session:
             elif verb == "MAIL":
                 if self.act("mail", b"250 2.1.0 sender ok\r\n"):
                     self.tx = Transaction(self.number, self.helo, line)
+                    self.tx.front, self.tx.xclient, self.tx.xforward = self.front, self.xclient, self.xforward
+                    self.xforward = None
             elif verb == "RCPT":
                 if self.act("rcpt", b"250 2.1.5 recipient ok\r\n"):
                     self.tx.rcpts.append(line)
@@ -152,6 +166,11 @@ class Session:
             elif verb == "RSET":
                 self.tx = None
                 self.act("rset", b"250 2.0.0 reset\r\n")
+            elif verb in ("XCLIENT", "XFORWARD") and self.tx is None and verb in [e.split(" ")[0] for e in self.sink.extensions]:
+                if verb == "XFORWARD" and self.act("xforward", b"250 2.0.0 ok\r\n"):
+                    self.xforward = line
+                elif verb == "XCLIENT" and self.act("xclient", b"220 sink.test ESMTP\r\n"):
+                    self.xclient, self.helo = line, None
             elif verb == "NOOP":
                 self.act("noop", b"250 2.0.0 ok\r\n")
             elif verb == "QUIT":
@@ -164,6 +183,7 @@ class Session:
 class Sink:
     def __init__(self, extensions=ALL_EXTENSIONS, esmtp=True):
         self.extensions, self.esmtp = extensions, esmtp
+        self.fronted = False
         self.scripts, self.standing = {}, {}
         self.lock = threading.Lock()
         self.commands = Board()     # (session, line)

@@ -144,6 +144,12 @@ static inline void talk_event(struct talk *t, const struct srv_event *ev)
 	case SRV_EV_RESET:
 		buf_str(&t->log, "reset\n");
 		return;
+	case SRV_EV_XCLIENT:
+	case SRV_EV_XFORWARD:
+		buf_str(&t->log, ev->kind == SRV_EV_XCLIENT ? "xclient" : "xforward");
+		xclient_write(&t->log, ev->who->said, ev->who);
+		buf_str(&t->log, "\n");
+		return;
 	case SRV_EV_BAD:
 	case SRV_EV_REFUSED:
 	case SRV_EV_CLOSE:

@@ -297,12 +297,6 @@ static void what_is_not_there_yet(void **state)
 		    "" },
 		{ "TLS to the next hop", LISTENER("pass", "next-hop-tls: { mode = \"dane\"; };"),
 		    "c:3: listener.a.next-hop-tls.mode = \"dane\" is not there yet, expected mode = \"none\"\n" },
-		{ "xclient", LISTENER("pass", "next-hop-client = \"xclient\";"),
-		    "c:3: listener.a.next-hop-client = \"xclient\" is not there yet, expected next-hop-client = \"none\"\n" },
-		{ "the PROXY header", LISTENER("pass", "proxy-from = [\"192.0.2.10\"];"),
-		    "c:3: listener.a.proxy-from is not there yet, expected it to be left out\n" },
-		{ "xclient-from", LISTENER("pass", "xclient-from = [\"192.0.2.10\"];"),
-		    "c:3: listener.a.xclient-from is not there yet, expected it to be left out\n" },
 		{ "a shared state", GOOD "state: { url = \"redis://10.0.0.5:6379/0\"; };\n",
 		    "c:3: state.url is not there yet, expected it to be left out\n" },
 		{ "metrics", GOOD "http: { address = \"127.0.0.1:9425\"; };\n",
@@ -362,6 +356,11 @@ static void addresses(void **state)
 		{ "clients with host bits", LISTENER("pass", "clients = [\"10.0.0.0/8\", \"10.0.0.1/8\", \"lan\"];"),
 		    "c:3: listener.a.clients holds \"10.0.0.1/8\", expected addresses, or networks without host bits\n"
 		    "c:3: listener.a.clients holds \"lan\", expected addresses, or networks without host bits\n" },
+		{ "networks of who speaks for others", LISTENER("pass", "proxy-from = [\"192.0.2.0/24\", \"lb\"]; xclient-from = [\"::1/64\"];"),
+		    "c:3: listener.a.proxy-from holds \"lb\", expected addresses, or networks without host bits\n"
+		    "c:3: listener.a.xclient-from holds \"::1/64\", expected addresses, or networks without host bits\n" },
+		{ "who the next hop takes for the client", LISTENER("pass", "next-hop-client = \"ident\";"),
+		    "c:3: listener.a.next-hop-client = \"ident\", expected next-hop-client = \"none\", \"xclient\", \"xforward\" or \"proxy\"\n" },
 		{ "a domain that is none", LISTENER("pass", "domains = [\"a.test\", \"b test\"];"),
 		    "c:3: listener.a.domains holds \"b test\", expected domain names\n" },
 	};

@@ -1,6 +1,7 @@
 /* Policy: what a condition means, which rule rules, what the client is told, and what a mistake is called. */
 #include "test.h"
 
+#include "base/ip.h"
 #include "policy/rule.h"
 
 static struct arena arena;
@@ -57,7 +58,7 @@ static void networks(void **state)
 		int got = -1;
 
 		if (good && rows[i].address) {
-			assert_true(cidr_address(slice_str(rows[i].address), a));
+			assert_true(ip_parse(slice_str(rows[i].address), a));
 			got = cidr_holds(&c, a);
 		} else if (good) {
 			got = 2;

@@ -339,6 +339,90 @@ static void each_command_gets_five_minutes(void **state)
 	assert_true(logged("client_timeout"));
 }
 
+static void a_proxy_header_gets_ten_seconds(void **state)
+{
+	struct cidr here = { .octets = { [10] = 0xff, 0xff, 127 }, .bits = 104 };
+	struct peer *c;
+
+	(void)state;
+	w.listener.proxy_from = &here;
+	w.listener.proxy_from_count = 1;
+	c = connected();
+	later(5);
+	said(c, "PROXY TCP4 ");
+	later(4);
+	want_silence(c);
+	later(2);
+	WANT_END(c);
+	WANT_SLICE(buf_get(&c->got), SLICE_NONE);
+	assert_true(logged("proxy_header_bad"));
+	assert_int_equal(count_sum(w.counts, COUNT_SESSIONS_OPEN), 0);
+}
+
+/* MAIL from a client, on a new connection to a next hop that wants to know the client. */
+static struct peer *introduced(struct peer *c, size_t far)
+{
+	struct peer *hop;
+
+	said(c, "MAIL FROM:<s@a.test>\r\n");
+	hop = far_peer(far);
+	said(hop, "220 far.test\r\n");
+	WANT(hop, "EHLO mx.c.test\r\n");
+	said(hop, "250-far.test\r\n250 XCLIENT ADDR\r\n");
+	WANT(hop, "XCLIENT ADDR=127.0.0.1\r\n");
+	return hop;
+}
+
+static void who_leaves_while_the_next_hop_hears_of_him_leaves_no_connection(void **state)
+{
+	struct peer *c, *far;
+
+	(void)state;
+	w.listener.next_hop_client = NEXT_HOP_CLIENT_XCLIENT;
+	reset(far_peer(0));
+	settle();
+	c = client();
+	far = introduced(c, 1);
+	reset(c);
+	WANT_END(far);
+}
+
+static void a_connection_that_hears_of_one_client_only_is_not_given_another(void **state)
+{
+	struct peer *c, *far;
+
+	(void)state;
+	w.listener.next_hop_client = NEXT_HOP_CLIENT_XCLIENT;
+	reset(far_peer(0));
+	settle();
+	c = client();
+	far = introduced(c, 1);
+	said(far, "220 far.test\r\n");
+	WANT(far, "EHLO t.a.test\r\n");
+	said(far, "250 far.test\r\n");
+	WANT(far, "MAIL FROM:<s@a.test>\r\n");
+	said(far, "250 2.1.0 ok\r\n");
+	WANT(c, "250 2.1.0 ok\r\n");
+	for (int i = 0; i < 2; i++) { /* the same one may have it again */
+		said(c, "RSET\r\n");
+		WANT(c, "250 2.0.0 ok\r\n");
+		WANT(far, "RSET\r\n");
+		said(far, "250 2.0.0 ok\r\n");
+		settle();
+		if (i)
+			break;
+		said(c, "MAIL FROM:<s@a.test>\r\n");
+		WANT(far, "MAIL FROM:<s@a.test>\r\n");
+		said(far, "250 2.1.0 ok\r\n");
+		WANT(c, "250 2.1.0 ok\r\n");
+	}
+	said(c, "EHLO u.a.test\r\n");
+	WANT(c, "250 ");
+	WANT(c, "\r\n");
+	(void)introduced(c, 2);
+	WANT_END(far);
+}
+
 static void a_command_in_pieces_gets_no_more(void **state)
 {
 	struct peer *c = client();
@@ -604,6 +688,9 @@ int main(void)
 {
 #define ROW(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
+		ROW(a_proxy_header_gets_ten_seconds),
+		ROW(who_leaves_while_the_next_hop_hears_of_him_leaves_no_connection),
+		ROW(a_connection_that_hears_of_one_client_only_is_not_given_another),
 		ROW(each_command_gets_five_minutes),
 		ROW(a_command_in_pieces_gets_no_more),
 		ROW(content_in_drops_is_too_slow),

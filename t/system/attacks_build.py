@@ -105,7 +105,7 @@ class Builder:
         else:
             where = "mf=%s; rt=%s;" % (b64(octets(mf)), ",".join(b64(octets(r)) for r in rt))
             # An envelope cannot be what is no path.
-            self.envelope = (mf, list(rt)) if all(re.fullmatch("<[^<>]*>", path) for path in [mf] + list(rt)) else None
+            self.envelope = (mf, list(rt)) if all(re.fullmatch("<[^<>]*>", path) and ".." not in path for path in [mf] + list(rt)) else None
         more = "".join(" %s=%s;" % (tag, value[tag]) for tag in ("n", "f") if tag in value)
         sets = ",".join("%s:%s:" % (key.selector, alg) for key, alg in zip(keys, algorithms))
         field = ("DKIM2-Signature: i=%d; m=%d; t=%s; d=%s; %s%s\r\n s=%s;\r\n" % (i, m, t, d, where, more, sets)).encode("latin-1")

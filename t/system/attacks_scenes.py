@@ -1,0 +1,380 @@
+"""
+Cases of t/data/attacks.yaml that are more than one client's words: load, processes killed, next hops that vanish. A scene says
+which words of the case it rests on. Counts are those of an ordinary run: a few hundred messages where the full run has minutes.
+"""
+import os
+import signal
+import socket
+import subprocess
+import threading
+
+from attacks import BASE, CANARY, MEASURED, Dialogue, check, memory_kib
+import attacks_build
+from attacks_build import Builder
+from client import stuffed
+from relay import DAEMON
+from seal import hops
+from sink import DROP, Last
+from wait import DEADLINE, until
+
+
+class Load:
+    """Clients that send numbered messages, each again until it was answered 250; codes counts every answer."""
+
+    def __init__(self, relay, listener, clients=4, each=50):
+        self.relay, self.listener, self.each = relay, listener, each
+        self.codes, self.accepted, self.wrong, self.lost = {}, set(), [], 0
+        self.lock = threading.Lock()
+        self.stop = threading.Event()
+        self.threads = [threading.Thread(target=self.client, args=(n,), daemon=True) for n in range(clients)]
+        for t in self.threads:
+            t.start()
+
+    def count(self, code):
+        with self.lock:
+            self.codes[code] = self.codes.get(code, 0) + 1
+
+    def client(self, n):
+        c = None
+        for k in range(self.each):
+            name = "load-%d-%d" % (n, k)
+            tries = 0
+            while not self.stop.is_set() and tries < 200:
+                tries += 1
+                try:
+                    if c is None:
+                        c = Dialogue(self.relay.address(self.listener), banner=False)
+                        banner = c.reply()
+                        if banner is None or banner.code != 220:
+                            raise OSError("no session: %r" % banner)
+                        c.send(b"EHLO t.a.test\r\n")
+                        if c.reply() is None:
+                            raise OSError("no answer to EHLO")
+                    c.send(b"MAIL FROM:<s@a.test>\r\nRCPT TO:<r1@c.test>\r\nDATA\r\n")
+                    got = [c.reply() for _ in range(3)]
+                    if not all(got) or got[2].code != 354:
+                        raise OSError("not this time: %r" % got)
+                    c.send(stuffed(BASE.replace(b"hello", name.encode())))
+                    last = c.reply()
+                    if last is None:
+                        with self.lock:
+                            self.lost += 1
+                        raise OSError("no answer")
+                    self.count(last.code)
+                    if last.code == 250:
+                        with self.lock:
+                            self.accepted.add(name)
+                        break
+                except (OSError, EOFError):
+                    if c:
+                        c.close()
+                    c = None
+                except AssertionError as e:
+                    self.wrong.append(e)
+                    return
+        if c:
+            c.close()
+
+    def join(self):
+        for t in self.threads:
+            t.join(DEADLINE * 4)
+        check(not any(t.is_alive() for t in self.threads), "clients still wait:", self.codes)
+        check(not self.wrong, self.wrong[:3])
+
+    def judge(self, sink, copies_more=0):
+        """Every message accepted is there; copies beyond one are at most the answers that were lost."""
+        names = [t.content.rsplit(b"\r\n", 2)[1].decode() for t in sink.transactions() if t.sender != CANARY[0]]
+        check(self.accepted <= set(names), "lost:", sorted(self.accepted - set(names))[:5])
+        check(len(names) - len(set(names)) <= copies_more, "copies beyond one: %d" % (len(names) - len(set(names))))
+
+
+class Scene:
+    def __init__(self, case, stages):
+        self.case, self.stages = case, stages
+
+    def must(self, op, *values):
+        for value in values:
+            check(value in self.case.texts(op), "%s: %s no longer says %r" % (self.case.id, op, value))
+
+    def stage(self, **settings):
+        return self.stages("own", **settings)
+
+
+def signed(stage):
+    return Builder(stage.keyring, attacks_build).build(BASE, [{"dkim2_hop": {"d": "a.test"}}])[0]
+
+
+def deliver(stage, listener, message, rcpt="<r1@c.test>"):
+    c = Dialogue(stage.relay.address(listener))
+    for line in ("EHLO t.a.test", "MAIL FROM:<s@a.test>", "RCPT TO:" + rcpt, "DATA"):
+        c.send(line.encode() + b"\r\n")
+        got = c.reply()
+        if got is None or got.code >= 400:
+            c.close()
+            return got
+    c.send(stuffed(message))
+    got = c.reply()
+    c.close()
+    return got
+
+
+def servfail(scene):
+    scene.must("dns", "SERVFAIL", "normal")
+    stage = scene.stage()
+    message = signed(stage)
+    stage.answers({name: {"error": "servfail"} for name in stage.keyring.answers() if ".." not in name})
+    stage.relay.reload()
+    for _ in range(20):
+        got = deliver(stage, "enforce", message)
+        check(got.code == 451 and got.enhanced == "4.7.5", got)
+        check(deliver(stage, "annotate", message).code == 250)
+    stage.relay.event("transaction", 40, dkim2="temperror")
+    check(all(b"dkim2=temperror" in tx.content for tx in stage.sink.wait(20)), "no verdict in Authentication-Results")
+    stage.answers()
+    stage.relay.reload()
+    check(deliver(stage, "enforce", message).code == 250, "a failure outlives the recovery")
+    stage.relay.event("transaction", dkim2="pass")
+    stage.canary("annotate")
+
+
+def not_reading(scene):
+    """Replies nobody takes fill no more than a buffer; the client is not read any further or is cut off."""
+    gen = scene.case.texts("gen")[0]
+    check(gen == {"of": "NOOP\r\n", "times": 100000, "prefix": "", "suffix": ""}, gen)
+    stage = scene.stage()
+    stage.canary("annotate")
+    worker = stage.worker()
+    before = memory_kib(worker)
+    c = Dialogue(stage.relay.address("annotate"))
+    c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    c.sock.settimeout(1)
+    try:
+        for _ in range(gen["times"] // 1000):
+            c.sock.sendall(b"NOOP\r\n" * 1000)
+    except (socket.timeout, OSError):
+        pass
+    if MEASURED:
+        check(memory_kib(worker) - before <= 64 + 384, "memory grew by %d KiB" % (memory_kib(worker) - before))
+    stage.canary("annotate")
+    c.sock.settimeout(DEADLINE)
+    try:
+        while c.sock.recv(65536):
+            pass
+    except OSError:
+        pass
+    check([e for e in stage.relay.events() if e["event"] in ("client_not_reading", "client_junk")], "no event says so")
+    c.close()
+
+
+def pool_stale(scene):
+    scene.must("up", 'closes idle connections after 1 s, one in three with "421 bye\\r\\n"')
+    stage = scene.stage()
+    for n in range(30):
+        if n % 5 == 4:      # it dies under the command
+            stage.sink.script("mail", DROP)
+        check(deliver(stage, "annotate", BASE.replace(b"hello", b"load-0-%d" % n)).code == 250, "message", n)
+        if n % 5 == 3:
+            continue
+        with stage.sink.lock:
+            socks = list(stage.sink.socks)
+        for sock in socks:
+            try:
+                if n % 3 == 0:
+                    sock.sendall(b"421 bye\r\n")
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+    names = [tx.content.rsplit(b"\r\n", 2)[1] for tx in stage.sink.wait(30)]
+    check(len(names) == len(set(names)) == 30, "every message once:", names)
+    stage.relay.event("up_stale")
+    stage.canary("annotate")
+
+
+def blackhole(scene):
+    scene.must("up", "drop SYN")
+    full = socket.socket()
+    full.bind(("127.0.0.1", 0))
+    full.listen(0)
+    fillers = []
+    for _ in range(4):      # the queue of a listener that never accepts: further SYN are dropped
+        s = socket.socket()
+        s.setblocking(False)
+        s.connect_ex(full.getsockname())
+        fillers.append(s)
+    silent = socket.socket()
+    silent.bind(("127.0.0.1", 0))
+    silent.listen(16)
+    try:
+        for listening in (full, silent):
+            stage = scene.stage(next_hop="127.0.0.1:%d" % listening.getsockname()[1], settings={"pool": {"connect": 300}})
+            got = deliver(stage, "annotate", BASE)
+            check(got.code == 451 and got.enhanced == "4.4.1", got)
+            stage.relay.event("up_connect_timeout")
+    finally:
+        for s in fillers + [full, silent]:
+            s.close()
+
+
+def emfile_accept(scene):
+    scene.must("host", "RLIMIT_NOFILE just above what is in use")
+    stage = scene.stage(files=48)
+    stage.canary("annotate")
+    worker = stage.worker()
+    held = []
+    for _ in range(60):
+        held.append(socket.create_connection(stage.relay.address("annotate"), DEADLINE))
+    stage.relay.event("fd_limit")
+
+    def ticks():
+        with open("/proc/%d/stat" % worker, encoding="ascii") as f:
+            return sum(int(n) for n in f.read().rsplit(")", 1)[1].split()[11:13])
+    begin = ticks()
+    threading.Event().wait(0.5)
+    spent = ticks() - begin
+    check(spent <= 10, "busy while descriptors are out: %d ticks of 50" % spent)
+    for s in held:
+        s.close()
+    until("a canary once descriptors are free", lambda: works(stage))
+
+
+def works(stage):
+    try:
+        stage.canary("annotate")
+        return True
+    except (AssertionError, OSError):
+        stage.canaries -= 1
+        return False
+
+
+def key_loss(scene):
+    scene.must("host", "remove or spoil the key file", "SIGHUP", "restart")
+    for how in ("removed", "mode", "spoilt"):
+        stage = scene.stage(own_key=True)
+        key = stage.own_key
+        if how == "removed":
+            os.unlink(key)
+        elif how == "mode":
+            os.chmod(key, 0o644)
+        else:
+            with open(key, "wb") as f:
+                f.write(b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
+        for n in (1, 2):
+            check(deliver(stage, "sealing", BASE).code == 250)
+            check(len(hops(stage.sink.wait(n)[n - 1].content)) == 1, "unsealed")
+            if n == 1:
+                check(stage.relay.reload()["event"] == "reload_refused", how)
+        stage.relay.stop()
+        done = subprocess.run([DAEMON, "-f", "-c", stage.relay.file], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=DEADLINE)
+        check(done.returncode == 78 and stage.relay.file.encode() + b":" in done.stdout, how, done)
+
+
+def worker_crash(scene):
+    """A worker aborts while another works; in an ordinary run five times."""
+    scene.must("kill", {"at": "random worker", "repeat": 100})
+    stage = scene.stage(settings={"workers": 2})
+    load = Load(stage.relay, "annotate", clients=4, each=60)
+    for n in range(5):
+        until("messages on their way", lambda: len(load.accepted) > 30 * n or not any(t.is_alive() for t in load.threads))
+        os.kill(stage.relay.pids("worker")[n % 2], signal.SIGKILL)
+        stage.relay.event("worker_died", n + 1)
+        until("two workers", lambda: len(stage.relay.pids("worker")) == 2)
+    load.join()
+    check(len(load.accepted) == 240, "accepted %d" % len(load.accepted))
+    load.judge(stage.sink, copies_more=load.lost + 4 * 5)
+    stage.may_die = True
+    stage.canary("annotate")
+
+
+def reload_under_load(scene):
+    """Thirty reloads, every tenth of a broken file."""
+    scene.must("host", "SIGHUP loop")
+    stage = scene.stage(settings={"drain": 60})
+    load = Load(stage.relay, "annotate", clients=4, each=100)
+    good = stage.relay.conf["hostname"]
+    for n in range(1, 31):
+        bad = n % 10 == 0
+        event = stage.relay.reload(hostname="not a name" if bad else good)
+        check(event["event"] == ("reload_refused" if bad else "reload"), event)
+    stage.relay.conf["hostname"] = good
+    load.join()
+    check(set(load.codes) == {250} and len(load.accepted) == 400, load.codes, len(load.accepted))
+    load.judge(stage.sink)
+    stage.canary("annotate")
+
+
+def graceful_stop(scene):
+    scene.must("host", "SIGTERM")
+    stage = scene.stage(settings={"drain": 2})
+    idle = Dialogue(stage.relay.address("annotate"))
+    load = Load(stage.relay, "annotate", clients=4, each=100)
+    until("messages on their way", lambda: len(load.accepted) > 50)
+    stage.relay.signal(signal.SIGTERM)
+    got = idle.reply()
+    check(got and got.code == 421 and got.enhanced == "4.3.2", got)
+    check(stage.relay.ended() == 0, stage.relay.code)
+    load.stop.set()
+    load.join()
+    check(set(load.codes) <= {250, 421}, load.codes)
+    load.judge(stage.sink, copies_more=load.lost)
+    check(stage.relay.events("shutdown"), "no shutdown in the log")
+    stage.relay.check()
+
+
+def half_closed(scene):
+    scene.must("up", "shutdown(WR) right after 354")
+    stage = scene.stage()
+    stage.sink.script("data", Last(b"354 go on\r\n", half=True))
+    got = deliver(stage, "annotate", BASE)
+    check(got.code == 451 and got.enhanced == "4.4.2", got)
+    stage.relay.event("up_half_closed")
+    # The client that half-closed after its dot is smtp-quit-pipelined.
+    stage.sink.always("ehlo", Last(stage_ehlo(), half=True))
+    for sock in list(stage.sink.socks):
+        sock.close()
+    got = deliver(stage, "annotate", BASE)
+    check(got.code == 451, got)
+    stage.sink.standing.clear()
+    stage.canary("annotate")
+
+
+def stage_ehlo():
+    return b"250-sink.test\r\n250 PIPELINING\r\n"
+
+
+def junk(scene):
+    gen = scene.case.texts("gen")[0]
+    stage = scene.stage()
+    for line, code in ((gen["of"], 250), ("NOOP\r\n", 250), ("XYZZY\r\n", 500), ("RCPT TO:<x@c.test>\r\n", 550)):
+        stage.sink.always("rcpt", b"550 5.1.1 no\r\n")
+        c = Dialogue(stage.relay.address("annotate"))
+        c.send(b"EHLO t.a.test\r\n" + (b"MAIL FROM:<s@a.test>\r\n" if line.startswith("RCPT") else b""))
+        for _ in range(2 if line.startswith("RCPT") else 1):
+            c.reply()
+        c.gen(line.encode(), gen["times"], b"", b"")
+        codes = []
+        while True:
+            got = c.reply()
+            if got is None:
+                break
+            codes.append((got.code, got.enhanced))
+        check(codes[-1] == (421, "4.7.0") and {k for k, _ in codes[:-1]} == {code}, line, codes[-3:])
+        check(len(codes) < gen["times"], line, len(codes))
+        c.close()
+        stage.sink.standing.clear()
+    stage.relay.event("client_junk", 4)
+    stage.canary("annotate")
+
+
+SCENES = {
+    "dns-servfail": servfail,
+    "res-client-not-reading": not_reading,
+    "res-junk-commands": junk,
+    "res-pool-stale": pool_stale,
+    "res-blackhole": blackhole,
+    "res-emfile-accept": emfile_accept,
+    "res-half-close": half_closed,
+    "fault-key-loss": key_loss,
+    "fault-worker-crash": worker_crash,
+    "fault-reload-under-load": reload_under_load,
+    "fault-graceful-stop": graceful_stop,
+}

@@ -156,15 +156,12 @@ class Dialogue:
 
     def gen(self, of, times, prefix, suffix):
         """Many, in pieces; only what can still be part of an answered command is remembered."""
-        many = 1 if b"%d" in of else max(1, 65536 // len(of))
         self.send(prefix)
+        many = 1000 if b"%d" in of else max(1, 65536 // len(of))
         done = 0
         while done < times and not self.ended:
             n = min(many, times - done)
-            part = of.replace(b"%d", b"%d" % done) if b"%d" in of else of * n
-            if b"%d" in of:
-                n = min(1000, times - done)
-                part = b"".join(of.replace(b"%d", b"%d" % (done + k)) for k in range(n))
+            part = b"".join(of.replace(b"%d", b"%d" % (done + k)) for k in range(n)) if b"%d" in of else of * n
             self.said += part
             self.push([part])
             done += n

@@ -3,11 +3,11 @@ What t/data/attacks.yaml says in words, each text with its meaning. A text of th
 failure of its case: a change there is read by somebody, never passed over.
 """
 import re
-import threading
 
 import attacks_build
-from attacks import BASE, Run, check, fits, replies
-from sink import CLOSE, DROP, Hold, Last
+from attacks import OCTETWISE, Run, check, replies
+from seal import hops
+from sink import CLOSE, DROP, Last
 
 # Pages that a first use touches anywhere: nothing below this is told from noise.
 GRAIN_KIB = 384
@@ -18,13 +18,7 @@ EVENTS_TO_COME = {
     "client_rate", "dkim2_custody", "dkim2_envelope", "dkim2_hash", "dkim2_mixed", "dkim2_not_signed", "dkim2_structure", "dkim2_time",
     "dkim2_too_many", "dns_down", "dns_temperror", "dns_timeout", "rcpt_deferred_split", "reload_ok"}
 
-AT_ONCE = threading.Event()
-AT_ONCE.set()
 NO_USER, LATER_421 = b"550 5.1.1 no such user\r\n", Last(b"421 4.3.2 going down\r\n")
-
-
-def up_ehlo(*lines):
-    return b"".join(b"250%s%s\r\n" % (b"-" if n < len(lines) - 1 else b" ", line) for n, line in enumerate(lines))
 
 
 # ---- up: (name of the run, stage -> what the next hop does, what the case then wants otherwise) ----
@@ -241,18 +235,14 @@ def tag(value, builder, message):
 
 # ---- acts in the middle of a case: host, dns ----
 
-def servfail_b(player):
-    player.stage.answers({"e._domainkey.b.test": {"error": "servfail"}})
-    player.stage.relay.reload()
-    player.d.close()
-    player.d.ended = "fin"
-
-
-def servfail_a(player):
-    player.stage.answers({"e._domainkey.a.test": {"error": "servfail"}})
-    player.stage.relay.reload()
-    player.d.close()
-    player.d.ended = "fin"
+def servfail(name):
+    """That key is out of reach from now on; the session that knew it is over."""
+    def act(player):
+        player.stage.answers({name: {"error": "servfail"}})
+        player.stage.relay.reload()
+        player.d.close()
+        player.d.ended = "fin"
+    return act
 
 
 def revoked(player):
@@ -265,8 +255,8 @@ def nothing(player):
 
 
 ACTS = {
-    ("dns", "SERVFAIL for b.test"): servfail_b,
-    ("dns", "SERVFAIL for a.test"): servfail_a,
+    ("dns", "SERVFAIL for b.test"): servfail("e._domainkey.b.test"),
+    ("dns", "SERVFAIL for a.test"): servfail("e._domainkey.a.test"),
     ("dns", "each answer takes 5 s"): nothing,      # bound: no query at all
     ("host", "greet-pause is 200 (milliseconds); send before reading the 220"): nothing,
     ("host", 'on a PROXY listener send "PROXY TCP4 192.0.2.1 192.0.2.2 1 25\\r\\nPROXY TCP4 10.0.0.1 192.0.2.2 1 25\\r\\n"'): nothing,
@@ -324,13 +314,11 @@ def at_stage(player):
 
 
 def no_new_seal(player):
-    from seal import hops
     for t in player.taken():
         check(len(hops(t.content)) == 1, "sealed on top of a broken chain")
 
 
 def rt_as_seen(player):
-    from seal import hops
     for t in player.taken():
         check(hops(t.content)[-1].rt == t.recipients, "rt= %r, recipients %r" % (hops(t.content)[-1].rt, t.recipients))
 
@@ -530,11 +518,6 @@ def runs(case):
             listeners.append("enforce")
         for listener in listeners:
             out.append(run.copy(listener=listener))
-            if run.octet_count() <= attacks_build_octets() and not any("each_split" in step for step in run.steps):
+            if run.octet_count() <= OCTETWISE and not any("each_split" in step for step in run.steps):
                 out.append(run.copy(listener=listener, octetwise=True))
     return out
-
-
-def attacks_build_octets():
-    from attacks import OCTETWISE
-    return OCTETWISE

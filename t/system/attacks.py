@@ -151,7 +151,7 @@ class Dialogue:
                     except (ConnectionResetError, BrokenPipeError):
                         while self.hear(0):
                             pass
-                        self.ended = self.ended or "rst"
+                        self.ended = "rst"
                 check(readable or writable, "the server neither reads nor writes")
 
     def gen(self, of, times, prefix, suffix):

@@ -8,11 +8,12 @@ need_probe() {
 	case $1 in
 	libc6-dev | libclang-rt-14-dev | dns-root-data) return 0 ;;
 	ninja-build) command -v ninja >/dev/null ;;
-	libssl-dev) pkg-config --exists libcrypto ;;
+	libssl-dev) pkg-config --exists libcrypto libssl ;;
 	libevent-dev) pkg-config --exists libevent_core ;;
 	libjansson-dev) pkg-config --exists jansson ;;
 	nettle-dev) pkg-config --exists hogweed ;;
 	lib*-dev) pkg-config --exists "${1%-dev}" ;;
+	libnet-ssleay-perl) perl -MNet::SSLeay -e 1 2>/dev/null ;;
 	python3-*) /usr/bin/python3 -c "import ${1#python3-}" 2>/dev/null ;;
 	unbound) PATH=$PATH:/usr/sbin command -v unbound >/dev/null ;;
 	postfix) PATH=$PATH:/usr/sbin command -v postfix >/dev/null ;;

@@ -324,6 +324,32 @@ static void build_listener_policy(struct build *b, struct conf_node *n, struct c
 		mistake(b, n, KEY_LISTENER_POLICY, v->text, " looks at what service \"pass\" does not check");
 }
 
+/* A file that the mode cannot do without; NULL: it is not said, or wrong. */
+static const char *tls_file(struct build *b, const struct conf_node *n, enum conf_key_id key)
+{
+	const struct conf_value *v = conf_value(n, key), *mode = conf_value(n, KEY_TLS_MODE);
+
+	if (!v->given && !v->bad)
+		conf_mistake(b->e, mode->where, "%s.mode = \"%s\" without %s, expected %.*s", n->path, mode->text, conf_row(key)->name,
+		    SLICE_FMT(conf_row_expected(b->a, conf_row(key))));
+	return v->bad ? NULL : v->text;
+}
+
+static void build_tls(struct build *b, const struct conf_node *listener, struct conf_listener *l)
+{
+	const struct conf_node *n = conf_tree_one(b->t, GROUP_TLS, listener);
+	const struct conf_value *mode = conf_value(n, KEY_TLS_MODE);
+
+	l->tls.timeout_ms = (unsigned)conf_value(n, KEY_TLS_TIMEOUT)->number;
+	if (mode->bad || mode->number == TLS_NONE)
+		return;
+	l->tls.mode = (enum conf_tls_mode)mode->number;
+	l->tls.certificate = tls_file(b, n, KEY_TLS_CERTIFICATE);
+	l->tls.certificate_where = conf_value(n, KEY_TLS_CERTIFICATE)->where;
+	l->tls.key = tls_file(b, n, KEY_TLS_KEY);
+	l->tls.key_where = conf_value(n, KEY_TLS_KEY)->where;
+}
+
 static void build_listener(struct build *b, struct conf_node *n, struct conf_listener *l)
 {
 	struct conf_value *id = conf_value_edit(n, KEY_LISTENER_LISTENER_AUTHSERV_ID);
@@ -345,6 +371,7 @@ static void build_listener(struct build *b, struct conf_node *n, struct conf_lis
 	if (!id->given)
 		id->text = get(b, KEY_ROOT_AUTHSERV_ID)->text;
 	l->authserv_id = id->text;
+	build_tls(b, n, l);
 	build_listener_policy(b, n, l);
 }
 

@@ -19,6 +19,7 @@ enum conf_mode { MODE_PROXY, MODE_QUEUE };
 enum conf_seal { SEAL_NEEDED, SEAL_ALWAYS };
 enum conf_unsealed { UNSEALED_PASS, UNSEALED_REFUSE };
 enum conf_next_hop_client { NEXT_HOP_CLIENT_NONE, NEXT_HOP_CLIENT_XCLIENT, NEXT_HOP_CLIENT_XFORWARD, NEXT_HOP_CLIENT_PROXY };
+enum conf_tls_mode { TLS_NONE, TLS_MAY, TLS_REQUIRE, TLS_IMPLICIT };
 enum conf_log_format { LOG_TEXT, LOG_JSON };
 enum conf_log_to { LOG_STDERR, LOG_SYSLOG, LOG_FILE };
 
@@ -34,6 +35,20 @@ struct conf_key {
 	bool active;                /* else retired: published, no longer signs */
 	enum key_type type;         /* filled by load, which reads the file's public half only to check it */
 	const char *where;
+};
+
+/* What files of PEM held when the configuration was read, malloced; conf_forget_tls() wipes it. */
+struct conf_pem {
+	struct buf certificate, key;
+};
+
+/* A listener's TLS. */
+struct conf_tls {
+	enum conf_tls_mode mode;
+	const char *certificate, *key; /* files */
+	const char *certificate_where, *key_where;
+	unsigned timeout_ms;           /* of the handshake */
+	struct conf_pem *pem;          /* NULL with TLS_NONE */
 };
 
 struct conf_listener {
@@ -61,6 +76,7 @@ struct conf_listener {
 	const char *authserv_id;      /* hostname by default */
 	const struct policy *policy;  /* NULL: accept */
 	const char *policy_name;
+	struct conf_tls tls;
 	bool sealing;                 /* service outbound, forward, list-out */
 };
 
@@ -111,10 +127,13 @@ struct conf {
  * conf_load - reads, checks and completes a configuration (I/O: files only, no sockets)
  * In:    errors initialised (conf_errors_init); relative names in the file start from its folder
  * Fault: NULL with every mistake in *errors; 78 is the caller's exit code
- * Key files, trust anchors and offline answers are opened to be checked; nothing of them is kept.
+ * Key files, trust anchors and offline answers are opened to be checked; nothing of them is kept. The listeners' certificates and
+ * TLS keys are: workers, which may not read the files, are forked with them.
  */
 struct conf *conf_load(const char *file, struct conf_errors *errors);
 void conf_free(struct conf **c);
+/* Wipes the TLS keys and certificates in this process, which has no use for them, or has made what it needs of them. */
+void conf_forget_tls(const struct conf *c);
 
 /* Where it is unless the caller says so. */
 #define CONF_PATH "/etc/hopseal/hopseal.conf"

@@ -10,6 +10,7 @@
 #include "config/answers.h"
 #include "config/build.h"
 #include "config/text.h"
+#include "crypt/cert.h"
 #include "mail/domain.h"
 
 enum {
@@ -18,6 +19,7 @@ enum {
 	FILE_OCTETS = 1 << 22,    /* one file of the configuration */
 	ANSWERS_OCTETS = 1 << 24,
 	KEY_OCTETS = 1 << 16,
+	CHAIN_OCTETS = 1 << 18,
 	INCLUDE_DEPTH = 10,       /* libconfig's own */
 	RSA_BITS_MIN = 2048,      /* to sign with */
 	RSA_BITS_MAX = 8192,      /* what peers verify */
@@ -322,6 +324,54 @@ static void check_key_file(struct load *l, struct conf_key *k)
 	buf_release(&content);
 }
 
+static bool take_certificate(struct load *l, struct conf_tls *t)
+{
+	const char *why = "";
+
+	if (!t->certificate)
+		return false;
+	if (!read_file(t->certificate, &t->pem->certificate, NULL, &why)) {
+		conf_mistake(l->e, t->certificate_where, "certificate %s cannot be read: %s, expected a file this user may read",
+		    t->certificate, why);
+		return false;
+	}
+	why = cert_chain_wrong(buf_get(&t->pem->certificate));
+	if (why)
+		conf_mistake(l->e, t->certificate_where, "certificate %s holds %s, expected a chain in PEM that peers accept",
+		    t->certificate, why);
+	return why == NULL;
+}
+
+/* The chain is good, or its mistake has been said. */
+static void take_tls_key(struct load *l, struct conf_tls *t, bool chain)
+{
+	const char *why = "";
+	struct stat st;
+
+	if (!t->key)
+		return;
+	if (!read_file(t->key, &t->pem->key, &st, &why))
+		conf_mistake(l->e, t->key_where, "key file %s cannot be read: %s, expected a file this user may read", t->key, why);
+	else if (st.st_mode & 077)
+		conf_mistake(l->e, t->key_where, "key file %s has mode %04o, expected 0600 or 0400", t->key, (unsigned)(st.st_mode & 07777));
+	else if ((why = cert_key_wrong(buf_get(&t->pem->key), chain ? buf_get(&t->pem->certificate) : SLICE_NONE)))
+		conf_mistake(l->e, t->key_where, "key file %s holds %s, expected the private key of the certificate", t->key, why);
+}
+
+static void take_tls(struct load *l, struct conf_tls *t)
+{
+	if (t->mode == TLS_NONE)
+		return;
+	t->pem = calloc(1, sizeof(*t->pem));
+	if (!t->pem) {
+		conf_mistake(l->e, l->main_file, "out of memory, expected a smaller configuration");
+		return;
+	}
+	buf_init(&t->pem->certificate, CHAIN_OCTETS);
+	buf_init(&t->pem->key, KEY_OCTETS);
+	take_tls_key(l, t, take_certificate(l, t));
+}
+
 static void check_answers(struct load *l)
 {
 	const struct conf_value *v = conf_value(conf_tree_one(l->tree, GROUP_DNS, l->tree->first), KEY_DNS_ANSWERS);
@@ -356,6 +406,8 @@ static void check_files(struct load *l)
 
 	for (size_t i = 0; i < l->c->key_count; i++)
 		check_key_file(l, &l->c->keys[i]);
+	for (size_t i = 0; i < l->c->listener_count; i++)
+		take_tls(l, &l->c->listeners[i].tls);
 	check_answers(l);
 	if (anchor && anchor[0] == '/' && access(anchor, R_OK) != 0)
 		conf_mistake(l->e, conf_value(dns, KEY_DNS_TRUST_ANCHOR)->where,

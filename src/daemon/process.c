@@ -145,6 +145,8 @@ static int child_run(const struct process *p, struct child_args *args, pid_t par
 	}
 	if (getppid() != parent)
 		return 0; /* it died before the kernel was asked to tell us */
+	if (p->role != ROLE_WORKER)
+		conf_forget_tls(args->conf);
 	switch (p->role) {
 	case ROLE_KEEPER:
 		return keeper_main(args);

@@ -1,15 +1,18 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "net/conn.h"
 
 /* Big enough that a 5 MB message is a hundred reads, small enough to stay in cache. */
-enum { SCRATCH_OCTETS = 65536, IOV_MAX_RUNS = 64, READS_A_TURN = 4 };
+enum { SCRATCH_OCTETS = 65536, IOV_MAX_RUNS = 64, READS_A_TURN = 4, RECORDS_A_TURN = 16 };
 
 /* One loop, one thread: what is read is consumed before the next connection reads. */
 static unsigned char scratch[SCRATCH_OCTETS];
+/* Runs become one record: TLS takes octets in one piece, and small records cost as much as big ones. */
+static unsigned char record[TLS_RECORD];
 
 static void on_io(void *arg, unsigned what);
 
@@ -19,10 +22,12 @@ static bool update(struct conn *c)
 
 	if (c->fd < 0)
 		return true;
+	if (c->shaking)
+		return loop_io_want(c->loop, &c->io, c->fd, c->shake_writes ? LOOP_WRITE : LOOP_READ, on_io, c);
 	/* Reading that is not wanted for a moment stays registered until octets do come: most pauses end before, and cost nothing. */
 	if ((c->want_read || (c->io.wants & LOOP_READ && !c->unwanted)) && !c->eof && !c->connecting)
 		wants |= LOOP_READ;
-	if (c->blocked || c->connecting)
+	if (c->blocked || c->connecting || c->read_writes)
 		wants |= LOOP_WRITE;
 	return loop_io_want(c->loop, &c->io, c->fd, wants, on_io, c);
 }
@@ -68,6 +73,7 @@ bool conn_connect(struct conn *c, struct loop *l, const struct sockaddr *to, soc
 
 void conn_close(struct conn *c)
 {
+	tls_free(&c->tls);
 	if (c->fd >= 0) {
 		loop_io_stop(&c->io);
 		close(c->fd);
@@ -86,12 +92,109 @@ static void end(struct conn *c, enum conn_end how, int error)
 	c->ops->ended(c->owner, how);
 }
 
+/* ---- TLS ---- */
+
+bool conn_start_tls(struct conn *c, struct tls_context *context, const char *name)
+{
+	c->tls = tls_new(context, c->fd, name);
+	if (!c->tls)
+		return false;
+	c->shaking = true;
+	c->unwanted = false;
+	c->shake_writes = name != NULL; /* a client speaks first */
+	return update(c);
+}
+
+static void shake(struct conn *c)
+{
+	switch (tls_handshake(c->tls)) {
+	case TLS_WANT_READ:
+		c->shake_writes = false;
+		break;
+	case TLS_WANT_WRITE:
+		c->shake_writes = true;
+		break;
+	case TLS_DONE:
+		c->shaking = c->shake_writes = false;
+		c->want_read = true;
+		if (!update(c)) {
+			end(c, CONN_ERROR, ENOMEM);
+			return;
+		}
+		c->ops->secured(c->owner);
+		if (c->fd >= 0)
+			conn_push(c);
+		return;
+	default:
+		c->eof = true;
+		end(c, CONN_TLS, errno);
+		return;
+	}
+	if (!update(c))
+		end(c, CONN_ERROR, ENOMEM);
+}
+
+static struct slice gather(const struct iovec *iov, size_t count)
+{
+	size_t n = 0;
+
+	if (count == 1 || iov[0].iov_len >= sizeof(record))
+		return slice_of(iov[0].iov_base, iov[0].iov_len);
+	for (size_t i = 0; i < count && n < sizeof(record); i++) {
+		size_t more = iov[i].iov_len < sizeof(record) - n ? iov[i].iov_len : sizeof(record) - n;
+
+		memcpy(record + n, iov[i].iov_base, more);
+		n += more;
+	}
+	return slice_of(record, n);
+}
+
+static void push_tls(struct conn *c)
+{
+	struct iovec iov[IOV_MAX_RUNS];
+
+	for (;;) {
+		size_t count = c->ops->out(c->owner, iov, IOV_MAX_RUNS), n;
+		struct slice s = count ? gather(iov, count) : SLICE_NONE;
+		enum tls_status status;
+
+		if (s.n == 0)
+			return;
+		status = tls_write(c->tls, s.at, s.n, &n);
+		if (status == TLS_DONE) {
+			c->ops->wrote(c->owner, n);
+			if (c->fd < 0)
+				return;
+			continue;
+		}
+		if (status == TLS_WANT_WRITE || status == TLS_WANT_READ) {
+			c->blocked = true; /* reading pushes as well, so that either will do */
+			update(c);
+			return;
+		}
+		/* The read side reports the end: it is woken. */
+		c->error = errno ? errno : EPROTO;
+		c->want_read = true;
+		if (c->eof) {
+			end(c, CONN_ERROR, c->error);
+			return;
+		}
+		(void)shutdown(c->fd, SHUT_RDWR);
+		update(c);
+		return;
+	}
+}
+
 void conn_push(struct conn *c)
 {
 	struct iovec iov[IOV_MAX_RUNS];
 
-	if (c->fd < 0 || c->connecting || c->blocked || c->error)
+	if (c->fd < 0 || c->connecting || c->blocked || c->error || c->shaking)
 		return;
+	if (c->tls) {
+		push_tls(c);
+		return;
+	}
 	for (;;) {
 		size_t count = c->ops->out(c->owner, iov, IOV_MAX_RUNS), total = 0;
 		struct msghdr m = { .msg_iov = iov, .msg_iovlen = count };
@@ -157,8 +260,45 @@ static void give(struct conn *c, struct slice fresh)
 	}
 }
 
+/* What is left in the kernel wakes the loop again: a session holds no more than a part of a record. */
+static void on_records(struct conn *c)
+{
+	c->read_writes = false;
+	for (int i = 0; i < RECORDS_A_TURN && c->fd >= 0 && c->want_read && !c->eof; i++) {
+		size_t n;
+		enum tls_status status = tls_read(c->tls, scratch, sizeof(scratch), &n);
+		int error = errno;
+
+		if (status == TLS_DONE) {
+			give(c, slice_of(scratch, n));
+			continue;
+		}
+		if (status == TLS_WANT_READ)
+			break;
+		if (status == TLS_WANT_WRITE) {
+			c->read_writes = true;
+			break;
+		}
+		c->eof = true;
+		c->truncated = status == TLS_TRUNCATED;
+		if (c->error)
+			end(c, CONN_ERROR, c->error);
+		else if (status == TLS_FAILED)
+			end(c, error ? CONN_ERROR : CONN_TLS, error);
+		else
+			end(c, CONN_EOF, 0);
+		break;
+	}
+	if (c->fd >= 0)
+		update(c);
+}
+
 static void on_readable(struct conn *c)
 {
+	if (c->tls) {
+		on_records(c);
+		return;
+	}
 	for (int i = 0; i < READS_A_TURN && c->fd >= 0 && c->want_read && !c->eof; i++) {
 		ssize_t n = recv(c->fd, scratch, sizeof(scratch), 0);
 
@@ -206,11 +346,19 @@ static void on_io(void *arg, unsigned what)
 			conn_push(c);
 		return;
 	}
-	if (what & LOOP_WRITE && c->blocked) {
+	if (c->shaking) {
+		shake(c);
+		return;
+	}
+	if (c->blocked && (what & LOOP_WRITE || c->tls)) {
 		c->blocked = false;
 		conn_push(c);
 		if (c->fd >= 0 && !c->blocked)
 			update(c);
+	}
+	if (c->read_writes && c->fd >= 0) {
+		on_readable(c);
+		return;
 	}
 	if (!(what & LOOP_READ) || c->fd < 0)
 		return;

@@ -335,7 +335,7 @@ static void on_ended(void *owner, enum conn_end how)
 	lost(u, &f);
 }
 
-static const struct conn_ops ops = { on_octets, on_out, on_wrote, NULL, on_ended };
+static const struct conn_ops ops = { on_octets, on_out, on_wrote, NULL, NULL, on_ended };
 
 static struct upstream *open_new(struct next_hop *h, struct slice head, const struct upstream_user *user, void *arg)
 {

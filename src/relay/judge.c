@@ -159,15 +159,28 @@ static void annotate(struct tx *t, const struct dkim2_verdict *v)
 		edit_prepend(t->edit, authres_field(&p->arena, id, v));
 }
 
+/* RFC 3848, 6531 4.3; there is no word for HELO inside TLS. */
+static const char *with(const struct tx *t)
+{
+	bool tls = t->pair->conn.tls != NULL;
+
+	if (t->commands[0].params.smtputf8)
+		return tls ? "UTF8SMTPS" : "UTF8SMTP";
+	return !srv_esmtp(t->pair->srv) ? "SMTP" : tls ? "ESMTPS" : "ESMTP";
+}
+
 static void add_received(struct tx *t)
 {
 	struct pair *p = t->pair;
+	const struct tls *tls = p->conn.tls;
 	struct trace trace = {
 		.helo = srv_helo(p->srv),
 		.client = p->client_text,
 		.client_v6 = strchr(p->client_text, ':') != NULL,
 		.hostname = p->relay->conf->hostname,
-		.with = t->commands[0].params.smtputf8 ? "UTF8SMTP" : srv_esmtp(p->srv) ? "ESMTP" : "SMTP",
+		.with = with(t),
+		.tls_version = tls ? tls_version(tls) : NULL,
+		.tls_cipher = tls ? tls_cipher(tls) : NULL,
 		.id = slice_str(t->name),
 		.rcpt = t->envelope.rcpt_count == 1 ? t->envelope.rcpt_to[0] : SLICE_NONE,
 		.unix_s = tx_now_s(t),

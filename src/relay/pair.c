@@ -72,6 +72,8 @@ static const char *event_of(const struct fault *f, char room[FAULT_NAME_OCTETS +
 		return "session_limit";
 	case FAULT_NOT_SMTP:
 		return strncmp(f->note, "PROXY", 5) == 0 ? "proxy_header_bad" : "smtp_not_smtp";
+	case FAULT_TLS_EARLY_DATA:
+		return "tls_early_data";
 	default:
 		fault_name(f->code, name);
 		snprintf(room, FAULT_NAME_OCTETS + 8, "smtp_%s", name);
@@ -130,6 +132,17 @@ static void bad_header(struct pair *p, const char *why)
 	pair_doom(p);
 }
 
+/* What came of TLS with the client. */
+static void log_tls(const struct pair *p, const char *event, const char *note)
+{
+	struct log_line l = log_begin(LOG_LEVEL_WARNING, event);
+
+	log_str(&l, "session", p->name);
+	log_str(&l, "client", p->client_text);
+	log_str(&l, "note", note && note[0] ? note : NULL);
+	log_end(&l);
+}
+
 static void on_deadline(void *arg)
 {
 	struct pair *p = pair_of(arg);
@@ -138,7 +151,9 @@ static void on_deadline(void *arg)
 		bad_header(p, "no PROXY header in time");
 		return;
 	}
-	if (p->closing || p->gone) {
+	if (p->shaking && p->conn.shaking)
+		log_tls(p, "tls_handshake_timeout", NULL);
+	if (p->closing || p->gone || p->conn.shaking) {
 		pair_doom(p); /* it does not even take our last reply */
 		return;
 	}
@@ -156,6 +171,8 @@ void pair_deadline(struct pair *p)
 	unsigned s = p->closing ? CLOSE_S : srv_state(p->srv) == SRV_JUDGE ? tx_late_s(p) : srv_deadline_s(p->srv);
 
 	p->block_octets = 0;
+	if (p->shaking && !p->closing)
+		return; /* one deadline for all of the handshake */
 	if (p->gone || s == 0)
 		loop_timer_stop(&p->deadline);
 	else
@@ -180,6 +197,39 @@ static void greet(void *arg)
 	p->greeted = true;
 	srv_greet(p->srv, NULL);
 	pair_go_on(p);
+}
+
+/* What is owed in clear has been written; only now may the client have an answer to STARTTLS. */
+static void start_tls(struct pair *p)
+{
+	if (!conn_start_tls(&p->conn, p->listener->tls, NULL)) {
+		log_note(LOG_LEVEL_ERROR, "oom", "session=%s no memory for TLS", p->name);
+		pair_doom(p);
+		return;
+	}
+	loop_timer_set(p->relay->loop, &p->deadline, p->listener->conf->tls.timeout_ms, on_deadline, p);
+}
+
+static void start_greeting(struct pair *p)
+{
+	if (p->listener->conf->greet_pause_ms)
+		loop_timer_set(p->relay->loop, &p->deadline, p->listener->conf->greet_pause_ms, greet, p);
+	else
+		greet(p);
+	if (!p->gone && p->greeted)
+		pair_deadline(p);
+}
+
+static void on_secured(void *owner)
+{
+	struct pair *p = pair_of(owner);
+
+	p->shaking = false;
+	srv_secured(p->srv);
+	if (p->greeted)
+		pair_deadline(p);
+	else
+		start_greeting(p);
 }
 
 static void offer(struct pair *p)
@@ -238,6 +288,12 @@ static void on_event(struct pair *p, const struct srv_event *ev)
 		view_forward(p, ev->who);
 		arena_clear(&p->arena);
 		break;
+	case SRV_EV_STARTTLS:
+		/* From here on octets are TLS's; those the kernel has already are part of a handshake that fails for them. */
+		conn_read(&p->conn, false);
+		loop_timer_set(p->relay->loop, &p->deadline, p->listener->conf->tls.timeout_ms, on_deadline, p);
+		p->shaking = true;
+		return;
 	case SRV_EV_MORE:
 	case SRV_EV_WAIT:
 		return;
@@ -249,12 +305,11 @@ static void start(struct pair *p)
 {
 	if (view_trusted(p))
 		srv_trust(p->srv);
-	if (p->listener->conf->greet_pause_ms)
-		loop_timer_set(p->relay->loop, &p->deadline, p->listener->conf->greet_pause_ms, greet, p);
+	p->shaking = p->listener->conf->tls.mode == TLS_IMPLICIT;
+	if (p->shaking)
+		start_tls(p);
 	else
-		greet(p);
-	if (!p->gone && p->greeted)
-		pair_deadline(p);
+		start_greeting(p);
 }
 
 /* The PROXY header, before anything else. False: nothing more is to be done with what came. */
@@ -328,6 +383,8 @@ static void on_octets(void *owner, struct slice *in)
 		on_event(p, &ev);
 		if (p->gone)
 			return;
+		if (p->shaking)
+			break;
 		if (p->closing) {
 			*in = SLICE_NONE;
 			break;
@@ -354,6 +411,10 @@ static void go_on(void *arg)
 		tx_abort(p, "session ended");
 		p->closing = true;
 	}
+	if (p->relay->closing && p->shaking) {
+		pair_doom(p); /* there is no way to say why */
+		return;
+	}
 	if (p->relay->closing && !p->tx && !p->closing && p->greeted && srv_pending(p->srv) == 0)
 		end_session(p, FAULT_SHUTTING_DOWN);
 	p->going = true;
@@ -369,6 +430,8 @@ static void go_on(void *arg)
 		pair_doom(p);
 		return;
 	}
+	if (p->shaking)
+		return;
 	if (!p->closing && !p->conn.in.n && srv_out(p->srv)->n <= LIMIT_OUT_PENDING) {
 		conn_read(&p->conn, true);
 		/* It will say no more and has had its answers. */
@@ -410,6 +473,8 @@ static void on_wrote(void *owner, size_t n)
 	buf_release(b);
 	if (p->closing)
 		pair_doom(p);
+	else if (p->shaking && !p->conn.tls)
+		start_tls(p);
 }
 
 static void on_ended(void *owner, enum conn_end how)
@@ -424,6 +489,8 @@ static void on_ended(void *owner, enum conn_end how)
 			pair_doom(p);
 		return;
 	}
+	if (how == CONN_TLS)
+		log_tls(p, p->shaking ? "tls_handshake_failed" : tls_abused(p->conn.tls) ? "tls_abuse" : "tls_broken", tls_why(p->conn.tls));
 	if (how == CONN_EOF && !p->closing && (srv_pending(p->srv) > 0 || srv_state(p->srv) == SRV_JUDGE || srv_out(p->srv)->n)) {
 		p->eof = true; /* a half-closed client still gets its answer */
 		return;
@@ -434,11 +501,12 @@ static void on_ended(void *owner, enum conn_end how)
 		return;
 	}
 	if (in_content(p))
-		log_client(p, "client_gone_in_data");
+		log_client(p, !p->conn.tls || how != CONN_EOF ? "client_gone_in_data" : p->conn.truncated ? "tls_truncated" :
+		    "tls_closed_in_data");
 	pair_doom(p);
 }
 
-static const struct conn_ops ops = { on_octets, on_out, on_wrote, NULL, on_ended };
+static const struct conn_ops ops = { on_octets, on_out, on_wrote, NULL, on_secured, on_ended };
 
 /* 421 and gone: before a session costs anything. One write, whether the client takes it or not. */
 static void refuse(struct relay_listener *l, int fd, const struct sockaddr_storage *from, enum fault_code code)
@@ -451,7 +519,7 @@ static void refuse(struct relay_listener *l, int fd, const struct sockaddr_stora
 	f.basic = 421; /* whatever the reason, it is no greeting */
 	buf_init(&b, 512);
 	reply_fault(&b, &f);
-	if (send(fd, b.at, b.n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+	if (l->conf->tls.mode != TLS_IMPLICIT && send(fd, b.at, b.n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
 		f.note[0] = '\0';
 	buf_release(&b);
 	close(fd);
@@ -496,6 +564,7 @@ void pair_accept(struct relay_listener *l, int fd, const struct sockaddr_storage
 		refuse(l, fd, from, FAULT_NO_MEMORY);
 		return;
 	}
+	srv_tls(p->srv, l->conf->tls.mode == TLS_MAY ? SRV_TLS_MAY : l->conf->tls.mode == TLS_REQUIRE ? SRV_TLS_REQUIRE : SRV_TLS_NONE);
 	arena_init(&p->arena, LIMIT_TX_ARENA);
 	p->counted = true;
 	count_add(r->counts, r->slot, COUNT_SESSIONS_OPEN, 1);

@@ -28,6 +28,17 @@ int64_t relay_unix_s(const struct relay *r)
 	return r->conf->dkim2.now >= 0 ? r->conf->dkim2.now : (int64_t)time(NULL);
 }
 
+static bool make_tls(struct relay_listener *rl)
+{
+	const struct conf_pem *pem = rl->conf->tls.pem;
+	const char *why;
+
+	rl->tls = tls_context_server(buf_get(&pem->certificate), buf_get(&pem->key), &why);
+	if (!rl->tls)
+		log_note(LOG_LEVEL_ERROR, "start_failed", "listener.%s.tls: %s", rl->conf->name, why);
+	return rl->tls != NULL;
+}
+
 struct relay *relay_new(struct loop *l, const struct conf *conf, struct ask *ask, struct count_page *counts, unsigned slot,
     const int *listen_fds, size_t listen_count, int spool_fd)
 {
@@ -54,6 +65,8 @@ struct relay *relay_new(struct loop *l, const struct conf *conf, struct ask *ask
 		rl->conf = &conf->listeners[i];
 		rl->srv = (struct srv_conf){ .hostname = slice_str(conf->hostname), .rcpt_max = LIMIT_RCPT,
 			.rcpt_told = rl->conf->sealing && !rl->conf->share_all && !rl->conf->shadow ? 1 : 0 };
+		if (rl->conf->tls.pem && !make_tls(rl))
+			return NULL;
 		rl->next_hop = next_hop_new(l, conf, rl->conf, counts, slot);
 		rl->sockets = calloc(rl->conf->address_count, sizeof(*rl->sockets));
 		if (!rl->next_hop || !rl->sockets)
@@ -62,6 +75,7 @@ struct relay *relay_new(struct loop *l, const struct conf *conf, struct ask *ask
 			if (!listen_start(&rl->sockets[rl->socket_count++], l, listen_fds[at], on_connection, rl))
 				goto fail;
 	}
+	conf_forget_tls(conf); /* the contexts have what is needed */
 	return r;
 fail:
 	/* The caller leaves the process; what was made goes with it. */

@@ -20,6 +20,7 @@ struct relay_listener {
 	const struct conf_listener *conf;
 	struct srv_conf srv;
 	struct next_hop *next_hop;
+	struct tls_context *tls;   /* NULL: none */
 	struct listen_socket *sockets;
 	size_t socket_count;
 	bool told_lacks;           /* that the next hop cannot be told who the client is */
@@ -86,6 +87,7 @@ struct pair {
 	bool client_counted;       /* in relay->clients, by client_key */
 	bool headless;             /* its PROXY header has not come yet */
 	bool greeted;
+	bool shaking;              /* TLS was asked for and is not there yet */
 	bool closing;              /* closes once its replies are written */
 	bool eof;                  /* the client shut down its writing half */
 	bool dead;                 /* the client is gone; only the answer to its content is still awaited, for the log */

@@ -26,7 +26,10 @@ struct slice trace_received(struct arena *a, const struct trace *t)
 	buf_init(&b, 8192);
 	buf_str(&b, "Received: from ");
 	add_helo(&b, t->helo);
-	buf_printf(&b, " ([%s%s])\r\n\tby %s (hopseal) with %s id ", t->client_v6 ? "IPv6:" : "", t->client, t->hostname, t->with);
+	buf_printf(&b, " ([%s%s])\r\n", t->client_v6 ? "IPv6:" : "", t->client);
+	if (t->tls_version)
+		buf_printf(&b, "\t(using %s with cipher %s)\r\n", t->tls_version, t->tls_cipher);
+	buf_printf(&b, "\tby %s (hopseal) with %s id ", t->hostname, t->with);
 	buf_slice(&b, t->id);
 	if (t->rcpt.n && t->rcpt.n <= FOR_OCTETS) {
 		buf_str(&b, "\r\n\tfor ");

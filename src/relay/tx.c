@@ -76,6 +76,12 @@ static void log_transaction(struct tx *t, const char *outcome, short code, const
 	log_str(&l, "listener", p->listener->conf->name);
 	log_str(&l, "mode", "proxy");
 	view_log(p, &l);
+	if (p->conn.tls) {
+		char tls[64];
+
+		snprintf(tls, sizeof(tls), "%s/%s", tls_version(p->conn.tls), tls_cipher(p->conn.tls));
+		log_str(&l, "tls", tls);
+	}
 	log_text(&l, "helo", srv_helo(p->srv));
 	log_text(&l, "mail_from", t->commands[0].path.raw);
 	log_rcpts(&l, t);

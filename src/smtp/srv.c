@@ -8,13 +8,14 @@ void srv_enter(struct srv *s, enum srv_state to)
 	static const unsigned from[] = {
 		[SRV_GREET] = 0,
 		[SRV_IDLE] = FROM(SRV_GREET) | FROM(SRV_IDLE) | FROM(SRV_MAIL) | FROM(SRV_RCPT) | FROM(SRV_CHUNKS) | FROM(SRV_SWALLOW) |
-		    FROM(SRV_JUDGE),
+		    FROM(SRV_JUDGE) | FROM(SRV_SHAKE),
 		[SRV_MAIL] = FROM(SRV_IDLE),
 		[SRV_RCPT] = FROM(SRV_IDLE) | FROM(SRV_MAIL) | FROM(SRV_RCPT),
 		[SRV_BODY] = FROM(SRV_RCPT) | FROM(SRV_CHUNKS),
 		[SRV_CHUNKS] = FROM(SRV_BODY),
 		[SRV_SWALLOW] = FROM(SRV_IDLE) | FROM(SRV_MAIL) | FROM(SRV_RCPT) | FROM(SRV_BODY) | FROM(SRV_CHUNKS),
 		[SRV_JUDGE] = FROM(SRV_BODY),
+		[SRV_SHAKE] = FROM(SRV_IDLE),
 		[SRV_GONE] = ~0U,
 	};
 
@@ -286,6 +287,23 @@ void srv_greet(struct srv *s, const struct fault *instead)
 	srv_enter(s, SRV_IDLE);
 }
 
+void srv_tls(struct srv *s, enum srv_tls tls)
+{
+	s->tls = tls;
+}
+
+void srv_secured(struct srv *s)
+{
+	s->tls = SRV_TLS_ON;
+	if (s->state != SRV_SHAKE)
+		return;
+	free((void *)(uintptr_t)s->helo.at);
+	s->helo = SLICE_NONE;
+	s->esmtp = false;
+	s->offered = (struct ext){ 0 };
+	srv_clear_tx(s);
+}
+
 void srv_offer(struct srv *s, const struct ext *offer)
 {
 	s->offer = *offer;
@@ -424,6 +442,8 @@ static int hello(struct call *c, bool esmtp)
 		s->offered = s->offer;
 		if (s->trusted)
 			s->offered.bits |= EXT_XCLIENT | EXT_XFORWARD;
+		if (s->tls == SRV_TLS_MAY || s->tls == SRV_TLS_REQUIRE)
+			s->offered.bits |= EXT_STARTTLS;
 		ext_write(&s->out, s->conf->hostname, &s->offered, s->conf->rcpt_told ? s->conf->rcpt_told : s->conf->rcpt_max);
 	} else {
 		s->offered = (struct ext){ 0 };
@@ -564,8 +584,20 @@ static int do_later(struct call *c)
 
 static int do_starttls(struct call *c)
 {
-	/* RFC 3207 4: no parameters */
-	return refuse(c, c->arg.n ? FAULT_COMMAND_SYNTAX : FAULT_COMMAND_LATER);
+	struct srv *s = c->s;
+
+	if (c->arg.n) /* RFC 3207 4: no parameters */
+		return refuse(c, FAULT_COMMAND_SYNTAX);
+	if (s->tls == SRV_TLS_NONE)
+		return refuse(c, FAULT_COMMAND_LATER);
+	if (s->tls == SRV_TLS_ON || s->state != SRV_IDLE)
+		return refuse(c, FAULT_BAD_SEQUENCE);
+	/* They were not protected, and would be taken for what was (CVE-2011-0411). */
+	if (c->in->n)
+		return leave_for(c, FAULT_TLS_EARLY_DATA);
+	buf_str(&s->out, "220 2.0.0 go ahead\r\n");
+	srv_enter(s, SRV_SHAKE);
+	return SRV_EV_STARTTLS;
 }
 
 /* What XCLIENT or XFORWARD says, in the memory of the transaction; NULL: refused, *refusal_out is what run() gives. */
@@ -643,7 +675,8 @@ enum command_flags {
 	LAST = 2,   /* nothing may be pipelined behind it */
 	IDLE = 4,   /* counted against LIMIT_IDLE_COMMANDS */
 	FREE = 8,   /* runs after too many errors as well */
-	LOOSE = 16  /* reads its own argument for odd octets */
+	LOOSE = 16, /* reads its own argument for odd octets */
+	PRIVATE = 32 /* not before TLS where that is required */
 };
 
 static const struct command {
@@ -651,22 +684,22 @@ static const struct command {
 	unsigned flags;
 	int (*run)(struct call *c);
 } commands[] = {
-	{ "RCPT", JOINS | LOOSE, do_rcpt },
-	{ "MAIL", LOOSE, do_mail },
-	{ "DATA", LAST, do_data },
+	{ "RCPT", JOINS | LOOSE | PRIVATE, do_rcpt },
+	{ "MAIL", LOOSE | PRIVATE, do_mail },
+	{ "DATA", LAST | PRIVATE, do_data },
 	{ "EHLO", IDLE | LOOSE, do_ehlo },
 	{ "QUIT", FREE, do_quit },
-	{ "RSET", IDLE, do_rset },
+	{ "RSET", IDLE | PRIVATE, do_rset },
 	{ "HELO", IDLE | LOOSE, do_helo },
 	{ "NOOP", IDLE, do_noop },
-	{ "VRFY", IDLE, do_vrfy },
-	{ "HELP", IDLE, do_help },
-	{ "EXPN", IDLE, do_later },
+	{ "VRFY", IDLE | PRIVATE, do_vrfy },
+	{ "HELP", IDLE | PRIVATE, do_help },
+	{ "EXPN", IDLE | PRIVATE, do_later },
 	{ "STARTTLS", 0, do_starttls },
-	{ "AUTH", 0, do_later },
+	{ "AUTH", PRIVATE, do_later },
 	{ "BDAT", LOOSE, srv_chunk_begin },
-	{ "XCLIENT", IDLE, do_xclient },
-	{ "XFORWARD", IDLE, do_xforward },
+	{ "XCLIENT", IDLE | PRIVATE, do_xclient },
+	{ "XFORWARD", IDLE | PRIVATE, do_xforward },
 	{ "PROXY", LOOSE, do_foreign },
 	{ "GET", LOOSE, do_foreign },
 	{ "POST", LOOSE, do_foreign },
@@ -713,6 +746,8 @@ static int run(struct call *c, const struct command *cmd)
 		return early_talk(c);
 	if (!(cmd->flags & LOOSE) && !cmd_text(c->line, &f))
 		return refuse_fault(c, &f);
+	if ((cmd->flags & PRIVATE) && s->tls == SRV_TLS_REQUIRE)
+		return refuse(c, FAULT_TLS_REQUIRED);
 	return cmd->run(c);
 }
 
@@ -782,6 +817,7 @@ static int step(struct call *c)
 		return srv_content_step(c);
 	case SRV_GREET:
 	case SRV_JUDGE:
+	case SRV_SHAKE:
 		return c->in->n ? SRV_EV_WAIT : SRV_EV_MORE;
 	case SRV_GONE:
 		break;
@@ -851,6 +887,7 @@ unsigned srv_deadline_s(const struct srv *s)
 		return 180;
 	case SRV_GREET:
 	case SRV_JUDGE:
+	case SRV_SHAKE:
 	case SRV_GONE:
 		break;
 	}

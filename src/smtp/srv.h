@@ -14,7 +14,8 @@
  *
  * States and what each awaits: SRV_GREET (banner not sent), SRV_IDLE (no transaction), SRV_MAIL (sender known), SRV_RCPT (a recipient
  * accepted), SRV_BODY (octets up to CRLF . CRLF, or of a chunk), SRV_CHUNKS (the next chunk of a message), SRV_SWALLOW (as SRV_BODY,
- * content refused), SRV_JUDGE (content whole, the caller's answer awaited), SRV_GONE (nothing more is sent).
+ * content refused), SRV_JUDGE (content whole, the caller's answer awaited), SRV_SHAKE (220 to STARTTLS said,
+ * srv_secured() awaited), SRV_GONE (nothing more is sent).
  */
 #ifndef SMTP_SRV_H
 #define SMTP_SRV_H
@@ -28,7 +29,14 @@
 #include "smtp/reply.h"
 #include "smtp/xclient.h"
 
-enum srv_state { SRV_GREET, SRV_IDLE, SRV_MAIL, SRV_RCPT, SRV_BODY, SRV_CHUNKS, SRV_SWALLOW, SRV_JUDGE, SRV_GONE };
+enum srv_state { SRV_GREET, SRV_IDLE, SRV_MAIL, SRV_RCPT, SRV_BODY, SRV_CHUNKS, SRV_SWALLOW, SRV_JUDGE, SRV_SHAKE, SRV_GONE };
+
+enum srv_tls {
+	SRV_TLS_NONE,    /* no STARTTLS here */
+	SRV_TLS_MAY,     /* announced */
+	SRV_TLS_REQUIRE, /* and no mail before it: 530 5.7.0 (RFC 3207 4) */
+	SRV_TLS_ON       /* octets come through it */
+};
 
 /* One a listener, shared by its sessions; outlives them. */
 struct srv_conf {
@@ -48,9 +56,10 @@ enum srv_event_kind {
 	SRV_EV_END,      /* content whole (crlf_added); answer seq, which ends the transaction */
 	SRV_EV_RESET,    /* RSET, or EHLO/HELO in a transaction or behind XFORWARD, already answered: drop both */
 	SRV_EV_CLOSE,    /* QUIT or fault: close once srv_out() is written; no further feed. Drop any transaction. */
-	SRV_EV_REFUSED,  /* a command was refused and answered here (fault): for the log, nothing to do, feed on */
 	SRV_EV_XCLIENT,  /* who, already answered by a new greeting: from now on the client is that one, and has not said EHLO */
-	SRV_EV_XFORWARD  /* who, already answered: the next transaction came from that one */
+	SRV_EV_XFORWARD, /* who, already answered: the next transaction came from that one */
+	SRV_EV_STARTTLS, /* 220 is said: nothing is read in clear any more; once it is written the handshake, then srv_secured() */
+	SRV_EV_REFUSED   /* a command was refused and answered here (fault): for the log, nothing to do, feed on */
 };
 
 struct srv_event {
@@ -72,7 +81,11 @@ void srv_free(struct srv **s);
 
 /* Queues the 220 banner (or, with a fault, that reply and SRV_GONE). */
 void srv_greet(struct srv *s, const struct fault *instead);
-/* What the next EHLO announces, and what MAIL parameters are judged by after it. */
+/* Before the first octet is fed. */
+void srv_tls(struct srv *s, enum srv_tls tls);
+/* The handshake is done: all that was said before it is forgotten (RFC 3207 4.2). */
+void srv_secured(struct srv *s);
+/* What the next EHLO announces (STARTTLS comes from srv_tls()), and what MAIL parameters are judged by after it. */
 void srv_offer(struct srv *s, const struct ext *offer);
 
 /* This client may say who another one is: XCLIENT and XFORWARD are announced and taken. */

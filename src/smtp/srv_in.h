@@ -29,6 +29,7 @@ struct owed {
 struct srv {
 	const struct srv_conf *conf;
 	enum srv_state state;
+	enum srv_tls tls;
 	struct ext offer;     /* what the next EHLO announces */
 	struct ext offered;   /* what the last one announced */
 	struct slice helo;    /* ours; empty: none yet */

@@ -57,6 +57,9 @@ static void feed(struct session *s, struct slice in)
 		case SRV_EV_CONTENT:
 			WANT(ev.content.n && !memchr(ev.content.at, '\0', ev.content.n));
 			break;
+		case SRV_EV_STARTTLS:
+			srv_secured(s->srv);
+			break;
 		case SRV_EV_BAD:
 		case SRV_EV_REFUSED:
 			WANT(ev.fault.code != FAULT_NONE);

@@ -150,6 +150,10 @@ static inline void talk_event(struct talk *t, const struct srv_event *ev)
 		xclient_write(&t->log, ev->who->said, ev->who);
 		buf_str(&t->log, "\n");
 		return;
+	case SRV_EV_STARTTLS: /* the handshake takes no time here */
+		buf_str(&t->log, "starttls\n");
+		srv_secured(t->srv);
+		return;
 	case SRV_EV_BAD:
 	case SRV_EV_REFUSED:
 	case SRV_EV_CLOSE:

@@ -290,9 +290,12 @@ static void what_is_not_there_yet(void **state)
 		{ "no port", HOP("\"127.0.0.1\""), "c:3: listener.a.next-hop = \"127.0.0.1\", expected the address:port of one server\n" },
 		{ "no address of a server", HOP("\"0.0.0.0:26\""),
 		    "c:3: listener.a.next-hop = \"0.0.0.0:26\", expected the address:port of one server\n" },
-		{ "TLS", LISTENER("pass", "tls: { mode = \"may\"; certificate = \"c.pem\"; };"),
-		    "c:3: listener.a.tls.mode = \"may\" is not there yet, expected mode = \"none\"\n"
-		    "c:3: listener.a.tls.certificate is not there yet, expected it to be left out\n" },
+		{ "TLS without its key", LISTENER("pass", "tls: { mode = \"may\"; certificate = \"c.pem\"; };"),
+		    "c:3: listener.a.tls.mode = \"may\" without key, expected the name of a file in quotes\n"
+		    "c:3: certificate @/c.pem cannot be read: No such file or directory, expected a file this user may read\n" },
+		{ "TLS without a certificate", LISTENER("pass", "tls: { mode = \"require\"; key = \"nokey\"; };"),
+		    "c:3: listener.a.tls.mode = \"require\" without certificate, expected the name of a file in quotes\n"
+		    "c:3: key file @/nokey cannot be read: No such file or directory, expected a file this user may read\n" },
 		{ "no TLS", LISTENER("pass", "tls: { mode = \"none\"; }; next-hop-tls: { mode = \"none\"; }; next-hop-client = \"none\";"),
 		    "" },
 		{ "TLS to the next hop", LISTENER("pass", "next-hop-tls: { mode = \"dane\"; };"),

@@ -650,6 +650,120 @@ static void chance_dialogues_are_the_same_however_cut(void **state)
 	}
 }
 
+/* ---- STARTTLS (RFC 3207) ---- */
+
+static const struct tls_row {
+	const char *name;
+	enum srv_tls tls;
+	const char *send;  /* from the banner on; "|": the end of a turn */
+	const char *codes;
+	const char *fault; /* of the last refusal */
+	bool closed;
+} tls_rows[] = {
+	{ "it is taken before EHLO too", SRV_TLS_MAY, "STARTTLS\r\n|EHLO t\r\n", "220 250", "", false },
+	{ "all before it is forgotten", SRV_TLS_MAY, "EHLO t\r\nSTARTTLS\r\n|MAIL FROM:<s@a.test>\r\n", "250 220 503", "bad_sequence", false },
+	{ "a transaction after it", SRV_TLS_REQUIRE, "EHLO t\r\n|STARTTLS\r\n|EHLO t\r\nMAIL FROM:<s@a.test>\r\nRCPT TO:<r@c.test>\r\nDATA\r\n|.\r\n",
+	    "250 220 250 250 250 354 250", "", false },
+	{ "not in a transaction", SRV_TLS_MAY, "EHLO t\r\nMAIL FROM:<s@a.test>\r\n|STARTTLS\r\n|RSET\r\nSTARTTLS\r\n", "250 250 503 250 220", "bad_sequence", false },
+	{ "not twice", SRV_TLS_MAY, "EHLO t\r\nSTARTTLS\r\n|EHLO t\r\nSTARTTLS\r\nNOOP\r\n", "250 220 250 503 250", "bad_sequence", false },
+	{ "not inside implicit TLS", SRV_TLS_ON, "EHLO t\r\nSTARTTLS\r\n", "250 503", "bad_sequence", false },
+	{ "not with an argument", SRV_TLS_MAY, "STARTTLS now\r\nNOOP\r\n", "501 250", "command_syntax", false },
+	{ "not where there is none", SRV_TLS_NONE, "EHLO t\r\nSTARTTLS\r\nNOOP\r\n", "250 502 250", "command_later", false },
+	{ "no mail before it where it is required", SRV_TLS_REQUIRE, "EHLO t\r\nMAIL FROM:<s@a.test>\r\nRCPT TO:<r@c.test>\r\nVRFY u\r\nRSET\r\n",
+	    "250 530 530 530 530", "tls_required", false },
+	{ "what may be said before it", SRV_TLS_REQUIRE, "EHLO t\r\nNOOP\r\nQUIT\r\n", "250 250 221", "none", true },
+	{ "HELO inside it", SRV_TLS_REQUIRE, "STARTTLS\r\n|HELO t\r\nMAIL FROM:<s@a.test>\r\n", "220 250 250", "", false },
+};
+
+static void starttls_at_every_cut(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(tls_rows) / sizeof(tls_rows[0]); i++) {
+		const struct tls_row *r = &tls_rows[i];
+		size_t n = strlen(r->send);
+
+		for (size_t piece = 0; piece <= n; piece++) {
+			struct slice rest = slice_str(r->send), turn;
+			char name[FAULT_NAME_OCTETS] = "";
+			struct buf codes;
+			struct talk t;
+			size_t from;
+
+			buf_init(&codes, 65536);
+			talk_init(&t, AT_ONCE);
+			srv_tls(t.srv, r->tls);
+			talk_replies(&t);
+			from = t.replies.n;
+			while (rest.n) {
+				(void)slice_cut(&rest, '|', &turn);
+				talk_turn(&t, turn, piece);
+			}
+			talk_codes(&t, from, &codes);
+			if (t.last.code || t.closed)
+				fault_name(t.last.code, name);
+			if (strcmp((char *)codes.at, r->codes) != 0 || strcmp(name, r->fault) != 0 || t.closed != r->closed) {
+				print_error("%s (pieces of %zu): wanted %s %s %d, got %s %s %d\n", r->name, piece, r->codes, r->fault, r->closed,
+				    (char *)codes.at, name, t.closed);
+				fail();
+			}
+			talk_release(&t);
+			buf_release(&codes);
+		}
+	}
+}
+
+/* However much of the text behind it came with it, one octet or all of it. */
+static void octets_behind_starttls_are_early(void **state)
+{
+	static const char behind[] = "STARTTLS\r\nMAIL FROM:<e@evil.test>\r\n";
+
+	(void)state;
+	for (size_t n = 11; n < sizeof(behind); n++)
+		for (size_t cut = 0; cut < 10; cut++) {
+			struct talk t;
+
+			talk_init(&t, AT_ONCE);
+			srv_tls(t.srv, SRV_TLS_MAY);
+			talk_turn(&t, S("EHLO t\r\n"), 0);
+			buf_clear(&t.replies);
+			talk_cut(&t, slice_of(behind, n), cut);
+			assert_true(t.closed);
+			assert_int_equal(t.last.code, FAULT_TLS_EARLY_DATA);
+			assert_int_equal(srv_state(t.srv), SRV_GONE);
+			WANT_SLICE(buf_get(&t.replies), S("554 5.5.0 spoke in clear behind STARTTLS\r\n"));
+			talk_release(&t);
+		}
+}
+
+static void starttls_is_announced_until_it_is_done(void **state)
+{
+	static const struct {
+		enum srv_tls tls;
+		bool before;
+	} cases[] = { { SRV_TLS_NONE, false }, { SRV_TLS_MAY, true }, { SRV_TLS_REQUIRE, true }, { SRV_TLS_ON, false } };
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++) {
+		struct talk t;
+
+		talk_init(&t, AT_ONCE);
+		srv_tls(t.srv, cases[i].tls);
+		talk_turn(&t, S("EHLO t\r\n"), 0);
+		buf_octet(&t.replies, '\0');
+		assert_int_equal(strstr((char *)t.replies.at, "STARTTLS") != NULL, cases[i].before);
+		buf_clear(&t.replies);
+		if (cases[i].before) {
+			talk_turn(&t, S("STARTTLS\r\n"), 0);
+			assert_true(slice_eq(srv_helo(t.srv), SLICE_NONE));
+			assert_false(srv_esmtp(t.srv));
+			talk_turn(&t, S("EHLO t\r\n"), 0);
+			buf_octet(&t.replies, '\0');
+			assert_null(strstr((char *)t.replies.at, "STARTTLS"));
+		}
+		talk_release(&t);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -671,6 +785,9 @@ int main(void)
 		cmocka_unit_test(octets_before_the_354_are_early),
 		cmocka_unit_test(data_may_be_refused),
 		cmocka_unit_test(an_idle_session_is_small),
+		cmocka_unit_test(starttls_at_every_cut),
+		cmocka_unit_test(octets_behind_starttls_are_early),
+		cmocka_unit_test(starttls_is_announced_until_it_is_done),
 		cmocka_unit_test(chance_dialogues_are_the_same_however_cut),
 	};
 

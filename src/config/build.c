@@ -350,6 +350,34 @@ static void build_tls(struct build *b, const struct conf_node *listener, struct 
 	l->tls.key_where = conf_value(n, KEY_TLS_KEY)->where;
 }
 
+/* Of the next hop as it is written: without port and brackets. */
+static const char *next_hop_host(const struct build *b, const struct conf_listener *l)
+{
+	struct slice text = slice_str(l->next_hop.text ? l->next_hop.text : ""), host, rest = text;
+	bool bracketed = slice_starts(text, S("["));
+
+	if (bracketed)
+		rest = slice_sub(text, 1, SIZE_MAX);
+	(void)slice_cut(&rest, bracketed ? ']' : ':', &host);
+	return arena_string(b->a, host);
+}
+
+static void build_next_hop_tls(struct build *b, const struct conf_node *listener, struct conf_listener *l)
+{
+	const struct conf_node *n = conf_tree_one(b->t, GROUP_NEXT_HOP_TLS, listener);
+	const struct conf_value *mode = conf_value(n, KEY_NEXT_HOP_TLS_MODE), *name = conf_value(n, KEY_NEXT_HOP_TLS_NAME),
+				*ca = conf_value(n, KEY_NEXT_HOP_TLS_CA);
+	struct cidr address;
+
+	if (name->given && !name->bad && !domain_valid(slice_str(name->text)) &&
+	    (slice_find(slice_str(name->text), '/') < strlen(name->text) || !cidr_parse(slice_str(name->text), &address)))
+		mistake(b, n, KEY_NEXT_HOP_TLS_NAME, name->text, "");
+	if (mode->bad || name->bad || ca->bad)
+		return;
+	l->next_hop_tls = (struct conf_next_hop_tls){ .mode = (enum conf_next_hop_tls_mode)mode->number,
+		.name = name->given ? name->text : next_hop_host(b, l), .ca = absolute(b, ca->text), .ca_where = ca->where };
+}
+
 static void build_listener(struct build *b, struct conf_node *n, struct conf_listener *l)
 {
 	struct conf_value *id = conf_value_edit(n, KEY_LISTENER_LISTENER_AUTHSERV_ID);
@@ -372,6 +400,7 @@ static void build_listener(struct build *b, struct conf_node *n, struct conf_lis
 		id->text = get(b, KEY_ROOT_AUTHSERV_ID)->text;
 	l->authserv_id = id->text;
 	build_tls(b, n, l);
+	build_next_hop_tls(b, n, l);
 	build_listener_policy(b, n, l);
 }
 

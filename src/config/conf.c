@@ -15,6 +15,8 @@ void conf_forget_tls(const struct conf *c)
 	for (size_t i = 0; i < c->listener_count; i++) {
 		struct conf_pem *pem = c->listeners[i].tls.pem;
 
+		if (c->listeners[i].next_hop_tls.trust)
+			buf_release(c->listeners[i].next_hop_tls.trust);
 		if (!pem)
 			continue;
 		wipe(&pem->certificate);
@@ -27,8 +29,10 @@ void conf_free(struct conf **c)
 	if (!*c)
 		return;
 	conf_forget_tls(*c);
-	for (size_t i = 0; i < (*c)->listener_count; i++)
+	for (size_t i = 0; i < (*c)->listener_count; i++) {
 		free((*c)->listeners[i].tls.pem);
+		free((*c)->listeners[i].next_hop_tls.trust);
+	}
 	arena_clear(&(*c)->arena);
 	free(*c);
 	*c = NULL;

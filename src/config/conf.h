@@ -20,6 +20,7 @@ enum conf_seal { SEAL_NEEDED, SEAL_ALWAYS };
 enum conf_unsealed { UNSEALED_PASS, UNSEALED_REFUSE };
 enum conf_next_hop_client { NEXT_HOP_CLIENT_NONE, NEXT_HOP_CLIENT_XCLIENT, NEXT_HOP_CLIENT_XFORWARD, NEXT_HOP_CLIENT_PROXY };
 enum conf_tls_mode { TLS_NONE, TLS_MAY, TLS_REQUIRE, TLS_IMPLICIT };
+enum conf_next_hop_tls_mode { NEXT_HOP_TLS_NONE, NEXT_HOP_TLS_MAY, NEXT_HOP_TLS_REQUIRE, NEXT_HOP_TLS_VERIFY };
 enum conf_log_format { LOG_TEXT, LOG_JSON };
 enum conf_log_to { LOG_STDERR, LOG_SYSLOG, LOG_FILE };
 
@@ -51,6 +52,14 @@ struct conf_tls {
 	struct conf_pem *pem;          /* NULL with TLS_NONE */
 };
 
+/* And that of its next hop. */
+struct conf_next_hop_tls {
+	enum conf_next_hop_tls_mode mode;
+	const char *name;              /* asked for, and to be found in the certificate: a host name or an address */
+	const char *ca, *ca_where;     /* file */
+	struct buf *trust;             /* what it held, malloced; NULL but with NEXT_HOP_TLS_VERIFY */
+};
+
 struct conf_listener {
 	const char *name;
 	const char *where;
@@ -77,6 +86,7 @@ struct conf_listener {
 	const struct policy *policy;  /* NULL: accept */
 	const char *policy_name;
 	struct conf_tls tls;
+	struct conf_next_hop_tls next_hop_tls;
 	bool sealing;                 /* service outbound, forward, list-out */
 };
 

@@ -20,6 +20,7 @@ enum {
 	ANSWERS_OCTETS = 1 << 24,
 	KEY_OCTETS = 1 << 16,
 	CHAIN_OCTETS = 1 << 18,
+	TRUST_OCTETS = 1 << 22,
 	INCLUDE_DEPTH = 10,       /* libconfig's own */
 	RSA_BITS_MIN = 2048,      /* to sign with */
 	RSA_BITS_MAX = 8192,      /* what peers verify */
@@ -372,6 +373,24 @@ static void take_tls(struct load *l, struct conf_tls *t)
 	take_tls_key(l, t, take_certificate(l, t));
 }
 
+static void take_trust(struct load *l, struct conf_next_hop_tls *t)
+{
+	const char *why = "";
+
+	if (t->mode != NEXT_HOP_TLS_VERIFY)
+		return;
+	t->trust = calloc(1, sizeof(*t->trust));
+	if (!t->trust) {
+		conf_mistake(l->e, l->main_file, "out of memory, expected a smaller configuration");
+		return;
+	}
+	buf_init(t->trust, TRUST_OCTETS);
+	if (!read_file(t->ca, t->trust, NULL, &why))
+		conf_mistake(l->e, t->ca_where, "trusted certificates %s cannot be read: %s, expected a file this user may read", t->ca, why);
+	else if ((why = cert_trust_wrong(buf_get(t->trust))))
+		conf_mistake(l->e, t->ca_where, "trusted certificates %s holds %s, expected certificates in PEM", t->ca, why);
+}
+
 static void check_answers(struct load *l)
 {
 	const struct conf_value *v = conf_value(conf_tree_one(l->tree, GROUP_DNS, l->tree->first), KEY_DNS_ANSWERS);
@@ -408,6 +427,8 @@ static void check_files(struct load *l)
 		check_key_file(l, &l->c->keys[i]);
 	for (size_t i = 0; i < l->c->listener_count; i++)
 		take_tls(l, &l->c->listeners[i].tls);
+	for (size_t i = 0; i < l->c->listener_count; i++)
+		take_trust(l, &l->c->listeners[i].next_hop_tls);
 	check_answers(l);
 	if (anchor && anchor[0] == '/' && access(anchor, R_OK) != 0)
 		conf_mistake(l->e, conf_value(dns, KEY_DNS_TRUST_ANCHOR)->where,

@@ -299,7 +299,7 @@ static void on_readable(struct conn *c)
 		on_records(c);
 		return;
 	}
-	for (int i = 0; i < READS_A_TURN && c->fd >= 0 && c->want_read && !c->eof; i++) {
+	for (int i = 0; i < READS_A_TURN && c->fd >= 0 && c->want_read && !c->eof && !c->tls; i++) {
 		ssize_t n = recv(c->fd, scratch, sizeof(scratch), 0);
 
 		if (n < 0) {

@@ -11,6 +11,9 @@
 /* SPARE_MAX: connections on their way to the pool, opening or in RSET; what is beyond is closed and not waited for. */
 enum { RETRY_FIRST_MS = 1000, RETRY_MAX_MS = 30000, BLOCK_OCTETS = 65536, SPARE_MAX = 32 };
 
+/* How long a next hop whose TLS failed is spoken to in clear, where that may be. */
+enum { CLEAR_MS = 300000 };
+
 enum upstream_state {
 	UP_OPENING, /* connect, banner, EHLO */
 	UP_USED,    /* a transaction has it */
@@ -29,6 +32,7 @@ struct upstream {
 	void *arg;
 	struct loop_timer deadline;
 	struct loop_later write; /* once a turn, so that commands travel together */
+	struct loop_later reopen; /* in clear, since TLS failed */
 	struct loop_later doom;
 	enum upstream_state state;
 	unsigned armed_s;      /* the machine's deadline that the timer was set for */
@@ -48,6 +52,9 @@ struct next_hop {
 	const struct conf *conf;
 	const struct conf_address *to;
 	bool headed;           /* connections begin with a PROXY header */
+	const struct conf_next_hop_tls *tls_conf;
+	struct tls_context *tls;   /* NULL: none */
+	int64_t clear_until_ms;    /* with NEXT_HOP_TLS_MAY */
 	struct count_page *counts;
 	unsigned slot;
 	struct upstream *all;
@@ -115,6 +122,7 @@ static void doom(struct upstream *u)
 	u->user = NULL;
 	conn_close(&u->conn);
 	loop_later_cancel(u->hop->loop, &u->write);
+	loop_later_cancel(u->hop->loop, &u->reopen);
 	loop_timer_stop(&u->deadline);
 	count_add(u->hop->counts, u->hop->slot, COUNT_NEXT_HOP_OPEN, -1);
 	loop_later(u->hop->loop, &u->doom, destroy, u);
@@ -145,7 +153,8 @@ static void lost(struct upstream *u, const struct fault *f)
 		return;
 	fault_name(f->code, name);
 	if (!pooled) {
-		const char *event = f->code == FAULT_NEXT_HOP_REPLY ? "up_bad_reply" : f->code == FAULT_NEXT_HOP_DESYNC ? "up_desync" :
+		const char *event = f->code == FAULT_NEXT_HOP_TLS ? "up_tls_required" : f->code == FAULT_NEXT_HOP_CERT ? "up_tls_cert" :
+		    f->code == FAULT_NEXT_HOP_EARLY ? "up_tls_early_data" : f->code == FAULT_NEXT_HOP_REPLY ? "up_bad_reply" : f->code == FAULT_NEXT_HOP_DESYNC ? "up_desync" :
 		    f->code == FAULT_NEXT_HOP_421 ? "up_421" : u->late ? (opening ? "up_connect_timeout" : "up_timeout") :
 		    u->half_closed ? "up_half_closed" : opening ? "up_down" : u->reused ? "up_stale" : "up_lost";
 
@@ -182,6 +191,8 @@ static void on_deadline(void *arg)
 		return;
 	}
 	u->late = true;
+	if (u->conn.shaking)
+		u->hop->clear_until_ms = loop_now_ms(u->hop->loop) + CLEAR_MS;
 	fault_note(&f, u->state == UP_OPENING ? FAULT_NEXT_HOP_DOWN : FAULT_NEXT_HOP_SILENT, 0, "timeout after %u s", u->armed_s);
 	lost(u, &f);
 }
@@ -247,6 +258,23 @@ static void ready(struct upstream *u)
 	probed(h);
 }
 
+static void start_tls(struct upstream *u)
+{
+	struct fault f = { 0 };
+
+	if (conn_start_tls(&u->conn, u->hop->tls, u->hop->tls_conf->name))
+		return;
+	fault_note(&f, FAULT_NO_MEMORY, 0, "no memory for TLS");
+	lost(u, &f);
+}
+
+static void on_secured(void *owner)
+{
+	struct upstream *u = owner;
+
+	cli_secured(u->cli);
+}
+
 static void on_octets(void *owner, struct slice *in)
 {
 	struct upstream *u = owner;
@@ -265,6 +293,9 @@ static void on_octets(void *owner, struct slice *in)
 		case CLI_EV_MORE:
 			if (cli_out(u->cli)->n)
 				write_later(u);
+			return;
+		case CLI_EV_STARTTLS:
+			start_tls(u);
 			return;
 		case CLI_EV_READY:
 			if (u->state == UP_RESET) {
@@ -321,21 +352,85 @@ static void on_wrote(void *owner, size_t n)
 	}
 }
 
+static void reopen(void *arg);
+
+/* No session was made: in clear then, where that may be, on a new connection; nothing has been said of any mail. */
+static void on_no_tls(struct upstream *u)
+{
+	struct next_hop *h = u->hop;
+	struct fault f = { 0 };
+
+	if (h->tls_conf->mode == NEXT_HOP_TLS_MAY) {
+		struct log_line l = log_begin(LOG_LEVEL_WARNING, "up_tls_failed");
+
+		log_str(&l, "next_hop", h->name);
+		log_str(&l, "note", tls_why(u->conn.tls));
+		log_end(&l);
+		h->clear_until_ms = loop_now_ms(h->loop) + CLEAR_MS;
+		loop_later(h->loop, &u->reopen, reopen, u);
+		return;
+	}
+	fault_note(&f, tls_distrusted(u->conn.tls) ? FAULT_NEXT_HOP_CERT : FAULT_NEXT_HOP_TLS, 0, "%s", tls_why(u->conn.tls));
+	lost(u, &f);
+}
+
 static void on_ended(void *owner, enum conn_end how)
 {
 	struct upstream *u = owner;
 	struct fault f = { 0 };
 
+	if (how == CONN_TLS && u->conn.shaking) {
+		on_no_tls(u);
+		return;
+	}
 	/* What it still takes is of no use when it cannot answer. */
 	u->half_closed = how == CONN_EOF && u->content;
-	if (how == CONN_EOF)
+	if (how == CONN_TLS)
+		fault_note(&f, u->state == UP_OPENING ? FAULT_NEXT_HOP_DOWN : FAULT_NEXT_HOP_LOST, 0, "%s", tls_why(u->conn.tls));
+	else if (how == CONN_EOF)
 		fault_note(&f, u->state == UP_OPENING ? FAULT_NEXT_HOP_DOWN : FAULT_NEXT_HOP_LOST, 0, "closed by next hop");
 	else
 		fault_note(&f, u->state == UP_OPENING ? FAULT_NEXT_HOP_DOWN : FAULT_NEXT_HOP_LOST, 0, "%s", strerror(u->conn.error));
 	lost(u, &f);
 }
 
-static const struct conn_ops ops = { on_octets, on_out, on_wrote, NULL, NULL, on_ended };
+static const struct conn_ops ops = { on_octets, on_out, on_wrote, NULL, on_secured, on_ended };
+
+/* What the machine is told of TLS. */
+static enum cli_tls wanted_tls(const struct next_hop *h)
+{
+	if (h->tls_conf->mode == NEXT_HOP_TLS_NONE)
+		return CLI_TLS_NONE;
+	if (h->tls_conf->mode == NEXT_HOP_TLS_MAY)
+		return h->clear_until_ms > loop_now_ms(h->loop) ? CLI_TLS_NONE : CLI_TLS_MAY;
+	return CLI_TLS_REQUIRE;
+}
+
+/* A machine and a connection for it. */
+static bool begin(struct upstream *u)
+{
+	struct next_hop *h = u->hop;
+
+	u->cli = cli_new(slice_str(h->conf->hostname));
+	if (!u->cli)
+		return false;
+	cli_tls(u->cli, wanted_tls(h));
+	buf_slice(cli_out(u->cli), slice_of(u->head, u->head_octets));
+	return conn_connect(&u->conn, h->loop, (const struct sockaddr *)&h->to->sa, h->to->sa_len, &ops, u);
+}
+
+static void reopen(void *arg)
+{
+	struct upstream *u = arg;
+	struct fault f = { 0 };
+
+	conn_close(&u->conn);
+	cli_free(&u->cli);
+	if (begin(u))
+		return;
+	fault_note(&f, FAULT_NEXT_HOP_DOWN, 0, "%s", strerror(errno));
+	lost(u, &f);
+}
 
 static struct upstream *open_new(struct next_hop *h, struct slice head, const struct upstream_user *user, void *arg)
 {
@@ -347,18 +442,16 @@ static struct upstream *open_new(struct next_hop *h, struct slice head, const st
 	u->hop = h;
 	u->user = user;
 	u->arg = arg;
-	u->cli = cli_new(slice_str(h->conf->hostname));
-	if (!u->cli || !conn_connect(&u->conn, h->loop, (const struct sockaddr *)&h->to->sa, h->to->sa_len, &ops, u)) {
+	if (head.n)
+		memcpy(u->head, head.at, head.n);
+	u->head_octets = (unsigned char)head.n;
+	if (!begin(u)) {
 		if (u->cli)
 			log_note(LOG_LEVEL_ERROR, errno == EMFILE || errno == ENFILE ? "fd_limit" : "up_down", "%s: %s", h->name, strerror(errno));
 		cli_free(&u->cli);
 		free(u);
 		return NULL;
 	}
-	if (head.n)
-		memcpy(u->head, head.at, head.n);
-	u->head_octets = (unsigned char)head.n;
-	buf_slice(cli_out(u->cli), head);
 	u->next = h->all;
 	u->at = &h->all;
 	if (u->next)
@@ -392,6 +485,19 @@ static void probe(void *arg)
 	loop_later(h->loop, &h->no_probe, on_no_probe, h);
 }
 
+/* False: it cannot be done without, and there is none. */
+static bool make_tls(struct next_hop *h)
+{
+	const char *why;
+
+	if (h->tls_conf->mode == NEXT_HOP_TLS_NONE)
+		return true;
+	h->tls = tls_context_client(h->tls_conf->trust ? buf_get(h->tls_conf->trust) : SLICE_NONE, &why);
+	if (!h->tls)
+		log_note(LOG_LEVEL_ERROR, "start_failed", "TLS to %s: %s", h->name, why);
+	return h->tls != NULL;
+}
+
 struct next_hop *next_hop_new(struct loop *l, const struct conf *conf, const struct conf_listener *listener, struct count_page *counts,
     unsigned slot)
 {
@@ -400,8 +506,12 @@ struct next_hop *next_hop_new(struct loop *l, const struct conf *conf, const str
 	if (!h)
 		return NULL;
 	*h = (struct next_hop){ .loop = l, .conf = conf, .to = &listener->next_hop, .headed = listener->next_hop_client == NEXT_HOP_CLIENT_PROXY,
-		.counts = counts, .slot = slot };
+		.tls_conf = &listener->next_hop_tls, .counts = counts, .slot = slot };
 	snprintf(h->name, sizeof(h->name), "%s", h->to->text);
+	if (!make_tls(h)) {
+		free(h);
+		return NULL;
+	}
 	probe(h);
 	return h;
 }
@@ -422,6 +532,7 @@ void next_hop_free(struct next_hop **hp)
 	}
 	loop_timer_release(&h->retry);
 	loop_later_cancel(h->loop, &h->no_probe);
+	tls_context_free(&h->tls);
 	free(h);
 }
 
@@ -494,6 +605,11 @@ void upstream_drop(struct upstream **up)
 struct cli *upstream_cli(struct upstream *u)
 {
 	return u->cli;
+}
+
+const struct tls *upstream_tls(const struct upstream *u)
+{
+	return u->conn.tls;
 }
 
 bool upstream_reused(const struct upstream *u)

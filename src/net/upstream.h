@@ -51,6 +51,7 @@ void upstream_give(struct upstream **u, bool clean);
 void upstream_drop(struct upstream **u);
 
 struct cli *upstream_cli(struct upstream *u);
+const struct tls *upstream_tls(const struct upstream *u); /* NULL: in clear */
 bool upstream_reused(const struct upstream *u); /* came from the pool */
 /* After the 354: pull content from the user, after what the machine has to say. */
 void upstream_content(struct upstream *u);

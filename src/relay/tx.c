@@ -65,6 +65,16 @@ static void log_rcpts(struct log_line *l, const struct tx *t)
 }
 
 /* The one line that says what became of it. */
+static void log_tls(struct log_line *l, const char *key, const struct tls *tls)
+{
+	char text[64];
+
+	if (!tls)
+		return;
+	snprintf(text, sizeof(text), "%s/%s", tls_version(tls), tls_cipher(tls));
+	log_str(l, key, text);
+}
+
 static void log_transaction(struct tx *t, const char *outcome, short code, const char *enhanced, const char *text, const struct fault *f)
 {
 	struct pair *p = t->pair;
@@ -76,12 +86,7 @@ static void log_transaction(struct tx *t, const char *outcome, short code, const
 	log_str(&l, "listener", p->listener->conf->name);
 	log_str(&l, "mode", "proxy");
 	view_log(p, &l);
-	if (p->conn.tls) {
-		char tls[64];
-
-		snprintf(tls, sizeof(tls), "%s/%s", tls_version(p->conn.tls), tls_cipher(p->conn.tls));
-		log_str(&l, "tls", tls);
-	}
+	log_tls(&l, "tls", p->conn.tls);
 	log_text(&l, "helo", srv_helo(p->srv));
 	log_text(&l, "mail_from", t->commands[0].path.raw);
 	log_rcpts(&l, t);
@@ -95,6 +100,7 @@ static void log_transaction(struct tx *t, const char *outcome, short code, const
 	if (f && f->note[0])
 		log_str(&l, "note", f->note);
 	log_str(&l, "next_hop", next_hop_name(p->listener->next_hop));
+	log_tls(&l, "next_hop_tls", t->up ? upstream_tls(t->up) : NULL);
 	if (t->hold)
 		log_u64(&l, "octets", hold_octets(t->hold));
 	if (v) {

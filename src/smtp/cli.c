@@ -4,7 +4,20 @@
 #include "base/limits.h"
 #include "smtp/cli.h"
 
-enum ask_kind { ASK_GREETING, ASK_EHLO, ASK_HELO, ASK_MAIL, ASK_RCPT, ASK_DATA, ASK_CONTENT, ASK_RSET, ASK_QUIT, ASK_XCLIENT, ASK_XFORWARD };
+enum ask_kind {
+	ASK_GREETING,
+	ASK_EHLO,
+	ASK_HELO,
+	ASK_STARTTLS,
+	ASK_MAIL,
+	ASK_RCPT,
+	ASK_DATA,
+	ASK_CONTENT,
+	ASK_RSET,
+	ASK_QUIT,
+	ASK_XCLIENT,
+	ASK_XFORWARD
+};
 
 /* What each awaits: does the session wait for the answer before it says more (RFC 2920 3.1), and how long (RFC 5321 4.5.3.2). */
 static const struct {
@@ -15,6 +28,7 @@ static const struct {
 	[ASK_GREETING] = { "greeting", true, 300 },
 	[ASK_EHLO] = { "EHLO", true, 300 },
 	[ASK_HELO] = { "HELO", true, 300 },
+	[ASK_STARTTLS] = { "STARTTLS", true, 120 },
 	[ASK_MAIL] = { "MAIL", false, 300 },
 	[ASK_RCPT] = { "RCPT", false, 300 },
 	[ASK_DATA] = { "DATA", true, 120 },
@@ -47,6 +61,8 @@ struct cli {
 	size_t sent;                       /* how many of them are on their way */
 	struct buf later;                  /* commands that are not */
 	struct buf out;
+	enum cli_tls tls;
+	bool secure;                       /* inside TLS */
 	bool ready;
 	bool open;                         /* the next hop has a transaction */
 	bool content;                      /* 354 has come, the content's end is not sent */
@@ -397,6 +413,8 @@ static bool in_protocol(enum ask_kind kind, short code)
 		return code / 100 == 2;
 	case ASK_DATA:
 		return code == 354;
+	case ASK_STARTTLS:
+		return code == 220;
 	case ASK_QUIT:
 		return true;
 	case ASK_XCLIENT: /* a greeting */
@@ -440,6 +458,21 @@ static enum cli_event_kind told(struct cli_event *ev, enum cli_what what, uint32
 	return event(ev, CLI_EV_REPLY);
 }
 
+/* EHLO or HELO is answered: what comes next? */
+static enum cli_event_kind greeted(struct cli *c, struct cli_event *ev)
+{
+	if (c->secure || c->tls == CLI_TLS_NONE || c->quitting || (c->tls == CLI_TLS_MAY && !(c->ext.bits & EXT_STARTTLS))) {
+		c->ready = true;
+		return event(ev, CLI_EV_READY);
+	}
+	if (!(c->ext.bits & EXT_STARTTLS)) {
+		fault_note(&ev->fault, FAULT_NEXT_HOP_TLS, 0, "STARTTLS is not offered");
+		return lose(c, ev);
+	}
+	ask_plain(c, ASK_STARTTLS, 0, "STARTTLS\r\n");
+	return event(ev, CLI_EV_MORE);
+}
+
 /* The answer to `a`; CLI_EV_MORE: nothing to tell the caller. */
 static enum cli_event_kind take(struct cli *c, struct ask a, struct cli_event *ev)
 {
@@ -465,6 +498,12 @@ static enum cli_event_kind take(struct cli *c, struct ask a, struct cli_event *e
 	case ASK_HELO:
 		if (!yes)
 			return lose_for(c, ev, FAULT_NEXT_HOP_DOWN, asks[a.kind].name);
+		return greeted(c, ev);
+	case ASK_STARTTLS:
+		if (yes)
+			return event(ev, CLI_EV_STARTTLS);
+		if (c->tls == CLI_TLS_REQUIRE)
+			return lose_for(c, ev, FAULT_NEXT_HOP_TLS, asks[a.kind].name);
 		c->ready = true;
 		return event(ev, CLI_EV_READY);
 	case ASK_MAIL:
@@ -517,6 +556,18 @@ static enum cli_event_kind take_reply(struct cli *c, struct cli_event *ev)
 	return ev->kind;
 }
 
+void cli_tls(struct cli *c, enum cli_tls want)
+{
+	c->tls = want;
+}
+
+void cli_secured(struct cli *c)
+{
+	c->secure = true;
+	c->ext = (struct ext){ 0 };
+	ask_hello(c, ASK_EHLO);
+}
+
 enum cli_event_kind cli_feed(struct cli *c, struct slice *in, struct cli_event *ev_out)
 {
 	*ev_out = (struct cli_event){ .kind = CLI_EV_MORE };
@@ -537,6 +588,11 @@ enum cli_event_kind cli_feed(struct cli *c, struct slice *in, struct cli_event *
 			(void)take_reply(c, ev_out);
 			break;
 		}
+	}
+	/* They would be taken for what was said inside TLS (CVE-2021-38371). */
+	if (ev_out->kind == CLI_EV_STARTTLS && in->n) {
+		fault_note(&ev_out->fault, FAULT_NEXT_HOP_EARLY, 0, "octets behind the 220");
+		return lose(c, ev_out);
 	}
 	return ev_out->kind;
 }

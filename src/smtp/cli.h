@@ -12,9 +12,10 @@
 enum cli_event_kind {
 	CLI_EV_MORE,   /* all input taken */
 	CLI_EV_READY,  /* greeting and EHLO (or HELO) done, ext known; also after an RSET that was asked for */
+	CLI_EV_STARTTLS, /* 220 has come: nothing is read in clear any more; the handshake, then cli_secured() */
 	CLI_EV_REPLY,  /* answer to MAIL, RCPT, DATA or content; tag, what, reply */
 	CLI_EV_LOST    /* close, feed no more; reply, if one was the cause (else code 0), and fault: NEXT_HOP_DOWN it refused to serve,
-	                * NEXT_HOP_421, NEXT_HOP_REPLY out of protocol, NEXT_HOP_DESYNC octets nobody asked for, NO_MEMORY; FAULT_NONE
+	                * NEXT_HOP_TLS it does not do what is required, NEXT_HOP_EARLY octets behind the 220 to STARTTLS, NEXT_HOP_421, NEXT_HOP_REPLY out of protocol, NEXT_HOP_DESYNC octets nobody asked for, NO_MEMORY; FAULT_NONE
 	                * when it answered QUIT */
 };
 enum cli_what { CLI_MAIL, CLI_RCPT, CLI_DATA, CLI_CONTENT };
@@ -31,6 +32,12 @@ struct cli;
 
 struct cli *cli_new(struct slice hostname); /* borrowed; NULL: no memory */
 void cli_free(struct cli **c);
+
+/* STARTTLS (RFC 3207): not at all, where it is offered, or nothing without it. Before the first octet is fed. */
+enum cli_tls { CLI_TLS_NONE, CLI_TLS_MAY, CLI_TLS_REQUIRE };
+void cli_tls(struct cli *c, enum cli_tls want);
+/* The handshake is done: what was announced before it is forgotten, EHLO is said again, READY follows. */
+void cli_secured(struct cli *c);
 
 enum cli_event_kind cli_feed(struct cli *c, struct slice *in, struct cli_event *ev_out);
 

@@ -5,7 +5,7 @@
     sink.always("mail", b"451 4.3.0 later\\r\\n")
     sink.script("dot", Hold(gate))                           waits until gate.set(), then answers as always
     sink.always("mail", Last(b"421 4.3.2 bye\\r\\n"))           says it and closes
-Stages: connect, ehlo, helo, mail, rcpt, data, content (its first octet is here), dot, rset, noop, quit; xclient and xforward, which
+Stages: connect, ehlo, helo, starttls, handshake, mail, rcpt, data, content (its first octet is here), dot, rset, noop, quit; xclient and xforward, which
 are commands when they stand in its extensions. With sink.fronted a connection begins with a PROXY header, version 2.
 """
 import socket
@@ -61,6 +61,7 @@ class Session:
         self.helo = None
         self.tx = None
         self.xclient = self.xforward = self.front = None
+        self.secure = False
 
     def read(self):
         more = self.sock.recv(262144)
@@ -99,6 +100,8 @@ class Session:
 
     def ehlo(self):
         lines = ["sink.test"] + list(self.sink.extensions)
+        if self.sink.tls and not self.secure:
+            lines.append("STARTTLS")
         return b"".join(b"250%s%s\r\n" % (b"-" if i < len(lines) - 1 else b" ", line.encode()) for i, line in enumerate(lines))
 
     def content(self):
@@ -173,6 +176,15 @@ class Session:
                     self.xclient, self.helo = line, None
             elif verb == "NOOP":
                 self.act("noop", b"250 2.0.0 ok\r\n")
+            elif verb == "STARTTLS" and self.sink.tls and not self.secure:
+                if self.act("starttls", b"220 2.0.0 go ahead\r\n"):
+                    if self.sink.has_action("handshake"):
+                        self.sock.recv(1, socket.MSG_PEEK)      # the hello is here: what is said now is no early data
+                    self.act("handshake", b"")
+                    raw = self.sock
+                    self.sock = self.sink.tls.wrap_socket(raw, server_side=True)
+                    self.sink.replace(raw, self.sock)
+                    self.held, self.helo, self.tx, self.secure = b"", None, None, True
             elif verb == "QUIT":
                 self.act("quit", b"221 2.0.0 bye\r\n")
                 return
@@ -181,9 +193,10 @@ class Session:
 
 
 class Sink:
-    def __init__(self, extensions=ALL_EXTENSIONS, esmtp=True):
+    def __init__(self, extensions=ALL_EXTENSIONS, esmtp=True, tls=None):
         self.extensions, self.esmtp = extensions, esmtp
         self.fronted = False
+        self.tls = tls              # an ssl context: STARTTLS is offered
         self.scripts, self.standing = {}, {}
         self.lock = threading.Lock()
         self.commands = Board()     # (session, line)
@@ -221,16 +234,22 @@ class Sink:
             threading.Thread(target=self.serve, args=(sock, number), daemon=True).start()
 
     def serve(self, sock, number):
+        session = Session(self, sock, number)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            Session(self, sock, number).run()
+            session.run()
         except (Gone, OSError):
             pass
         finally:
             with self.lock:
-                self.socks.discard(sock)
-            sock.close()
+                self.socks.discard(session.sock)
+            session.sock.close()
             self.ended.add(number)
+
+    def replace(self, old, new):
+        with self.lock:
+            self.socks.discard(old)
+            self.socks.add(new)
 
     def close(self):
         """Down: nobody listens, sessions are reset."""

@@ -1,4 +1,4 @@
-"""TLS with clients: every octet through it, nothing of what was said before it, and an end for whoever misuses it."""
+"""TLS on both sides: every octet through it, nothing of what was said before it, and an end for whoever misuses it."""
 import os
 import shutil
 import signal
@@ -12,8 +12,9 @@ from certs import HOST, Authority
 from client import Client, stuffed
 from conftest import make_folder
 from mail import BASE, body_of, values
-from peers import need
+from peers import Postfix, need
 from relay import run
+from sink import DROP, Hold
 from wait import DEADLINE, until
 
 
@@ -474,3 +475,219 @@ def test_swaks(hopseal, sink, cert, args):
         pytest.skip("libnet-ssleay-perl is not installed")
     assert done.returncode == 0, done.stdout.decode()
     assert len(sink.wait()) == 1
+
+
+# ---- towards the next hop ----
+
+def served(cert):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert.file, cert.key)
+    return context
+
+
+def to_tls(mode, authority=None, **more):
+    if authority:
+        more["ca"] = authority.root
+    return {"next_hop_tls": dict(mode=mode, **more)}
+
+
+def said(sink):
+    return [line for _, line in sink.commands.snapshot()]
+
+
+@pytest.mark.parametrize("mode", ["may", "require", "verify"])
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+def test_tls_to_the_next_hop(hopseal, sink, authority, cert, mode, version):
+    sink.tls = served(cert)
+    sink.tls.maximum_version = getattr(ssl.TLSVersion, version)
+    relay = hopseal("pass", listener=to_tls(mode, authority, name=HOST))
+    with relay.connect() as c:
+        c.deliver(BASE)
+        c.deliver(BASE)
+    assert [tx.content for tx in sink.wait(2)] == [BASE, BASE]
+    assert said(sink)[:3] == ["EHLO mx.c.test", "STARTTLS", "EHLO mx.c.test"]
+    assert relay.event("transaction")["next_hop_tls"].startswith(version.replace("_", ".") + "/")
+
+
+def test_tls_on_both_sides_byte_for_byte(hopseal, sink, authority, cert):
+    sink.tls = served(cert)
+    relay = hopseal("pass", listener=dict(tls(cert), **to_tls("verify", authority, name=HOST)))
+    line = bytes(range(32, 110)) + b"\r\n"
+    message = BASE + b".\r\n..\r\n" + line * (3 * 1024 * 1024 // len(line))
+    with connect(relay, trust(authority)) as c:
+        c.deliver(message)
+        c.deliver(BASE)
+    assert [tx.content for tx in sink.wait(2)] == [message, BASE]
+
+
+def test_an_inbound_message_through_both(hopseal, sink, authority, cert, keyring):
+    sink.tls = served(cert)
+    relay = hopseal("outbound", listener=dict(tls(cert), **to_tls("require")), keys=[keyring.key("a.test")])
+    with connect(relay, trust(authority)) as c:
+        c.deliver(BASE)
+    assert values(sink.one().content, "DKIM2-Signature")
+
+
+def test_may_goes_in_clear_where_it_is_not_offered(hopseal, sink):
+    relay = hopseal("pass", listener=to_tls("may"))
+    with relay.connect() as c:
+        c.deliver(BASE)
+    assert "STARTTLS" not in said(sink)
+    assert "next_hop_tls" not in relay.event("transaction")
+
+
+@pytest.mark.parametrize("how", ["454", "reset", "garbage"])
+def test_may_goes_in_clear_where_it_fails(hopseal, sink, cert, how):
+    """On a new connection, before anything was said of the mail."""
+    sink.tls = served(cert)
+    if how == "454":
+        sink.always("starttls", b"454 4.7.0 no\r\n")
+    else:
+        sink.always("handshake", DROP if how == "reset" else b"no TLS here\r\n")
+    relay = hopseal("pass", listener=to_tls("may"))
+    with relay.connect() as c:
+        c.deliver(BASE)
+    assert sink.one().content == BASE
+    if how != "454":
+        relay.event("up_tls_failed")
+        assert said(sink).count("STARTTLS") == 1        # not tried again for a while
+
+
+@pytest.mark.parametrize("mode", ["require", "verify"])
+@pytest.mark.parametrize("how", ["not offered", "stripped", "454", "reset", "garbage"])
+def test_required_and_not_there(hopseal, sink, authority, cert, mode, how):
+    """No octet of envelope or content goes in clear."""
+    if how == "stripped":
+        sink.extensions += ("XXXXXXXA",)
+    elif how != "not offered":
+        sink.tls = served(cert)
+        if how == "454":
+            sink.always("starttls", b"454 4.7.0 no\r\n")
+        else:
+            sink.always("handshake", DROP if how == "reset" else b"no TLS here\r\n")
+    relay = hopseal("pass", listener=to_tls(mode, authority, name=HOST))
+    with relay.connect() as c:
+        c.mail(code=451, enhanced="4.7.4")
+    relay.event("up_tls_required")
+    assert not [line for line in said(sink) if line.startswith(("MAIL", "RCPT", "DATA"))]
+
+
+@pytest.mark.parametrize("mode", ["may", "require", "verify"])
+def test_answers_in_clear_behind_the_220(hopseal, sink, authority, cert, mode):
+    sink.tls = served(cert)
+    sink.always("starttls", b"220 go\r\n250-up.test\r\n250 AUTH PLAIN\r\n")
+    relay = hopseal("pass", listener=to_tls(mode, authority, name=HOST))
+    with relay.connect() as c:
+        c.mail(code=451, enhanced="4.7.4")
+    relay.event("up_tls_early_data")
+    assert sink.transactions() == []
+
+
+def certificate(authority, what):
+    if what == "another name":
+        return authority.server(("DNS:other.test",))
+    if what == "self-signed":
+        return authority.server(own=True)
+    if what == "expired":
+        return authority.server(days=-1)
+    if what == "only a common name":
+        return authority.server(())
+    if what == "half a label":
+        return authority.server(("DNS:m*.c.test",))
+    return authority.server(("DNS:*.test",))
+
+
+BAD = ["another name", "self-signed", "expired", "only a common name", "half a label", "too short a name"]
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_a_certificate_not_to_be_believed(hopseal, sink, authority, what):
+    sink.tls = served(certificate(authority, what))
+    relay = hopseal("pass", listener=to_tls("verify", authority, name=HOST))
+    with relay.connect() as c:
+        c.mail(code=451, enhanced="4.7.5")
+    assert relay.event("up_tls_cert")["note"]
+    assert not [line for line in said(sink) if line.startswith("MAIL")]
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_it_is_good_enough_where_nobody_verifies(hopseal, sink, authority, what):
+    sink.tls = served(certificate(authority, what))
+    relay = hopseal("pass", listener=to_tls("require"))
+    with relay.connect() as c:
+        c.deliver(BASE)
+    assert "next_hop_tls" in relay.event("transaction")
+
+
+@pytest.mark.parametrize("names,name", [(("DNS:*.c.test",), HOST), (("IP:127.0.0.1",), None), (("IP:127.0.0.1",), "127.0.0.1")])
+def test_a_certificate_to_be_believed(hopseal, sink, authority, names, name):
+    sink.tls = served(authority.server(names))
+    relay = hopseal("pass", listener=to_tls("verify", authority, **({"name": name} if name else {})))
+    with relay.connect() as c:
+        c.deliver(BASE)
+    assert sink.one().content == BASE
+
+
+def test_the_name_that_is_wanted_is_told(hopseal, sink, cert):
+    sink.tls = served(cert)
+    told = []
+    sink.tls.sni_callback = lambda sock, name, context: told.append(name)
+    relay = hopseal("pass", listener=to_tls("may", name=HOST))
+    with relay.connect() as c:
+        c.deliver(BASE)
+    assert told and set(told) == {HOST}
+
+
+def test_a_next_hop_that_stalls_in_the_handshake(hopseal, sink, cert):
+    """One deadline from connect to the end of EHLO; afterwards it is spoken to in clear."""
+    sink.tls = served(cert)
+    gate = threading.Event()
+    sink.script("handshake", Hold(gate))
+    relay = hopseal("pass", listener=to_tls("may"), pool={"connect": 400})
+    relay.event("up_connect_timeout")
+    with relay.connect() as c:
+        c.deliver(BASE)
+    gate.set()
+    assert sink.one().content == BASE
+
+
+@pytest.mark.parametrize("stage", ["mail", "data", "dot"])
+def test_a_next_hop_lost_inside_tls(hopseal, sink, authority, cert, stage):
+    """As in clear: replayed while nothing of the content was sent, else 451."""
+    sink.tls = served(cert)
+    sink.script(stage, DROP)
+    relay = hopseal("pass", listener=to_tls("require"))
+    with relay.connect() as c:
+        c.to_data()
+        c.message(BASE, *((451, "4.4.2") if stage == "dot" else (250,)))
+
+
+def test_many_messages_share_connections_inside_tls(hopseal, sink, cert):
+    sink.tls = served(cert)
+    relay = hopseal("pass", listener=to_tls("require"))
+    with relay.connect() as c:
+        for _ in range(20):
+            c.deliver(BASE)
+    assert len(sink.wait(20)) == 20
+    assert said(sink).count("STARTTLS") == 1
+
+
+@pytest.mark.slow
+def test_postfix_with_tls_behind_and_in_front(hopseal, room, ports, authority, cert):
+    os.mkdir(os.path.join(room, "behind"))
+    os.mkdir(os.path.join(room, "front"))
+    files = "smtpd_tls_cert_file = %s\nsmtpd_tls_key_file = %s\n" % (cert.file, cert.key)
+    behind = Postfix(os.path.join(room, "behind"), ports.take(), None, "smtpd_tls_security_level = encrypt\nsmtpd_tls_received_header = yes\n" + files)
+    relay = hopseal("inbound", listener=dict(tls(cert, "require"), **to_tls("verify", authority, name=HOST),
+                                             next_hop="127.0.0.1:%d" % behind.port))
+    front = Postfix(os.path.join(room, "front"), ports.take(), relay.address()[1], "smtp_tls_security_level = encrypt\n")
+    try:
+        with Client(("127.0.0.1", front.port)) as c:
+            c.deliver(BASE)
+        (got,) = until("the message in its box", lambda: behind.mailbox("r1"))
+        assert any(" with ESMTPS id " in line and "(hopseal)" in line for line in values(got, "Received"))
+        assert sum("(using TLS" in line for line in values(got, "Received")) == 2
+    finally:
+        print(front.log(), behind.log())
+        front.stop()
+        behind.stop()

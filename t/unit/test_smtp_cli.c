@@ -77,6 +77,12 @@ static void feed(struct run *r, struct slice piece)
 			assert_true(cli_ready(r->cli));
 			buf_str(&r->events, "ready ");
 			break;
+		case CLI_EV_STARTTLS: /* the handshake takes no time here */
+			assert_int_equal(piece.n, 0);
+			assert_false(cli_ready(r->cli));
+			buf_str(&r->events, "starttls ");
+			cli_secured(r->cli);
+			break;
 		case CLI_EV_REPLY:
 			assert_int_equal(ev.tag, ev.what + 7);
 			buf_printf(&r->events, "%s=%d ", what[ev.what], ev.reply.code);
@@ -138,12 +144,13 @@ static void take_sent(struct run *r)
 }
 
 /* `piece`: 0 whole, else the turn is fed in pieces of so many octets. */
-static void dialogue(const struct row *row, size_t piece, size_t cut)
+static void dialogue(const struct row *row, enum cli_tls tls, size_t piece, size_t cut)
 {
 	char name[FAULT_NAME_OCTETS] = "";
 	struct run r = { .cli = cli_new(S("me.test")) };
 
 	assert_non_null(r.cli);
+	cli_tls(r.cli, tls);
 	buf_init(&r.sent, 65536);
 	buf_init(&r.events, 65536);
 	for (size_t t = 0; t < 8 && row->hop[t]; t++) {
@@ -175,9 +182,9 @@ static void dialogues_at_every_cut(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		for (size_t piece = 0; piece < 4; piece++)
-			dialogue(&rows[i], piece, SIZE_MAX);
+			dialogue(&rows[i], CLI_TLS_NONE, piece, SIZE_MAX);
 		for (size_t cut = 0; cut < 40; cut++)
-			dialogue(&rows[i], 0, cut);
+			dialogue(&rows[i], CLI_TLS_NONE, 0, cut);
 	}
 }
 
@@ -304,6 +311,71 @@ static void deadlines(void **state)
 	cli_free(&c);
 }
 
+#define OFFERS "250-up\r\n250 STARTTLS\r\n"
+
+static const struct tls_row {
+	enum cli_tls tls;
+	struct row row;
+} tls_rows[] = {
+	{ CLI_TLS_NONE, { "offered and not wanted", { "220 up\r\n", OFFERS, "250 ok\r\n" }, { "", "M" }, "EHLO me.test$MAIL FROM:<s@a.test>$", "ready mail=250 ", "" } },
+	{ CLI_TLS_MAY, { "done", { "220 up\r\n", OFFERS, "220 go\r\n", "250 up\r\n", "250 ok\r\n" }, { "", "", "", "M" },
+	    "EHLO me.test$STARTTLS$EHLO me.test$MAIL FROM:<s@a.test>$", "starttls ready mail=250 ", "" } },
+	{ CLI_TLS_REQUIRE, { "not done twice", { "220 up\r\n", OFFERS, "220 go\r\n", OFFERS, "250 ok\r\n" }, { "", "", "", "M" },
+	    "EHLO me.test$STARTTLS$EHLO me.test$MAIL FROM:<s@a.test>$", "starttls ready mail=250 ", "" } },
+	{ CLI_TLS_REQUIRE, { "what was announced before it is forgotten",
+	    { "220 up\r\n", "250-up\r\n250-PIPELINING\r\n250 STARTTLS\r\n", "220 go\r\n", "250 up\r\n" }, { "", "", "", "MR" },
+	    "EHLO me.test$STARTTLS$EHLO me.test$MAIL FROM:<s@a.test>$", "starttls ready ", "" } },
+	{ CLI_TLS_REQUIRE, { "HELO inside it", { "220 up\r\n", OFFERS, "220 go\r\n", "500 what\r\n", "250 up\r\n" }, { "" },
+	    "EHLO me.test$STARTTLS$EHLO me.test$HELO me.test$", "starttls ready ", "" } },
+	{ CLI_TLS_MAY, { "not offered", { "220 up\r\n", "250-up\r\n250 XXXXXXXA\r\n" }, { "", "M" }, "EHLO me.test$MAIL FROM:<s@a.test>$", "ready ", "" } },
+	{ CLI_TLS_MAY, { "refused", { "220 up\r\n", OFFERS, "454 no\r\n" }, { "", "", "M" }, "EHLO me.test$STARTTLS$MAIL FROM:<s@a.test>$", "ready ", "" } },
+	{ CLI_TLS_MAY, { "no EHLO, no TLS", { "220 up\r\n", "500 what\r\n", "250 up\r\n" }, { "", "", "M" },
+	    "EHLO me.test$HELO me.test$MAIL FROM:<s@a.test>$", "ready ", "" } },
+	{ CLI_TLS_REQUIRE, { "required and not offered", { "220 up\r\n", "250-up\r\n250 XXXXXXXA\r\n" }, { "" }, "EHLO me.test$", "lost ", "next_hop_tls" } },
+	{ CLI_TLS_REQUIRE, { "required and refused", { "220 up\r\n", OFFERS, "454 no\r\n" }, { "" }, "EHLO me.test$STARTTLS$", "lost ", "next_hop_tls" } },
+	{ CLI_TLS_REQUIRE, { "required and no EHLO", { "220 up\r\n", "500 what\r\n", "250 up\r\n" }, { "" }, "EHLO me.test$HELO me.test$", "lost ",
+	    "next_hop_tls" } },
+	{ CLI_TLS_MAY, { "another word than 220", { "220 up\r\n", OFFERS, "250 go\r\n" }, { "" }, "EHLO me.test$STARTTLS$", "lost ", "next_hop_reply" } },
+	{ CLI_TLS_MAY, { "421 to it", { "220 up\r\n", OFFERS, "421 bye\r\n" }, { "" }, "EHLO me.test$STARTTLS$", "lost ", "next_hop_421" } },
+};
+
+static void starttls_at_every_cut(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(tls_rows) / sizeof(tls_rows[0]); i++) {
+		for (size_t piece = 0; piece < 4; piece++)
+			dialogue(&tls_rows[i].row, tls_rows[i].tls, piece, SIZE_MAX);
+		for (size_t cut = 0; cut < 40; cut++)
+			dialogue(&tls_rows[i].row, tls_rows[i].tls, 0, cut);
+	}
+}
+
+/* They are not taken for an answer inside TLS, be it one octet or a whole EHLO. */
+static void octets_behind_the_220_are_early(void **state)
+{
+	static const char said[] = "220 go\r\n250-up.test\r\n250 AUTH PLAIN\r\n";
+
+	(void)state;
+	for (size_t n = 9; n < sizeof(said); n++)
+		for (size_t cut = 0; cut < 8; cut++) {
+			struct cli *c = cli_new(S("me.test"));
+			struct slice in = S("220 up\r\n");
+			struct cli_event ev;
+
+			cli_tls(c, CLI_TLS_MAY);
+			assert_int_equal(cli_feed(c, &in, &ev), CLI_EV_MORE);
+			in = S(OFFERS);
+			assert_int_equal(cli_feed(c, &in, &ev), CLI_EV_MORE);
+			in = slice_of(said, cut);
+			assert_int_equal(cli_feed(c, &in, &ev), CLI_EV_MORE);
+			in = slice_of(said + cut, n - cut);
+			assert_int_equal(cli_feed(c, &in, &ev), CLI_EV_LOST);
+			assert_int_equal(ev.fault.code, FAULT_NEXT_HOP_EARLY);
+			assert_false(cli_ready(c));
+			cli_free(&c);
+		}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -313,6 +385,8 @@ int main(void)
 		cmocka_unit_test(many_recipients_one_by_one),
 		cmocka_unit_test(an_open_transaction_is_not_idle),
 		cmocka_unit_test(deadlines),
+		cmocka_unit_test(starttls_at_every_cut),
+		cmocka_unit_test(octets_behind_the_220_are_early),
 	};
 
 	return RUN_TESTS(tests);

@@ -22,7 +22,7 @@ enum {
 	LIMIT_BAD_RCPT = 100,            /* recipients refused by the next hop since then: 421 4.7.0 to a further RCPT, close */
 	LIMIT_IDLE_COMMANDS = 200,       /* NOOP, RSET, VRFY, HELP, EHLO since then: 421 4.7.0, close */
 	LIMIT_SWALLOW = 67108864,        /* octets of refused content that are read and dropped: its answer, close */
-	LIMIT_CHUNKS = 65536,            /* BDAT since the last MAIL, refused ones too: 554 5.5.0, close */
+	LIMIT_CHUNKS = 16384,            /* BDAT since the last MAIL, refused ones too: 554 5.5.0, close */
 	LIMIT_CHUNK_DIGITS = 19,         /* digits of a chunk size, room for any below 2^63: 501 5.5.4, close */
 	LIMIT_PIPELINED = 64,            /* commands that wait for an answer of the next hop: reading pauses */
 	LIMIT_PROXY_V1 = 107,            /* octets of a PROXY header, version 1; PROXY protocol 2.1: close */

@@ -400,6 +400,9 @@ static void build_listener(struct build *b, struct conf_node *n, struct conf_lis
 		id->text = get(b, KEY_ROOT_AUTHSERV_ID)->text;
 	l->authserv_id = id->text;
 	build_tls(b, n, l);
+	if (l->tls.mode == TLS_IMPLICIT && l->proxy_from_count)
+		conf_mistake(b->e, conf_value(n, KEY_LISTENER_PROXY_FROM)->where,
+		    "%s.proxy-from is not there yet with tls.mode = \"implicit\", expected another mode", n->path);
 	build_next_hop_tls(b, n, l);
 	build_listener_policy(b, n, l);
 }

@@ -322,7 +322,8 @@ static void on_lost(void *arg, const struct fault *f)
 		return; /* a new one is taken when the copy is ready */
 	case TX_SEND:
 	case TX_FINAL:
-		if (f->code == FAULT_NEXT_HOP_421) { /* an answer, and a plain one */
+		/* An answer, if not one to what was asked. */
+		if (f->code == FAULT_NEXT_HOP_421 || (t->state == TX_SEND && (f->code == FAULT_NEXT_HOP_DESYNC || f->code == FAULT_NEXT_HOP_REPLY))) {
 			tx_end_fault(t, f);
 			return;
 		}

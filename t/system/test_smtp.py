@@ -22,7 +22,7 @@ def test_only_crlf_ends_a_line(hopseal, sink, service, octets):
     with relay.connect() as c:
         c.to_data()
         c.send(BASE + octets + b"\r\n.\r\n")
-        c.want(550, "5.5.2")
+        c.want(550, "5.6.0" if b"\0" in octets else "5.5.2")
     assert sink.transactions() == []
 
 

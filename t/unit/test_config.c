@@ -304,6 +304,11 @@ static void what_is_not_there_yet(void **state)
 		    "c:3: listener.a.next-hop-tls.name = \"a b\", expected a host name or an address\n" },
 		{ "TLS to be verified by nothing", LISTENER("pass", "next-hop-tls: { mode = \"verify\"; ca = \"noca\"; };"),
 		    "c:3: trusted certificates @/noca cannot be read: No such file or directory, expected a file this user may read\n" },
+		{ "PROXY before implicit TLS",
+		    LISTENER("pass", "tls: { mode = \"implicit\"; certificate = \"cert.pem\"; key = \"cert.key\"; }; proxy-from = [\"192.0.2.10\"];"),
+		    "c:3: listener.a.proxy-from is not there yet with tls.mode = \"implicit\", expected another mode\n"
+		    "c:3: certificate @/cert.pem cannot be read: No such file or directory, expected a file this user may read\n"
+		    "c:3: key file @/cert.key cannot be read: No such file or directory, expected a file this user may read\n" },
 		{ "a shared state", GOOD "state: { url = \"redis://10.0.0.5:6379/0\"; };\n",
 		    "c:3: state.url is not there yet, expected it to be left out\n" },
 		{ "metrics", GOOD "http: { address = \"127.0.0.1:9425\"; };\n",

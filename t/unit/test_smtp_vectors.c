@@ -90,7 +90,8 @@ static void smuggle(const char *name, const char *expect, struct slice stream, s
 	buf_clear(&t.log);
 	buf_clear(&t.replies);
 	feed(&t, stream, cut);
-	refused = t.messages == 0 && t.closed && slice_starts(buf_get(&t.replies), S("550 5.5.2 "));
+	refused = t.messages == 0 && t.closed &&
+	    (slice_starts(buf_get(&t.replies), S("550 5.5.2 ")) || slice_starts(buf_get(&t.replies), S("550 5.6.0 NUL ")));
 	taken = t.messages == 1 && !t.closed && slice_eq(buf_get(&t.replies), S("250 2.1.0 taken\r\n"));
 	if (taken)
 		want_safe(name, buf_get(&t.content));

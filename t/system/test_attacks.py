@@ -15,7 +15,7 @@ from sink import Sink
 
 CASES = [Case(row) for row in attacks.catalogue()["cases"]]
 # Whole areas that wait, single cases by what they wait for, and those that a test of another file plays.
-WAITS_AREA = {"tls": "TLS", "auth": "SPF and DMARC", "dkim": "DKIM", "arc": "ARC"}
+WAITS_AREA = {"tls": "a player that speaks TLS; test_tls.py has tests of its own", "auth": "SPF and DMARC", "dkim": "DKIM", "arc": "ARC"}
 CLOCK = "a clock the running daemon can be given; t/unit/test_relay.c holds the deadlines on a moved one"
 CALLS = "calls that fail on demand"
 WAITS = {
@@ -23,7 +23,7 @@ WAITS = {
     "a decision: by RFC 5321 a path with a second bare @ is 501 here": ["smtp-path-ambiguity"],
     "a milter": ["smtp-milter-accept-does-not-stick", "fault-milter-crash", "fault-milter-timeout", "fault-milter-malformed", "fault-milter-injection",
                  "fault-milter-after-sign"],
-    "PROXY headers": ["smtp-proxy-v2-malformed"],
+    "a player that begins with a PROXY header; test_client_view.py has tests of its own": ["smtp-proxy-v2-malformed"],
     "recipes": ["dkim2-recipe-copy-range", "dkim2-recipe-overlap", "dkim2-recipe-history-bomb", "dkim2-recipe-line-bomb", "dkim2-json-depth",
                 "dkim2-json-ambiguity", "dkim2-json-collisions", "dkim2-recipe-shapes", "dkim2-recipe-crlf", "dkim2-recipe-own-fields",
                 "dkim2-recipe-wrong-undo", "dkim2-base64-bomb", "dkim2-old-flags", "dkim2-own-verify", "dkim2-charset-lines", "dkim2-author-domain"],

@@ -263,7 +263,7 @@ static void generation_serve(struct supervisor *s, struct generation *g)
 			generation_drain(s, old, old->conf->drain_s);
 	drain_cull(s);
 	generation_sweep(s->newest, &s->sockets);
-	l = log_begin(LOG_LEVEL_INFO, before ? "reload" : "ready");
+	l = log_begin(LOG_LEVEL_INFO, before ? "reload_ok" : "ready");
 	log_str(&l, "version", HOPSEAL_VERSION);
 	log_u64(&l, "generation", g->number);
 	log_u64(&l, "workers", g->worker_count);

@@ -126,6 +126,34 @@ static void judge_facts(struct tx *t, const struct dkim2_verdict *v)
 	facts_set(&t->facts, FACT_DKIM2_TESTING, v->testing ? S("yes") : S("no"));
 }
 
+/* The event of each kind of finding: what an operator searches for, whatever level the exact string follows. */
+static const char *const findings[DKIM2_KINDS] = {
+	[DKIM2_ABOUT_STRUCTURE] = "dkim2_structure",
+	[DKIM2_ABOUT_LIMIT] = "dkim2_too_many",
+	[DKIM2_ABOUT_TIME] = "dkim2_time",
+	[DKIM2_ABOUT_ENVELOPE] = "dkim2_envelope",
+	[DKIM2_ABOUT_CUSTODY] = "dkim2_custody",
+	[DKIM2_ABOUT_KEY] = "dkim2_key",
+	[DKIM2_ABOUT_ALGORITHM] = "dkim2_algorithm",
+	[DKIM2_ABOUT_SIGNATURE] = "dkim2_signature",
+	[DKIM2_ABOUT_MIXED] = "dkim2_mixed",
+	[DKIM2_ABOUT_HASH] = "dkim2_hash",
+	[DKIM2_ABOUT_FROM] = "dkim2_from",
+};
+
+static void log_finding(const struct tx *t, const char *name, const struct dkim2_verdict *v)
+{
+	struct log_line l = log_begin(LOG_LEVEL_WARNING, name);
+
+	log_str(&l, "tx", t->name);
+	log_str(&l, "listener", t->pair->listener->conf->name);
+	view_log(t->pair, &l);
+	log_text(&l, "reason", v->reason);
+	if (v->detail.n)
+		log_text(&l, "note", v->detail);
+	log_end(&l);
+}
+
 static void count_verdict(struct tx *t, const struct dkim2_verdict *v)
 {
 	static const enum count by_state[] = {
@@ -135,6 +163,11 @@ static void count_verdict(struct tx *t, const struct dkim2_verdict *v)
 	struct log_line l;
 
 	count_add(t->pair->relay->counts, t->pair->relay->slot, by_state[v->state], 1);
+	if (findings[v->about])
+		log_finding(t, findings[v->about], v);
+	/* A chain we did not verify is one we do not sign on top of, whoever refuses the message first. */
+	if (t->pair->listener->conf->sealing && plan_chain(v) && !dkim2_fully_verified(v))
+		log_finding(t, "dkim2_not_signed", v);
 	if (v->state == DKIM2_PASS || v->state == DKIM2_NONE)
 		return;
 	l = log_begin(LOG_LEVEL_INFO, "auth_result");

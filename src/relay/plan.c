@@ -59,13 +59,18 @@ static struct plan without_chain(const struct plan_facts *f)
 	return (struct plan){ .kind = PLAN_ORIGINATE, .enforce = true, .d = d, .why = "originate" };
 }
 
+bool plan_chain(const struct dkim2_verdict *came)
+{
+	return came->state != DKIM2_NONE || came->instance_count > 0;
+}
+
 struct plan plan_make(const struct plan_facts *f)
 {
 	const struct dkim2_verdict *v = f->came;
 	const struct dkim2_hop *last;
 	const char *d;
 
-	if (v->state == DKIM2_NONE && v->instance_count == 0)
+	if (!plan_chain(v))
 		return without_chain(f);
 	if (v->state == DKIM2_TEMPERROR)
 		return unsealed(f, FAULT_KEY_SILENT, "chain_unknown", v->reason);

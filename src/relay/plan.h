@@ -33,6 +33,9 @@ struct plan_facts {
 	bool known_client;
 };
 
+/* Did it come with anything of a chain? */
+bool plan_chain(const struct dkim2_verdict *came);
+
 struct plan plan_make(const struct plan_facts *f);
 
 /* An active key's domain that all of these follow, the longest; NULL: none. Empty slices are skipped. */

@@ -339,6 +339,22 @@ static bool may_send_to(const struct pair *p, struct arena *a, const struct path
 	return false;
 }
 
+/* The client sends the rest again: one line a transaction, however many they are. */
+static void log_split(struct tx *t, const struct fault *f)
+{
+	struct log_line l;
+
+	if (t->told_split)
+		return;
+	t->told_split = true;
+	l = log_begin(LOG_LEVEL_INFO, "rcpt_deferred_split");
+	log_str(&l, "tx", t->name);
+	log_str(&l, "listener", t->pair->listener->conf->name);
+	view_log(t->pair, &l);
+	log_fault(&l, f);
+	log_end(&l);
+}
+
 void tx_rcpt(struct pair *p, const struct srv_event *ev)
 {
 	struct tx *t = p->tx;
@@ -369,9 +385,11 @@ void tx_rcpt(struct pair *p, const struct srv_event *ev)
 		f = t->broken;
 	else if (!may_send_to(p, &p->arena, &c->path))
 		fault_set(&f, FAULT_NOT_ALLOWED, 0);
-	else if (!judge_rules(t, c, false, &f) && l->sealing && !l->share_all && t->unshadowed && t->command_count - 2 > t->refused)
+	else if (!judge_rules(t, c, false, &f) && l->sealing && !l->share_all && t->unshadowed && t->command_count - 2 > t->refused) {
 		/* One seal names every recipient of its copy; this one goes in a transaction of its own. */
 		fault_set(&f, FAULT_ONE_RCPT, 0);
+		log_split(t, &f);
+	}
 	if (f.code != FAULT_NONE)
 		answer_fault(t, c, &f);
 	else

@@ -43,6 +43,7 @@ struct tx {
 	size_t sent, awaited;      /* on the connection there is now: commands looked at, answers that are due */
 	size_t rcpt_tries;         /* RCPT commands, those answered here with them */
 	size_t accepted, refused;  /* recipients, by the next hop */
+	bool told_split;           /* that recipients were put off to transactions of their own */
 	struct fault broken;       /* nothing more can come of this transaction */
 	uint32_t end_seq;          /* of the end of content */
 

@@ -173,13 +173,13 @@ class Relay:
     def reload(self, **changes):
         """New settings and SIGHUP; back with the event that says they are in force, or why not."""
         def outcomes():
-            return len(self.events("reload")) + len(self.events("reload_refused"))
+            return len(self.events("reload_ok")) + len(self.events("reload_refused"))
         before = outcomes()
         self.conf = merge(self.conf, changes)
         self.write()
         self.signal(signal.SIGHUP)
         self.log.wait("the end of a reload", lambda items: outcomes() > before)
-        return [e for e in self.events() if e["event"] in ("reload", "reload_refused")][-1]
+        return [e for e in self.events() if e["event"] in ("reload_ok", "reload_refused")][-1]
 
     def ended(self):
         """Waits for the end and returns the exit code."""

@@ -125,7 +125,7 @@ def test_an_address_that_is_taken_refuses_the_reload(hopseal):
         relay.conf["listener"]["main"]["address"] = before + [address]
         event = relay.reload()
         assert event["event"] == "reload_refused" and address in event["text"]
-    assert relay.reload()["event"] == "reload"
+    assert relay.reload()["event"] == "reload_ok"
 
 
 @pytest.mark.parametrize("role", ["worker", "keeper", "resolver", "control"])

@@ -227,6 +227,20 @@ def test_shadow_judges_and_changes_nothing_else(hopseal, sink, key):
     assert (event["outcome"], event["ruling"], event["rule"], event["shadow"]) == ("accepted", "refuse", "broken chain", "yes")
 
 
+def test_the_log_says_which_of_two_signatures_passed(hopseal, sink, key, keyring):
+    message = seal(BASE, key, keyring.key("a.test", "r2048"))
+    head, tail = message.split(b":rsa-sha256:", 1)
+    spoilt = head + b":rsa-sha256:" + (b"B" if tail[:1] == b"A" else b"A") + tail[1:]
+    relay = hopseal("inbound")
+    with relay.connect() as c:
+        c.deliver(spoilt)
+        c.deliver(message)
+    relay.event("transaction", 2)
+    (event,) = [e for e in relay.events() if e["event"].startswith("dkim2_")]
+    assert event["event"] == "dkim2_mixed" and event["listener"] == "main" and event["tx"] == relay.event("transaction")["tx"]
+    assert event["note"] == "DKIM2-Signature i=1 %s signature passed, %s signature failed" % (key.selector, "r2048")
+
+
 def test_several_recipients_pass_on_a_judging_service(hopseal, sink, key):
     message = seal(BASE, key, rt=["<r1@c.test>", "<r2@c.test>"])
     with hopseal("inbound", policy=REFUSE).connect() as c:

@@ -106,7 +106,7 @@ def test_reload_leaves_a_live_session_alone(hopseal, sink):
     relay = hopseal("inbound")
     with relay.connect() as old:
         old.mail()
-        assert relay.reload(hostname="new.c.test")["event"] == "reload"
+        assert relay.reload(hostname="new.c.test")["event"] == "reload_ok"
         with relay.connect() as new:
             assert "new.c.test" in new.banner.text
             new.deliver(BASE)
@@ -123,7 +123,7 @@ def test_a_broken_reload_keeps_what_runs(hopseal, sink):
     assert event["event"] == "reload_refused"
     with relay.connect() as c:
         c.deliver(BASE)
-    assert relay.reload(limits={"sessions": 10})["event"] == "reload"
+    assert relay.reload(limits={"sessions": 10})["event"] == "reload_ok"
 
 
 def test_reload_may_add_and_drop_listeners(hopseal, sink, ports):
@@ -132,7 +132,7 @@ def test_reload_may_add_and_drop_listeners(hopseal, sink, ports):
     listener = dict(relay.conf["listener"])
     listener["three"] = dict(listener.pop("two"), address=["127.0.0.1:%d" % port])
     relay.conf["listener"] = listener
-    assert relay.reload()["event"] == "reload"
+    assert relay.reload()["event"] == "reload_ok"
     relay.listeners["three"] = ("127.0.0.1", port)
     for name in ("one", "three"):
         with relay.connect(name) as c:
@@ -145,7 +145,7 @@ def test_a_key_added_by_reload_seals(hopseal, sink, keyring):
     relay = hopseal("outbound", keys=[keyring.key("a.test")])
     b = keyring.key("b.test")
     relay.conf["keys"].append({"domain": b.domain, "selector": b.selector, "file": b.file, "use": "active"})
-    assert relay.reload()["event"] == "reload"
+    assert relay.reload()["event"] == "reload_ok"
     with relay.connect() as c:
         c.deliver(BASE.replace(b"s@a.test", b"s@b.test"), sender="<s@b.test>")
     assert checked(sink.one().content, keyring)[0].d == "b.test"

@@ -357,7 +357,7 @@ def test_a_certificate_is_reloaded(hopseal, sink, authority, cert):
     other = authority.server(kind=("rsa:2048",))
     old = connect(relay, trust(authority))
     before = old.sock.getpeercert(True)
-    assert relay.reload(listener={"main": tls(other)})["event"] == "reload"
+    assert relay.reload(listener={"main": tls(other)})["event"] == "reload_ok"
     with connect(relay, trust(authority)) as c:
         assert c.sock.getpeercert(True) != before
         c.deliver(BASE)
@@ -382,7 +382,7 @@ def test_new_files_under_the_same_names_are_read_by_a_reload(hopseal, authority,
     with connect(relay, trust(authority)) as c:
         assert c.sock.getpeercert(True) == before
     shutil.copy(new.key, names[1])
-    assert relay.reload()["event"] == "reload"
+    assert relay.reload()["event"] == "reload_ok"
     with connect(relay, trust(authority)) as c:
         assert c.sock.getpeercert(True) != before
 

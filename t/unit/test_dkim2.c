@@ -382,18 +382,18 @@ static void groups_combine(void **state)
 	(void)state;
 	for (size_t i = 0; i < ROWS(rows); i++) {
 		struct combine c = { 0 };
-		struct slice reason;
+		struct reason reason;
 		unsigned group = 0;
 
 		for (const char *p = rows[i].text; *p; p++) {
 			if (*p == '|')
 				group++;
 			else if (*p != ',')
-				combine_add(&c, group, state_letter(*p), *p == 'p' ? SLICE_NONE : slice_of(p, 1));
+				combine_add(&c, group, state_letter(*p), (struct reason){ .words = *p == 'p' ? SLICE_NONE : slice_of(p, 1) });
 		}
 		if (combine_end(&c, &reason) != state_letter(rows[i].want))
 			fail_msg("%s", rows[i].name);
-		assert_int_equal(reason.n, rows[i].want == 'p' ? 0 : 1);
+		assert_int_equal(reason.words.n, rows[i].want == 'p' ? 0 : 1);
 	}
 }
 
@@ -486,10 +486,19 @@ static void reasons_are_bounded_and_printable(void **state)
 	(void)state;
 	memset(value, 'a', sizeof(value));
 	memcpy(value + LIMIT_REASON - 1, "\xc3\xbc", 2);
-	text = draft_reason(&arena, TEXT_SEAL_MAIL_FROM, 3, 0, slice_of(value, sizeof(value)), SLICE_NONE);
+	text = draft_reason(&arena, TEXT_SEAL_MAIL_FROM, 3, 0, slice_of(value, sizeof(value)), SLICE_NONE).words;
 	assert_int_equal(text.n, strlen("DKIM2-Signature i=3 MAIL FROM  did not match") + LIMIT_REASON - 1);
-	WANT_SLICE(draft_reason(&arena, TEXT_SIGNATURE_MIXED, 1, 0, S("a\r\nb"), S("c\x7f")),
+	WANT_SLICE(draft_reason(&arena, TEXT_SIGNATURE_MIXED, 1, 0, S("a\r\nb"), S("c\x7f")).words,
 	    S("DKIM2-Signature i=1 a??b signature passed, c? signature failed"));
+}
+
+/* Whoever adds a text says what it is about, or the log would not tell of it. */
+static void every_text_is_about_something(void **state)
+{
+	(void)state;
+	for (int text = 0; text < DRAFT_TEXTS; text++)
+		if (draft_kind((enum draft_text)text) == DKIM2_ABOUT_NOTHING)
+			fail_msg("text %d", text);
 }
 
 #define TEST(f) cmocka_unit_test_setup(f, fresh_arena)
@@ -497,6 +506,7 @@ static void reasons_are_bounded_and_printable(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(every_text_is_about_something),
 		TEST(what_is_cut_or_added_is_noticed),
 		TEST(chains_with_one_rule_broken),
 		TEST(instances_without_recipe),

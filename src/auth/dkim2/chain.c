@@ -15,7 +15,7 @@ struct reader {
 
 /* ---- faults ---- */
 
-static void blame(struct reader *r, struct slice reason, uint64_t hop)
+static void blame(struct reader *r, struct reason reason, uint64_t hop)
 {
 	if (!r->chain->broken) {
 		r->chain->broken = true;
@@ -27,20 +27,20 @@ static void blame(struct reader *r, struct slice reason, uint64_t hop)
 /* Both return false. */
 static bool bad_seal(struct reader *r, struct seal *s, enum draft_text text, struct slice value)
 {
-	struct slice reason = draft_reason(r->arena, text, r->number, 0, value, SLICE_NONE);
+	struct reason reason = draft_reason(r->arena, text, r->number, 0, value, SLICE_NONE);
 
 	s->hop->state = DKIM2_PERMERROR;
-	s->hop->reason = reason;
+	s->hop->reason = reason.words;
 	blame(r, reason, r->number);
 	return false;
 }
 
 static bool bad_instance(struct reader *r, struct instance *in, enum draft_text text, struct slice value)
 {
-	struct slice reason = draft_reason(r->arena, text, r->number, 0, value, SLICE_NONE);
+	struct reason reason = draft_reason(r->arena, text, r->number, 0, value, SLICE_NONE);
 
 	in->seen->state = DKIM2_PERMERROR;
-	in->seen->reason = reason;
+	in->seen->reason = reason.words;
 	blame(r, reason, 0);
 	return false;
 }
@@ -538,7 +538,7 @@ bool chain_read(struct arena *a, const struct dkim2_draft *draft, const struct h
 	if (!out->broken)
 		check_numbers(&r, seals_only);
 	for (size_t k = 0; k < out->m && out->broken && !out->blamed; k++)
-		if (slice_eq(out->seen[k].reason, out->reason))
+		if (slice_eq(out->seen[k].reason, out->reason.words))
 			out->blamed = chain_hop_of(out, out->seen[k].m);
 	return !arena_failed(a);
 }

@@ -54,7 +54,7 @@ struct chain {
 	struct dkim2_instance *seen; /* in step with instances */
 	size_t m;
 	bool broken;                 /* PERMERROR; then nothing else about it is promised */
-	struct slice reason;         /* of the first fault */
+	struct reason reason;        /* of the first fault */
 	uint64_t blamed;             /* hop number, 0: unknown */
 };
 

@@ -10,7 +10,7 @@ static void end_group(struct combine *c)
 	}
 }
 
-void combine_add(struct combine *c, unsigned group, enum dkim2_state state, struct slice reason)
+void combine_add(struct combine *c, unsigned group, enum dkim2_state state, struct reason reason)
 {
 	if (c->started && group != c->group)
 		end_group(c);
@@ -25,11 +25,11 @@ void combine_add(struct combine *c, unsigned group, enum dkim2_state state, stru
 	}
 }
 
-enum dkim2_state combine_end(struct combine *c, struct slice *reason_out)
+enum dkim2_state combine_end(struct combine *c, struct reason *reason_out)
 {
 	static const enum dkim2_state order[] = { DKIM2_TEMPERROR, DKIM2_FAIL, DKIM2_PERMERROR };
 
-	*reason_out = SLICE_NONE;
+	*reason_out = (struct reason){ 0 };
 	if (!c->started)
 		return DKIM2_NONE;
 	end_group(c);

@@ -4,35 +4,35 @@
 #include "mail/addr.h"
 #include "mail/domain.h"
 
-struct slice custody_follows(struct arena *a, const struct seal *before, uint64_t i, struct slice d,
+struct reason custody_follows(struct arena *a, const struct seal *before, uint64_t i, struct slice d,
     struct slice mf_domain, bool mf_null, bool has_nd)
 {
 	enum draft_text text;
 
 	if (before->has_nd) {
 		if (slice_eq(before->nd, d))
-			return SLICE_NONE;
+			return (struct reason){ 0 };
 		text = TEXT_SEAL_ND;
 	} else if (has_nd || mf_null) {
 		if (chain_fits_rt(before, d))
-			return SLICE_NONE;
+			return (struct reason){ 0 };
 		text = TEXT_SEAL_CUSTODY_D;
 	} else {
 		if (chain_follows_rt(before, mf_domain))
-			return SLICE_NONE;
+			return (struct reason){ 0 };
 		text = TEXT_SEAL_CUSTODY_MF;
 	}
 	return draft_reason(a, text, i, before->hop->i, SLICE_NONE, SLICE_NONE);
 }
 
-struct slice custody_break(struct arena *a, const struct chain *c, size_t index)
+struct reason custody_break(struct arena *a, const struct chain *c, size_t index)
 {
 	const struct seal *s = &c->seals[index];
 
 	if (!s->has_nd && !s->mf_null && !domain_follows(s->mf_domain, s->hop->d_normal))
 		return draft_reason(a, TEXT_SEAL_MF_D, s->hop->i, 0, SLICE_NONE, SLICE_NONE);
 	if (index == 0)
-		return SLICE_NONE;
+		return (struct reason){ 0 };
 	return custody_follows(a, &c->seals[index - 1], s->hop->i, s->hop->d_normal, s->mf_domain, s->mf_null, s->has_nd);
 }
 
@@ -41,7 +41,7 @@ static int by_octets(const void *x, const void *y)
 	return slice_cmp(*(const struct slice *)x, *(const struct slice *)y);
 }
 
-struct slice custody_envelope(struct arena *a, const struct seal *s, const struct dkim2_envelope *envelope)
+struct reason custody_envelope(struct arena *a, const struct seal *s, const struct dkim2_envelope *envelope)
 {
 	size_t n = s->hop->rt_count;
 	struct slice *keys;
@@ -50,7 +50,7 @@ struct slice custody_envelope(struct arena *a, const struct seal *s, const struc
 		return draft_reason(a, TEXT_SEAL_MAIL_FROM, s->hop->i, 0, envelope->mail_from, SLICE_NONE);
 	keys = ARENA_ARRAY(a, n, struct slice);
 	if (!keys)
-		return SLICE_NONE;
+		return (struct reason){ 0 };
 	for (size_t k = 0; k < n; k++)
 		keys[k] = path_key(a, s->hop->rt[k]);
 	qsort(keys, n, sizeof(*keys), by_octets);
@@ -60,5 +60,5 @@ struct slice custody_envelope(struct arena *a, const struct seal *s, const struc
 		if (!bsearch(&key, keys, n, sizeof(*keys), by_octets))
 			return draft_reason(a, TEXT_SEAL_RCPT_TO, s->hop->i, 0, envelope->rcpt_to[k], SLICE_NONE);
 	}
-	return SLICE_NONE;
+	return (struct reason){ 0 };
 }

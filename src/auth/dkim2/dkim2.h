@@ -30,6 +30,22 @@ enum dkim2_level {
 };
 const char *dkim2_level_name(enum dkim2_level level); /* "full", "provisional", "no-envelope" */
 
+enum dkim2_kind { /* what a finding is about */
+	DKIM2_ABOUT_NOTHING,   /* pass, none; no memory */
+	DKIM2_ABOUT_STRUCTURE, /* fields, tags and numbers */
+	DKIM2_ABOUT_LIMIT,     /* more of something than is taken */
+	DKIM2_ABOUT_TIME,
+	DKIM2_ABOUT_ENVELOPE,  /* MAIL FROM or RCPT TO are not those of the newest seal */
+	DKIM2_ABOUT_CUSTODY,   /* a hop does not follow from the one before it */
+	DKIM2_ABOUT_KEY,
+	DKIM2_ABOUT_ALGORITHM, /* of a signature or a hash: not known */
+	DKIM2_ABOUT_SIGNATURE,
+	DKIM2_ABOUT_MIXED,     /* of one seal a signature is right and another wrong */
+	DKIM2_ABOUT_HASH,
+	DKIM2_ABOUT_FROM,
+	DKIM2_KINDS
+};
+
 struct dkim2_envelope {
 	struct slice mail_from;      /* bracketed, no parameters */
 	const struct slice *rcpt_to; /* every accepted one, bracketed */
@@ -66,6 +82,8 @@ struct dkim2_verdict {
 	enum dkim2_level level;
 	unsigned draft;           /* 6..9 */
 	struct slice reason;      /* empty: none */
+	enum dkim2_kind about;    /* what the reason is about */
+	struct slice detail;      /* what the exact string does not say, for the log; empty: nothing */
 	uint64_t blamed;          /* hop number for header.i, 0: none */
 	const struct dkim2_hop *hops; /* ascending i; those that could be read */
 	size_t hop_count;

@@ -136,6 +136,48 @@ static const char *const texts[DRAFT_TEXTS] = {
 	[TEXT_HEADER_MALFORMED] = "header holds a line that is no field", /* (ours) */
 };
 
+static const enum dkim2_kind kinds[DRAFT_TEXTS] = {
+	[TEXT_INSTANCE_MISSING] = DKIM2_ABOUT_STRUCTURE,
+	[TEXT_INSTANCE_SYNTAX] = DKIM2_ABOUT_STRUCTURE,
+	[TEXT_INSTANCE_TAG_MISSING] = DKIM2_ABOUT_STRUCTURE,
+	[TEXT_INSTANCE_UNSIGNED] = DKIM2_ABOUT_STRUCTURE,
+	[TEXT_INSTANCE_HASH_TWICE] = DKIM2_ABOUT_STRUCTURE,
+	[TEXT_INSTANCE_HASH_UNKNOWN] = DKIM2_ABOUT_ALGORITHM,
+	[TEXT_SEAL_MISSING] = DKIM2_ABOUT_STRUCTURE,
+	[TEXT_SEAL_SYNTAX] = DKIM2_ABOUT_STRUCTURE,
+	[TEXT_SEAL_TAG_MISSING] = DKIM2_ABOUT_STRUCTURE,
+	[TEXT_SEAL_TAG_UNEXPECTED] = DKIM2_ABOUT_STRUCTURE,
+	[TEXT_SEAL_SELECTOR_TWICE] = DKIM2_ABOUT_STRUCTURE,
+	[TEXT_SEAL_TOO_MANY_SELECTORS] = DKIM2_ABOUT_LIMIT,
+	[TEXT_SEAL_EXPIRED] = DKIM2_ABOUT_TIME,
+	[TEXT_SEAL_FUTURE] = DKIM2_ABOUT_TIME,
+	[TEXT_SEAL_MAIL_FROM] = DKIM2_ABOUT_ENVELOPE,
+	[TEXT_SEAL_RCPT_TO] = DKIM2_ABOUT_ENVELOPE,
+	[TEXT_SEAL_MF_D] = DKIM2_ABOUT_CUSTODY,
+	[TEXT_SEAL_ND] = DKIM2_ABOUT_CUSTODY,
+	[TEXT_SEAL_ND_UNEXPECTED] = DKIM2_ABOUT_CUSTODY,
+	[TEXT_SEAL_CUSTODY_MF] = DKIM2_ABOUT_CUSTODY,
+	[TEXT_SEAL_CUSTODY_D] = DKIM2_ABOUT_CUSTODY,
+	[TEXT_SEAL_ALGORITHM_UNKNOWN] = DKIM2_ABOUT_ALGORITHM,
+	[TEXT_KEY_UNREACHABLE] = DKIM2_ABOUT_KEY,
+	[TEXT_KEY_ABSENT] = DKIM2_ABOUT_KEY,
+	[TEXT_KEY_MULTIPLE] = DKIM2_ABOUT_KEY,
+	[TEXT_KEY_SYNTAX] = DKIM2_ABOUT_KEY,
+	[TEXT_KEY_ALGORITHM] = DKIM2_ABOUT_KEY,
+	[TEXT_KEY_REVOKED] = DKIM2_ABOUT_KEY,
+	[TEXT_SIGNATURE_WRONG] = DKIM2_ABOUT_SIGNATURE,
+	[TEXT_SIGNATURE_MIXED] = DKIM2_ABOUT_MIXED,
+	[TEXT_HEADER_HASH] = DKIM2_ABOUT_HASH,
+	[TEXT_BODY_HASH] = DKIM2_ABOUT_HASH,
+	[TEXT_FROM] = DKIM2_ABOUT_FROM,
+	[TEXT_HEADER_MALFORMED] = DKIM2_ABOUT_STRUCTURE,
+};
+
+enum dkim2_kind draft_kind(enum draft_text text)
+{
+	return kinds[text];
+}
+
 /* Room for the longest text, two values and two numbers. */
 enum { REASON_OCTETS = 128 + 2 * LIMIT_REASON + 2 * 20 };
 
@@ -172,7 +214,7 @@ static void add_number(struct words *w, uint64_t number)
 }
 
 /* On the stack, so that only the arena can fail: to a caller an empty reason means that nothing is wrong. */
-struct slice draft_reason(struct arena *a, enum draft_text text, uint64_t number, uint64_t other, struct slice value,
+struct reason draft_reason(struct arena *a, enum draft_text text, uint64_t number, uint64_t other, struct slice value,
     struct slice more)
 {
 	struct words w = { .n = 0 };
@@ -188,5 +230,5 @@ struct slice draft_reason(struct arena *a, enum draft_text text, uint64_t number
 		else
 			add_value(&w, *p == 's' ? value : more);
 	}
-	return arena_copy(a, slice_of(w.at, w.n));
+	return (struct reason){ .words = arena_copy(a, slice_of(w.at, w.n)), .text = text };
 }

@@ -69,13 +69,22 @@ enum draft_text {
 	DRAFT_TEXTS
 };
 
+/* A finding: the words that are told, and which of the texts it is. */
+struct reason {
+	struct slice words;  /* empty: nothing is wrong */
+	enum draft_text text;
+	struct slice detail; /* as in struct dkim2_verdict */
+};
+
+enum dkim2_kind draft_kind(enum draft_text text);
+
 /*
  * draft_reason - the exact string, without the state word
  * In:    number for i= or m= (0: could not be read, shown as "?"), a second number, two values; what the text has no
  *        place for is ignored. Values are cut at LIMIT_REASON octets and their control octets become '?'.
- * Out:   in the arena; empty when it failed
+ * Out:   in the arena; empty words when it failed
  */
-struct slice draft_reason(struct arena *a, enum draft_text text, uint64_t number, uint64_t other, struct slice value,
+struct reason draft_reason(struct arena *a, enum draft_text text, uint64_t number, uint64_t other, struct slice value,
     struct slice more);
 
 #endif

@@ -17,7 +17,7 @@ bool dkim2_enforce(struct arena *a, const struct header *about_to_leave, const s
 	/* a line that is no field ends the header for some, and the seals below it are content */
 	struct header seals = { .malformed = about_to_leave->malformed };
 	struct chain chain;
-	struct slice broken;
+	struct reason broken;
 
 	seals.fields = ARENA_ARRAY(a, about_to_leave->n, struct field);
 	if (!seals.fields)
@@ -36,7 +36,7 @@ bool dkim2_enforce(struct arena *a, const struct header *about_to_leave, const s
 	if (!chain_read(a, draft_of(DRAFT_NEWEST), &seals, true, &chain))
 		return fault_set(f, FAULT_NO_MEMORY, 0);
 	if (chain.broken)
-		return gap(f, chain.reason);
+		return gap(f, chain.reason.words);
 	if (chain.n == 0)
 		return gap(f, S("message carries no DKIM2-Signature"));
 	if (chain.seals[chain.n - 1].has_nd)
@@ -45,5 +45,5 @@ bool dkim2_enforce(struct arena *a, const struct header *about_to_leave, const s
 		broken = custody_envelope(a, &chain.seals[chain.n - 1], envelope);
 	if (arena_failed(a))
 		return fault_set(f, FAULT_NO_MEMORY, 0);
-	return broken.n == 0 || gap(f, broken);
+	return broken.words.n == 0 || gap(f, broken.words);
 }

@@ -85,7 +85,7 @@ static bool conf_ok(struct dkim2_seal *s, struct fault *f)
 static bool chain_fits(struct dkim2_seal *s, const struct dkim2_verdict *came, struct fault *f)
 {
 	if (s->chain.broken)
-		return refuse(f, FAULT_CHAIN_BROKEN, s->chain.reason);
+		return refuse(f, FAULT_CHAIN_BROKEN, s->chain.reason.words);
 	if (!came || came->state == DKIM2_NONE) {
 		if (s->chain.seal_fields || s->chain.instance_fields)
 			return refuse(f, FAULT_UNSEALED, S("message already holds fields of a chain"));
@@ -106,19 +106,20 @@ static bool chain_fits(struct dkim2_seal *s, const struct dkim2_verdict *came, s
 
 static bool custody_fits(struct dkim2_seal *s, struct fault *f)
 {
-	struct slice words = SLICE_NONE, mf_domain = SLICE_NONE;
+	struct slice mf_domain = SLICE_NONE;
+	struct reason broken = { 0 };
 	bool mf_null = false;
 
 	if (!s->nd.n) {
 		mf_null = slice_eq(s->conf->mail_from, S("<>"));
 		mf_domain = chain_path_domain(s->arena, s->conf->mail_from);
 		if (!mf_null && !domain_follows(mf_domain, s->d))
-			words = draft_reason(s->arena, TEXT_SEAL_MF_D, s->i, 0, SLICE_NONE, SLICE_NONE);
+			broken = draft_reason(s->arena, TEXT_SEAL_MF_D, s->i, 0, SLICE_NONE, SLICE_NONE);
 	}
-	if (!words.n && s->chain.n)
-		words = custody_follows(s->arena, &s->chain.seals[s->chain.n - 1], s->i, s->d, mf_domain, mf_null,
+	if (!broken.words.n && s->chain.n)
+		broken = custody_follows(s->arena, &s->chain.seals[s->chain.n - 1], s->i, s->d, mf_domain, mf_null,
 		    s->nd.n > 0);
-	return words.n == 0 || refuse(f, FAULT_CUSTODY_GAP, words);
+	return broken.words.n == 0 || refuse(f, FAULT_CUSTODY_GAP, broken.words);
 }
 
 static bool left_out(struct slice name, const void *draft)
@@ -131,14 +132,14 @@ static bool unchanged(const struct dkim2_seal *s)
 {
 	const struct instance *in = &s->chain.instances[s->chain.m - 1];
 	struct combine all = { 0 };
-	struct slice ignored;
+	struct reason ignored;
 
 	for (size_t k = 0; k < in->set_count; k++) {
 		const struct hash_set *set = &in->sets[k];
 		bool same = set->alg != DIGEST_ALGS && slice_eq(slice_of(s->header[set->alg], set->header.n), set->header) &&
 		    slice_eq(s->body[set->alg], set->body);
 
-		combine_add(&all, set->group, same ? DKIM2_PASS : DKIM2_FAIL, SLICE_NONE);
+		combine_add(&all, set->group, same ? DKIM2_PASS : DKIM2_FAIL, (struct reason){ 0 });
 	}
 	return combine_end(&all, &ignored) == DKIM2_PASS;
 }
@@ -317,7 +318,7 @@ struct dkim2_seal *dkim2_seal_new(struct arena *a, const struct header *h, struc
 		return NULL;
 	}
 	if (!s->chain.n && !dkim2_from_authentic(a, h, s->d)) {
-		refuse(f, FAULT_UNSEALED, draft_reason(a, TEXT_FROM, 0, 0, s->d, SLICE_NONE));
+		refuse(f, FAULT_UNSEALED, draft_reason(a, TEXT_FROM, 0, 0, s->d, SLICE_NONE).words);
 		return NULL;
 	}
 	if ((!s->chain.n && !write_instance(s)) || !make_asks(s, f) || arena_failed(a)) {

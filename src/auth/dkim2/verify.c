@@ -54,22 +54,24 @@ const char *dkim2_level_name(enum dkim2_level level)
 
 /* ---- findings: of all, the worst counts, of equals the first (spec 10.1) ---- */
 
-static void note(struct dkim2_verify *v, enum dkim2_state state, struct slice reason, uint64_t hop)
+static void note(struct dkim2_verify *v, enum dkim2_state state, struct reason reason, uint64_t hop)
 {
 	if (state > v->verdict.state) {
 		v->verdict.state = state;
-		v->verdict.reason = reason;
+		v->verdict.reason = reason.words;
+		v->verdict.about = reason.words.n ? draft_kind(reason.text) : DKIM2_ABOUT_NOTHING;
+		v->verdict.detail = reason.detail;
 		v->verdict.blamed = hop;
 	}
 }
 
-static void note_hop(struct dkim2_verify *v, size_t index, enum dkim2_state state, struct slice reason)
+static void note_hop(struct dkim2_verify *v, size_t index, enum dkim2_state state, struct reason reason)
 {
 	struct dkim2_hop *hop = &v->chain.hops[index];
 
 	if (hop->state == DKIM2_SKIPPED || state > hop->state) {
 		hop->state = state;
-		hop->reason = reason;
+		hop->reason = reason.words;
 	}
 	if (state != DKIM2_PASS)
 		note(v, state, reason, hop->i);
@@ -97,24 +99,25 @@ static void judge_time(struct dkim2_verify *v, size_t index)
 
 static void judge_custody(struct dkim2_verify *v, size_t index)
 {
-	struct slice broken = custody_break(v->arena, &v->chain, index);
+	struct reason broken = custody_break(v->arena, &v->chain, index);
 
-	if (broken.n)
+	if (broken.words.n)
 		note_hop(v, index, v->draft->custody, broken);
 }
 
 static void judge_envelope(struct dkim2_verify *v)
 {
 	size_t top = v->chain.n - 1;
-	struct slice broken;
+	struct reason broken = { 0 };
 
 	if (v->chain.seals[top].has_nd) {
 		broken = draft_reason(v->arena, TEXT_SEAL_ND_UNEXPECTED, v->chain.hops[top].i, 0, SLICE_NONE, SLICE_NONE);
 		note_hop(v, top, DKIM2_PERMERROR, broken);
 		return;
 	}
-	broken = v->envelope ? custody_envelope(v->arena, &v->chain.seals[top], v->envelope) : SLICE_NONE;
-	if (broken.n)
+	if (v->envelope)
+		broken = custody_envelope(v->arena, &v->chain.seals[top], v->envelope);
+	if (broken.words.n)
 		note_hop(v, top, v->draft->envelope, broken);
 }
 
@@ -225,9 +228,9 @@ static bool left_out(struct slice name, const void *draft)
 
 /*
  * The reason why no group of an instance can pass whatever the content is, though it may be content that is not at
- * hand: an unknown hash name in each (2.4). Empty: one might pass.
+ * hand: an unknown hash name in each (2.4). No words: one might pass.
  */
-static struct slice hopeless(struct dkim2_verify *v, const struct instance *in)
+static struct reason hopeless(struct dkim2_verify *v, const struct instance *in)
 {
 	const struct hash_set *unknown = NULL;
 	bool alive = false, group_alive = true;
@@ -246,7 +249,7 @@ static struct slice hopeless(struct dkim2_verify *v, const struct instance *in)
 			unknown = &in->sets[k];
 	}
 	if (alive || group_alive)
-		return SLICE_NONE;
+		return (struct reason){ 0 };
 	return draft_reason(v->arena, TEXT_INSTANCE_HASH_UNKNOWN, in->seen->m, 0, unknown->name, SLICE_NONE);
 }
 
@@ -267,12 +270,12 @@ static void plan_hashes(struct dkim2_verify *v)
 	v->judged_from = k;
 	for (k = 0; k < c->m; k++) {
 		struct dkim2_instance *seen = c->instances[k].seen;
-		struct slice reason = hopeless(v, &c->instances[k]);
+		struct reason reason = hopeless(v, &c->instances[k]);
 
 		v->recipes |= k > 0 && seen->recipe;
-		if (reason.n) {
+		if (reason.words.n) {
 			seen->state = v->draft->unknown_ignored ? DKIM2_FAIL : DKIM2_PERMERROR;
-			seen->reason = reason;
+			seen->reason = reason.words;
 			note(v, seen->state, reason, chain_hop_of(c, seen->m));
 		}
 	}
@@ -281,7 +284,7 @@ static void plan_hashes(struct dkim2_verify *v)
 }
 
 static enum dkim2_state judge_hash(struct dkim2_verify *v, const struct instance *in, const struct hash_set *set,
-    struct slice *reason)
+    struct reason *reason)
 {
 	struct slice header, body;
 	enum draft_text text;
@@ -318,19 +321,19 @@ static void judge_instances(struct dkim2_verify *v)
 	for (size_t k = c->m; k > v->judged_from;) {
 		const struct instance *in = &c->instances[--k];
 		struct combine all = { 0 };
-		struct slice reason = SLICE_NONE;
+		struct reason reason = { 0 };
 		bool skip_unknown = v->draft->unknown_ignored && any_known(in);
 
 		for (size_t set = 0; set < in->set_count; set++)
 			if (in->sets[set].alg != DIGEST_ALGS || !skip_unknown) {
 				enum dkim2_state state;
 
-				reason = SLICE_NONE;
+				reason = (struct reason){ 0 };
 				state = judge_hash(v, in, &in->sets[set], &reason);
 				combine_add(&all, in->sets[set].group, state, reason);
 			}
 		in->seen->state = combine_end(&all, &reason);
-		in->seen->reason = reason;
+		in->seen->reason = reason.words;
 		if (in->seen->state != DKIM2_PASS) {
 			note(v, in->seen->state, reason, chain_hop_of(c, in->seen->m));
 			return; /* what lies below the first mismatch is not judged (10.8) */
@@ -413,7 +416,7 @@ static void judge_seal(struct dkim2_verify *v, struct input *input, size_t index
 	struct set_result results[LIMIT_SIG_SETS];
 	const struct seal_set *good = NULL, *bad = NULL;
 	struct combine all = { 0 };
-	struct slice reason;
+	struct reason reason;
 	unsigned char digest[32];
 	enum dkim2_state state;
 	bool known = false;
@@ -433,7 +436,7 @@ static void judge_seal(struct dkim2_verify *v, struct input *input, size_t index
 	for (size_t k = 0; k < s->set_count; k++) {
 		if (passed_over(v, &results[k], known, good != NULL))
 			continue;
-		reason = SLICE_NONE;
+		reason = (struct reason){ 0 };
 		if (results[k].state != DKIM2_PASS && s->sets[k].type != KEY_NONE && v->checks[index][k].ask == NO_ASK)
 			continue; /* the unknown algorithm of its group speaks for it */
 		if (results[k].state != DKIM2_PASS)
@@ -441,8 +444,15 @@ static void judge_seal(struct dkim2_verify *v, struct input *input, size_t index
 		combine_add(&all, s->sets[k].group, results[k].state, reason);
 	}
 	state = combine_end(&all, &reason);
-	if (state == DKIM2_FAIL && v->draft->mixed_text && good && bad)
-		reason = draft_reason(v->arena, TEXT_SIGNATURE_MIXED, s->hop->i, 0, good->selector, bad->selector);
+	if (state == DKIM2_FAIL && good && bad) {
+		struct reason mixed = draft_reason(v->arena, TEXT_SIGNATURE_MIXED, s->hop->i, 0, good->selector, bad->selector);
+
+		if (v->draft->mixed_text)
+			reason.words = mixed.words;
+		else
+			reason.detail = mixed.words;
+		reason.text = TEXT_SIGNATURE_MIXED;
+	}
 	note_hop(v, index, state, reason);
 }
 
@@ -552,9 +562,9 @@ const struct dkim2_verdict *dkim2_verify_verdict(struct dkim2_verify *v)
 	input_release(&input);
 	if (v->memory_lost || arena_failed(v->arena)) {
 		v->verdict = before; /* a hash or a signature may look wrong because there was no room for it */
-		note(v, DKIM2_TEMPERROR, S("no memory"), 0);
+		note(v, DKIM2_TEMPERROR, (struct reason){ .words = S("no memory") }, 0);
 	} else {
-		note(v, DKIM2_PASS, SLICE_NONE, 0);
+		note(v, DKIM2_PASS, (struct reason){ 0 }, 0);
 	}
 	return &v->verdict;
 }

@@ -5,7 +5,8 @@ failure of its case: a change there is read by somebody, never passed over.
 import re
 
 import attacks_build
-from attacks import OCTETWISE, Run, check, replies
+from attacks import Run, replies
+from dialogue import OCTETWISE, check
 from seal import hops
 from sink import CLOSE, DROP, Last
 

@@ -8,10 +8,11 @@ import socket
 import subprocess
 import threading
 
-from attacks import BASE, CANARY, MEASURED, Dialogue, check, memory_kib
 import attacks_build
+from attacks import BASE, CANARY, MEASURED, memory_kib
 from attacks_build import Builder
 from client import stuffed
+from dialogue import Dialogue, check
 from relay import DAEMON
 from seal import hops
 from sink import DROP, Last

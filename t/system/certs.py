@@ -1,5 +1,6 @@
 """Certificates for tests, made by openssl(1): a root of our own, and servers it vouches for or not."""
 import os
+import ssl
 import subprocess
 
 HOST = "mx.c.test"
@@ -44,3 +45,19 @@ class Authority:
                     "-set_serial", str(self.count), "-extfile", extensions, "-out", cert.file)
         os.chmod(cert.key, 0o600)
         return cert
+
+
+def trust(authority, version=None):
+    """The context of a client that believes the root."""
+    context = ssl.create_default_context(cafile=authority.root)
+    context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
+    if version:
+        context.minimum_version = context.maximum_version = version
+    return context
+
+
+def served(cert):
+    """The context of a server."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert.file, cert.key)
+    return context

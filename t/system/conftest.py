@@ -9,6 +9,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+from certs import Authority  # noqa: E402
 from keys import Keyring, write_answers  # noqa: E402
 from mail import NOW  # noqa: E402
 from relay import DAEMON, USER, Ports, Relay, merge  # noqa: E402
@@ -50,6 +51,18 @@ def keyring():
     folder = make_folder()
     yield Keyring(folder)
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def authority():
+    folder = make_folder()
+    yield Authority(folder)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def cert(authority):
+    return authority.server()
 
 
 @pytest.fixture

@@ -86,7 +86,7 @@ class Session:
             self.sock.sendall(action.octets)
             if not action.half:
                 raise Gone()
-            self.sock.shutdown(socket.SHUT_WR)
+            socket.socket.shutdown(self.sock, socket.SHUT_WR)       # an SSLSocket's own would forget TLS
             return True
         if action is DROP:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -263,7 +263,17 @@ class Sink:
         for sock in socks:
             try:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                sock.shutdown(socket.SHUT_RDWR)
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def drop(self):
+        """Every connection ends; more may come."""
+        with self.lock:
+            socks = list(self.socks)
+        for sock in socks:
+            try:
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
             except OSError:
                 pass
 

@@ -8,9 +8,8 @@ import threading
 
 import pytest
 
-from certs import HOST, Authority
+from certs import HOST, served, trust
 from client import Client, stuffed
-from conftest import make_folder
 from mail import BASE, body_of, values
 from peers import Postfix, need
 from relay import run
@@ -18,28 +17,8 @@ from sink import DROP, Hold
 from wait import DEADLINE, until
 
 
-@pytest.fixture(scope="session")
-def authority():
-    folder = make_folder()
-    yield Authority(folder)
-    shutil.rmtree(folder)
-
-
-@pytest.fixture(scope="session")
-def cert(authority):
-    return authority.server()
-
-
 def tls(cert, mode="may", **more):
     return {"tls": dict({"mode": mode, "certificate": cert.file, "key": cert.key}, **more)}
-
-
-def trust(authority, version=None, **more):
-    context = ssl.create_default_context(cafile=authority.root)
-    context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
-    if version:
-        context.minimum_version = context.maximum_version = version
-    return context
 
 
 class TlsClient(Client):
@@ -478,12 +457,6 @@ def test_swaks(hopseal, sink, cert, args):
 
 
 # ---- towards the next hop ----
-
-def served(cert):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(cert.file, cert.key)
-    return context
-
 
 def to_tls(mode, authority=None, **more):
     if authority:

@@ -2,6 +2,7 @@
 import re
 import select
 import socket
+import ssl
 import struct
 import time
 
@@ -21,21 +22,73 @@ def check(holds, *words):
         raise Wrong(" ".join(str(w) for w in words))
 
 
+class Tls:
+    """The client's end of TLS, without a socket: octets of the wire in and out."""
+
+    def __init__(self, context, host):
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.end = context.wrap_bio(self.incoming, self.outgoing, server_hostname=host)
+
+    def shake(self):
+        """True once it is done; what is to be sent first is in outgoing."""
+        try:
+            self.end.do_handshake()
+            return True
+        except ssl.SSLWantReadError:
+            return False
+
+    def take(self, octets):
+        """What the octets say, and how they end it: "fin" in order, "cut" without close_notify, "alert"."""
+        said = bytearray()
+        if octets:
+            self.incoming.write(octets)
+        else:
+            self.incoming.write_eof()
+        try:
+            while True:
+                more = self.end.read(65536)
+                if not more:
+                    return said, "fin"
+                said += more
+        except ssl.SSLWantReadError:
+            return said, None
+        except ssl.SSLEOFError:
+            return said, "cut"
+        except ssl.SSLError as e:
+            check("ALERT" in (e.reason or ""), "the server breaks TLS: %s" % e)
+            return said, "alert"
+
+    def write(self, octets):
+        self.end.write(octets)
+
+    def notify(self):
+        """close_notify."""
+        try:
+            self.end.unwrap()
+        except ssl.SSLWantReadError:
+            pass
+
+
 class Dialogue:
     """
     A client that knows what it meant: each reply is held against the octets sent before it as RFC 5321 reads them, so that in
     the end `made` holds the transactions the next hop may have seen, and `mails` how many were begun.
+
+    octetwise: each octet is sent by itself; in TLS each octet of text in a record of its own, and the handshake in single octets.
+    first: octets that go before all else, in clear even where TLS is implicit. tls: a context, implicit TLS.
     """
 
-    def __init__(self, address, octetwise=False, banner=True, source=None):
+    def __init__(self, address, octetwise=False, banner=True, source=None, tls=None, first=b""):
         self.sock = socket.create_connection(address, DEADLINE, source_address=(source, 0) if source else None)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.octetwise = octetwise
+        self.tls, self.shaking = None, False
+        self.unsent = bytearray()       # of the wire
         self.held = bytearray() # heard, not yet a whole reply
         self.lines = []         # of a reply under way
         self.replies = []       # all of them
         self.read = 0           # how many were asked for
-        self.ended = None       # "fin" or "rst" by the server
+        self.ended = None       # "fin" or "rst" by the server; in TLS also "cut", no close_notify before the FIN, or "alert"
         self.said = bytearray() # sent, not yet answered
         self.content = False
         self.envelope = None
@@ -43,10 +96,37 @@ class Dialogue:
         self.tried = self.mails = 0     # MAIL commands answered, and those with 250
         self.made = []          # (sender, recipients, content), answered 250
         self.greeted = False
-        self.sent_octets = 0
+        if first:
+            self.flush(first)
+        if tls:
+            self.shake(tls)
         if banner:
             got = self.reply()
             check(got and got.code == 220, "the banner is %r" % got)
+
+    def shake(self, context, host="mx.c.test"):
+        """The handshake; nothing may have come before it in clear."""
+        check(not self.held, "clear octets before the handshake: %r" % bytes(self.held))
+        tls, self.shaking = Tls(context, host), True
+        while not tls.shake():
+            self.flush(tls.outgoing.read())
+            check(select.select([self.sock], [], [], DEADLINE)[0], "the server does not go on with the handshake")
+            more = self.sock.recv(65536)
+            check(more, "the server ended the handshake")
+            tls.incoming.write(more)
+        self.flush(tls.outgoing.read())
+        self.tls, self.shaking = tls, False
+
+    def starttls(self, context, name="t.a.test"):
+        """As if it had begun now: the reply to STARTTLS stands for the banner."""
+        for line, code in ((b"EHLO " + name.encode() + b"\r\n", 250), (b"STARTTLS\r\n", 220)):
+            self.send(line)
+            got = self.reply()
+            check(got and got.code == code, "%r was answered %r" % (line, got))
+        self.shake(context)
+        del self.replies[:-1]
+        self.read = 1
+        self.said.clear()
 
     def close(self):
         self.sock.close()
@@ -70,9 +150,10 @@ class Dialogue:
         except (ConnectionResetError, BrokenPipeError):
             self.ended = "rst"
             return True
-        if not more:
-            self.ended = "fin"
-            return True
+        over = None if more else "fin"
+        if self.tls:
+            more, over = self.tls.take(more)
+            self.unsent += self.tls.outgoing.read()
         self.held += more
         while b"\r\n" in self.held:
             line = cut_line(self.held)
@@ -84,6 +165,7 @@ class Dialogue:
                 self.replies.append(Reply(self.lines))
                 self.lines = []
                 self.answered(self.replies[-1])
+        self.ended = over
         return True
 
     def send(self, data):
@@ -93,23 +175,34 @@ class Dialogue:
 
     def push(self, parts):
         for part in parts:
-            view = memoryview(part)
-            while view.nbytes and not self.ended:
-                readable, writable, _ = select.select([self.sock], [self.sock], [], DEADLINE)
-                if readable:
-                    self.hear(0)
-                if writable and not self.ended:
-                    try:
-                        n = self.sock.send(view[:1 << 20], socket.MSG_DONTWAIT)
-                        self.sent_octets += n
-                        view = view[n:]
-                    except BlockingIOError:
+            if not self.tls:
+                self.flush(part)
+                continue
+            for at in range(0, len(part), 262144):
+                self.tls.write(part[at:at + 262144])
+                self.flush(self.tls.outgoing.read())
+
+    def flush(self, octets=b""):
+        """To the wire, in single octets before and during the handshake of a client that does so."""
+        self.unsent += octets
+        step = 1 if self.octetwise and not self.tls and len(self.unsent) <= OCTETWISE else 1 << 20
+        while self.unsent and not self.ended:
+            readable, writable, _ = select.select([self.sock], [self.sock], [], DEADLINE)
+            if readable and not self.shaking:
+                self.hear(0)
+            if writable and not self.ended:
+                try:
+                    n = self.sock.send(self.unsent[:step], socket.MSG_DONTWAIT)
+                    del self.unsent[:n]
+                except BlockingIOError:
+                    pass
+                except (ConnectionResetError, BrokenPipeError):
+                    while self.hear(0):
                         pass
-                    except (ConnectionResetError, BrokenPipeError):
-                        while self.hear(0):
-                            pass
-                        self.ended = "rst"
-                check(readable or writable, "the server neither reads nor writes")
+                    self.ended = "rst"
+            check(readable or writable, "the server neither reads nor writes")
+        if self.ended:
+            self.unsent.clear()
 
     def gen(self, of, times, prefix, suffix):
         """Many, in pieces; only what can still be part of an answered command is remembered."""

@@ -1,5 +1,5 @@
 /*
- * srv_in.h - what the files of the server machine share: srv.c (session, answers, commands) and srv_content.c. Nobody else's.
+ * srv_in.h - what the files of the server machine share: srv.c (session, commands), srv_answer.c and srv_content.c. Nobody else's.
  */
 #ifndef SMTP_SRV_IN_H
 #define SMTP_SRV_IN_H
@@ -83,14 +83,18 @@ void srv_drop_body(struct srv *s);
 /* ->why; false: no memory. */
 bool srv_remember(struct srv *s, const struct fault *why);
 void srv_forget(struct srv *s);
-/* Writes the answers that none is missing in front of. */
-void srv_flush(struct srv *s);
-/* Room for one more answer; false: no memory. */
-bool srv_owe(struct srv *s, enum owed_kind kind, uint32_t *seq_out);
 /* 421 and the end. */
 int srv_no_memory(struct call *c);
 /* Says why and ends; nothing is owed, or it is forgotten. */
 int srv_leave(struct call *c, const struct fault *f);
+
+/* srv_answer.c */
+/* Writes the answers that none is missing in front of. */
+void srv_flush(struct srv *s);
+/* Room for one more answer; false: no memory. */
+bool srv_owe(struct srv *s, enum owed_kind kind, uint32_t *seq_out);
+/* None is owed any more. */
+void srv_drop_owed(struct srv *s);
 
 /* srv_content.c: an event, or GO_ON */
 int srv_content_step(struct call *c);

@@ -69,6 +69,8 @@ static const char *value_name(const struct conf_row *row)
 		return "folder";
 	case CONF_LIST:
 		return "list";
+	case CONF_TEXTS:
+		return "text | list";
 	}
 	return "";
 }
@@ -92,7 +94,7 @@ static void put_key(struct buf *b, const struct conf_row *row)
 		buf_str(b, "Not there yet:\n");
 		put_words(b, row->later);
 	}
-	if (row->type == CONF_TEXT && row->here[0]) {
+	if ((row->type == CONF_TEXT || row->type == CONF_TEXTS) && row->here[0]) {
 		buf_str(b, "Expects ");
 		put(b, row->here);
 		buf_str(b, ".\n");

@@ -73,10 +73,9 @@ static void build_root(struct build *b)
 	c->pool.connect_ms = number(b, KEY_POOL_CONNECT);
 }
 
-/* A name as the file says it, from the folder of the configuration. */
 static const char *absolute(const struct build *b, const char *name)
 {
-	return name[0] == '/' ? name : arena_string(b->a, arena_printf(b->a, "%s/%s", b->t->folder, name));
+	return conf_absolute(b->t, name);
 }
 
 static void build_dns(struct build *b)
@@ -206,24 +205,6 @@ static void build_addresses(struct build *b, const struct conf_node *n, struct c
 			    n->path, v->items[i]);
 }
 
-static void build_next_hop(struct build *b, const struct conf_node *n, struct conf_listener *l)
-{
-	const struct conf_value *v = conf_value(n, KEY_LISTENER_NEXT_HOP);
-	struct slice text = slice_str(v->text);
-
-	if (v->bad)
-		return;
-	if (slice_eq(text, S("mx")) || slice_starts(text, S("lmtp:")) || slice_starts(text, S("table:")))
-		mistake(b, n, KEY_LISTENER_NEXT_HOP, v->text, " is not there yet");
-	else if (take_address(n, KEY_LISTENER_NEXT_HOP, v->text, &l->next_hop) && !endpoint_wild(&l->next_hop.sa))
-		return;
-	else if (endpoint_is_name(text))
-		mistake(b, n, KEY_LISTENER_NEXT_HOP, v->text, " is the name of a host, which is not there yet");
-	else
-		mistake(b, n, KEY_LISTENER_NEXT_HOP, v->text, "");
-	l->next_hop.sa_len = 0;
-}
-
 static const char *const this_machine[] = { "127.0.0.0/8", "::1" };
 
 static struct cidr *networks(struct build *b, const struct conf_node *n, enum conf_key_id key, size_t *count_out)
@@ -350,34 +331,6 @@ static void build_tls(struct build *b, const struct conf_node *listener, struct 
 	l->tls.key_where = conf_value(n, KEY_TLS_KEY)->where;
 }
 
-/* Of the next hop as it is written: without port and brackets. */
-static const char *next_hop_host(const struct build *b, const struct conf_listener *l)
-{
-	struct slice text = slice_str(l->next_hop.text ? l->next_hop.text : ""), host, rest = text;
-	bool bracketed = slice_starts(text, S("["));
-
-	if (bracketed)
-		rest = slice_sub(text, 1, SIZE_MAX);
-	(void)slice_cut(&rest, bracketed ? ']' : ':', &host);
-	return arena_string(b->a, host);
-}
-
-static void build_next_hop_tls(struct build *b, const struct conf_node *listener, struct conf_listener *l)
-{
-	const struct conf_node *n = conf_tree_one(b->t, GROUP_NEXT_HOP_TLS, listener);
-	const struct conf_value *mode = conf_value(n, KEY_NEXT_HOP_TLS_MODE), *name = conf_value(n, KEY_NEXT_HOP_TLS_NAME),
-				*ca = conf_value(n, KEY_NEXT_HOP_TLS_CA);
-	struct cidr address;
-
-	if (name->given && !name->bad && !domain_valid(slice_str(name->text)) &&
-	    (slice_find(slice_str(name->text), '/') < strlen(name->text) || !cidr_parse(slice_str(name->text), &address)))
-		mistake(b, n, KEY_NEXT_HOP_TLS_NAME, name->text, "");
-	if (mode->bad || name->bad || ca->bad)
-		return;
-	l->next_hop_tls = (struct conf_next_hop_tls){ .mode = (enum conf_next_hop_tls_mode)mode->number,
-		.name = name->given ? name->text : next_hop_host(b, l), .ca = absolute(b, ca->text), .ca_where = ca->where };
-}
-
 static void build_listener(struct build *b, struct conf_node *n, struct conf_listener *l)
 {
 	struct conf_value *id = conf_value_edit(n, KEY_LISTENER_LISTENER_AUTHSERV_ID);
@@ -385,7 +338,7 @@ static void build_listener(struct build *b, struct conf_node *n, struct conf_lis
 	*l = (struct conf_listener){ .name = n->name, .where = n->where };
 	build_service(b, n, l);
 	build_addresses(b, n, l);
-	build_next_hop(b, n, l);
+	build_next_hops(b->t, n, l);
 	build_clients(b, n, l);
 	build_domains(b, n, l);
 	l->next_hop_client = (enum conf_next_hop_client)conf_value(n, KEY_LISTENER_NEXT_HOP_CLIENT)->number;
@@ -403,7 +356,6 @@ static void build_listener(struct build *b, struct conf_node *n, struct conf_lis
 	if (l->tls.mode == TLS_IMPLICIT && l->proxy_from_count)
 		conf_mistake(b->e, conf_value(n, KEY_LISTENER_PROXY_FROM)->where,
 		    "%s.proxy-from is not there yet with tls.mode = \"implicit\", expected another mode", n->path);
-	build_next_hop_tls(b, n, l);
 	build_listener_policy(b, n, l);
 }
 
@@ -442,35 +394,6 @@ static void check_address(struct build *b, const struct conf_listener *l, size_t
 		}
 }
 
-static const struct conf_listener *reached(const struct conf *c, const struct conf_address *to)
-{
-	for (size_t i = 0; to->sa_len && i < c->listener_count; i++)
-		for (size_t j = 0; j < c->listeners[i].address_count; j++)
-			if (endpoint_reaches(&to->sa, &c->listeners[i].addresses[j].sa))
-				return &c->listeners[i];
-	return NULL;
-}
-
-/* Mail that goes from listener to listener must leave at last. */
-static void check_loop(struct build *b, const struct conf_listener *l)
-{
-	const struct conf_listener *m = reached(b->c, &l->next_hop), *before = l;
-
-	for (size_t i = 0; m && m != l && i < b->c->listener_count; i++) {
-		before = m;
-		m = reached(b->c, &m->next_hop);
-	}
-	if (!m || m != l)
-		return;
-	if (before == l)
-		conf_mistake(b->e, l->next_hop.where, "listener.%s.next-hop = \"%s\" is the listener itself, expected another server",
-		    l->name, l->next_hop.text);
-	else
-		conf_mistake(b->e, l->next_hop.where,
-		    "listener.%s.next-hop = \"%s\" leads back to the listener through listener.%s, expected another server",
-		    l->name, l->next_hop.text, before->name);
-}
-
 void build_conf(struct conf *c, struct conf_tree *t, const struct build_machine *machine)
 {
 	struct build b = { .c = c, .t = t, .a = t->arena, .e = t->errors, .machine = machine };
@@ -487,8 +410,7 @@ void build_conf(struct conf *c, struct conf_tree *t, const struct build_machine 
 	for (size_t i = 0; i < c->listener_count; i++)
 		for (size_t j = 0; j < c->listeners[i].address_count; j++)
 			check_address(&b, &c->listeners[i], j);
-	for (size_t i = 0; i < c->listener_count; i++)
-		check_loop(&b, &c->listeners[i]);
+	build_check_loops(c, t->errors);
 }
 
 /* By domain and selector, in the order of the file when those are the same. */

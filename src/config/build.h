@@ -16,6 +16,11 @@ struct build_machine {
 /* Fills c from its tree, in c->arena; mistakes go to t->errors, and what they concern stays empty. */
 void build_conf(struct conf *c, struct conf_tree *t, const struct build_machine *machine);
 
+/* config/build_next_hop: where a listener's mail goes, and how. */
+void build_next_hops(struct conf_tree *t, const struct conf_node *listener, struct conf_listener *l);
+/* Mail that goes from listener to listener must leave at last. */
+void build_check_loops(struct conf *c, struct conf_errors *errors);
+
 /* Once the type of each key is known. */
 void build_check_keys(struct conf *c, struct conf_errors *errors);
 

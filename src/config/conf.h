@@ -55,9 +55,17 @@ struct conf_tls {
 /* And that of its next hop. */
 struct conf_next_hop_tls {
 	enum conf_next_hop_tls_mode mode;
-	const char *name;              /* asked for, and to be found in the certificate: a host name or an address */
 	const char *ca, *ca_where;     /* file */
 	struct buf *trust;             /* what it held, malloced; NULL but with NEXT_HOP_TLS_VERIFY */
+};
+
+/* A server that mail goes to. */
+struct conf_next_hop {
+	struct conf_address address; /* text: as written, all of it; sa_len 0: a host name, whose addresses DNS knows */
+	const char *host;            /* the name, normal, or the address without brackets and port */
+	uint16_t port;
+	bool lmtp;
+	const char *tls_name;        /* asked for, and to be found in its certificate: a host name or an address */
 };
 
 struct conf_listener {
@@ -67,7 +75,8 @@ struct conf_listener {
 	size_t address_count;
 	enum conf_service service;
 	enum conf_mode mode;
-	struct conf_address next_hop; /* host:port; a host name that is no address is refused until routes by DNS are there */
+	struct conf_next_hop *next_hops; /* all it names, in order of preference; at least one */
+	size_t next_hop_count;
 	enum conf_next_hop_client next_hop_client;
 	struct cidr *proxy_from;      /* who begins with a PROXY header */
 	size_t proxy_from_count;

@@ -59,12 +59,36 @@ bool endpoint_parse(struct slice text, unsigned default_port, struct sockaddr_st
 	return true;
 }
 
-bool endpoint_is_name(struct slice text)
+/* RFC 1123 2.1: what ends in a number was meant to be an address. */
+static bool ends_in_number(struct slice host)
+{
+	size_t n = 0;
+
+	while (n < host.n && host.at[host.n - 1 - n] != '.')
+		if (!ascii_digit(host.at[host.n - 1 - n++]))
+			return false;
+	return true;
+}
+
+bool endpoint_name(struct slice text, struct slice *host_out, uint16_t *port_out)
+{
+	struct slice host, port_text;
+	uint64_t port;
+
+	if (!split(text, &host, &port_text) || !domain_valid(host) || ends_in_number(host))
+		return false;
+	if (port_text.n > 5 || !slice_u64(port_text, 65535, &port) || port == 0)
+		return false;
+	*host_out = host;
+	*port_out = (uint16_t)port;
+	return true;
+}
+
+struct slice endpoint_host(struct slice text)
 {
 	struct slice host, port;
-	unsigned char address[16];
 
-	return split(text, &host, &port) && domain_valid(host) && !ip_parse(host, address);
+	return split(text, &host, &port) ? host : text;
 }
 
 static struct slice octets(const struct sockaddr_storage *sa)
@@ -74,7 +98,7 @@ static struct slice octets(const struct sockaddr_storage *sa)
 	return slice_of(&((const struct sockaddr_in6 *)sa)->sin6_addr, 16);
 }
 
-static uint16_t port_of(const struct sockaddr_storage *sa)
+uint16_t endpoint_port(const struct sockaddr_storage *sa)
 {
 	if (sa->ss_family == AF_INET)
 		return ntohs(((const struct sockaddr_in *)sa)->sin_port);
@@ -93,7 +117,7 @@ bool endpoint_wild(const struct sockaddr_storage *sa)
 
 bool endpoint_clash(const struct sockaddr_storage *x, const struct sockaddr_storage *y)
 {
-	if (x->ss_family != y->ss_family || port_of(x) != port_of(y))
+	if (x->ss_family != y->ss_family || endpoint_port(x) != endpoint_port(y))
 		return false;
 	return slice_eq(octets(x), octets(y)) || endpoint_wild(x) || endpoint_wild(y);
 }
@@ -108,7 +132,7 @@ static bool loopback(const struct sockaddr_storage *sa)
 
 bool endpoint_reaches(const struct sockaddr_storage *to, const struct sockaddr_storage *on)
 {
-	if (to->ss_family != on->ss_family || port_of(to) != port_of(on))
+	if (to->ss_family != on->ss_family || endpoint_port(to) != endpoint_port(on))
 		return false;
 	return slice_eq(octets(to), octets(on)) || (endpoint_wild(on) && loopback(to));
 }

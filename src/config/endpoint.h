@@ -16,9 +16,17 @@
 bool endpoint_parse(struct slice text, unsigned default_port, struct sockaddr_storage *sa_out, socklen_t *len_out)
     HS_MUST_USE;
 
-/* Is it "name:port" or "name" with a host name? For the mistake's text. */
-bool endpoint_is_name(struct slice text);
+/*
+ * endpoint_name - "mx.example.net:25"
+ * Out:   host_out as it is written, borrowed
+ * Fault: false: an address, a name no host can have (one that ends like an address, in a number, is none), no port or one outside 1..65535
+ */
+bool endpoint_name(struct slice text, struct slice *host_out, uint16_t *port_out) HS_MUST_USE;
 
+/* What stands before the port, without brackets; all of it where there is none. */
+struct slice endpoint_host(struct slice text);
+
+uint16_t endpoint_port(const struct sockaddr_storage *sa);
 /* 0.0.0.0 or [::] */
 bool endpoint_wild(const struct sockaddr_storage *sa);
 /* Could both not be listened on? The same port and family, and the same address or one of them wild. */

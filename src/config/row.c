@@ -2,7 +2,7 @@
 
 #define FREE .here = "", .later = ""
 #define RANGE(lowest, highest, of) .low = (lowest), .high = (highest), .unit = (of), .here = "", .later = ""
-#define SAID(text, list_later) .here = (text), .later = (list_later)
+#define SAID(text) .here = (text), .later = ""
 #define WORDS(now, not_yet) .here = (now), .later = (not_yet)
 
 static const struct conf_group_row groups[CONF_GROUPS] = {
@@ -108,6 +108,7 @@ struct slice conf_row_expected(struct arena *a, const struct conf_row *row)
 	case CONF_WORD:
 		return words_expected(a, row);
 	case CONF_TEXT:
+	case CONF_TEXTS:
 		return row->here[0] ? slice_str(row->here) : S("a string in quotes");
 	case CONF_DOMAIN:
 		return S("a domain name in quotes");

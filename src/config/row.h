@@ -33,7 +33,8 @@ enum conf_type {
 	CONF_DOMAIN, /* becomes normal (mail/domain.h) */
 	CONF_FILE,   /* becomes absolute */
 	CONF_DIR,    /* becomes absolute */
-	CONF_LIST    /* of strings */
+	CONF_LIST,   /* of strings */
+	CONF_TEXTS   /* a string, or a list of them */
 };
 enum conf_need { NEED_MUST, NEED_MAY, NEED_LATER };
 enum conf_apply { APPLY_RELOAD, APPLY_RESTART };
@@ -53,8 +54,7 @@ struct conf_row {
 	const char *fallback; /* NULL: none */
 	int64_t low, high;    /* CONF_INT */
 	const char *unit;
-	const char *here, *later; /* CONF_WORD: words joined by blanks; CONF_TEXT: what is said there, and any
-	                             text where a list will be possible; never NULL */
+	const char *here, *later; /* CONF_WORD: words joined by blanks; CONF_TEXT, CONF_TEXTS: what is said there; never NULL */
 	enum conf_apply apply;
 	const char *help;
 };

@@ -37,6 +37,12 @@ static void put_value(struct buf *b, const struct conf_row *row, const struct co
 	case CONF_BOOL:
 		buf_str(b, v->number ? "true" : "false");
 		return;
+	case CONF_TEXTS:
+		if (v->item_count == 1) {
+			put_string(b, v->items[0]);
+			return;
+		}
+		/* fall through */
 	case CONF_LIST:
 		buf_octet(b, '[');
 		for (size_t i = 0; i < v->item_count; i++) {
@@ -62,7 +68,8 @@ static bool show_text(const struct conf_tree *t, bool changed, struct buf *out)
 			const struct conf_row *row = conf_row(key);
 			const struct conf_value *v = conf_value(n, key);
 
-			if (!shown(n, key, changed) || (!v->text && row->type != CONF_INT && row->type != CONF_BOOL && row->type != CONF_LIST))
+			if (!shown(n, key, changed) || (!v->text && row->type != CONF_INT && row->type != CONF_BOOL && row->type != CONF_LIST &&
+			    row->type != CONF_TEXTS))
 				continue;
 			buf_printf(out, "%s%s%s = ", n->path, n->path[0] ? "." : "", row->name);
 			put_value(out, row, v);
@@ -83,6 +90,10 @@ static json_t *json_value(const struct conf_row *row, const struct conf_value *v
 		return json_integer(v->number);
 	case CONF_BOOL:
 		return json_boolean(v->number);
+	case CONF_TEXTS:
+		if (v->item_count == 1)
+			return json_string(v->items[0]);
+		/* fall through */
 	case CONF_LIST:
 		list = json_array();
 		for (size_t i = 0; i < v->item_count; i++)

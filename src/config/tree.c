@@ -31,8 +31,7 @@ struct slice conf_path(struct arena *a, const struct conf_node *n, const char *n
 	return arena_printf(a, "%s%s%s", n->path, n->path[0] ? "." : "", name);
 }
 
-/* Relative to the folder of the configuration, whoever reads it and from where. */
-static const char *absolute(const struct conf_tree *t, const char *name)
+const char *conf_absolute(const struct conf_tree *t, const char *name)
 {
 	if (name[0] == '/' || name[0] == '\0')
 		return name;
@@ -55,7 +54,7 @@ static void set_default(const struct conf_tree *t, const struct conf_row *row, s
 	else if (row->type == CONF_WORD && conf_word(row->here, text, &index))
 		v->number = index;
 	else if (row->type == CONF_FILE || row->type == CONF_DIR)
-		v->text = absolute(t, row->fallback);
+		v->text = conf_absolute(t, row->fallback);
 }
 
 static struct conf_node *add(struct conf_tree *t, enum conf_group group, struct conf_node *parent, const char *name,
@@ -157,6 +156,8 @@ static bool kind_fits(const struct conf_row *row, const struct conf_given *g)
 		return g->kind == GIVEN_BOOL;
 	if (row->type == CONF_LIST)
 		return g->kind == GIVEN_TEXTS;
+	if (row->type == CONF_TEXTS)
+		return g->kind == GIVEN_TEXT || (g->kind == GIVEN_TEXTS && g->item_count > 0);
 	return g->kind == GIVEN_TEXT;
 }
 
@@ -201,7 +202,15 @@ static bool take(struct conf_tree *t, const struct conf_row *row, const char *pa
 			return false;
 		}
 		if (row->type != CONF_TEXT)
-			v->text = absolute(t, g->text);
+			v->text = conf_absolute(t, g->text);
+		return true;
+	case CONF_TEXTS:
+		if (g->kind == GIVEN_TEXTS)
+			return true;
+		v->items = ARENA_ARRAY(t->arena, 1, const char *);
+		v->item_count = v->items ? 1 : 0;
+		if (v->items)
+			v->items[0] = g->text;
 		return true;
 	case CONF_BOOL:
 	case CONF_LIST:
@@ -228,9 +237,6 @@ void conf_tree_set(struct conf_tree *t, struct conf_node *n, const char *name, c
 	v->where = given->where;
 	if (row->need == NEED_LATER)
 		conf_mistake(t->errors, given->where, "%s is not there yet, expected it to be left out", path);
-	else if (row->type == CONF_TEXT && row->later[0] && given->kind == GIVEN_TEXTS)
-		conf_mistake(t->errors, given->where, "%s is a list, which is not there yet, expected %.*s", path,
-		    SLICE_FMT(conf_row_expected(t->arena, row)));
 	else if (!kind_fits(row, given))
 		conf_mistake(t->errors, given->where, "%s is %s, expected %.*s", path, kind_name(given),
 		    SLICE_FMT(conf_row_expected(t->arena, row)));
@@ -274,6 +280,7 @@ bool conf_value_default(const struct conf_node *n, enum conf_key_id key)
 		return row->fallback && plain.number == v->number;
 	}
 	case CONF_LIST:
+	case CONF_TEXTS:
 		return v->item_count == 0;
 	default:
 		return row->fallback && v->text && strcmp(row->fallback, v->text) == 0;

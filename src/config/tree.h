@@ -68,6 +68,8 @@ void conf_tree_end(struct conf_tree *t);
 
 const struct conf_value *conf_value(const struct conf_node *n, enum conf_key_id key);
 struct conf_value *conf_value_edit(struct conf_node *n, enum conf_key_id key);
+/* The name of a file from the folder of the configuration, whoever reads it and from where. */
+const char *conf_absolute(const struct conf_tree *t, const char *name);
 /* "listener.mx.policy" */
 struct slice conf_path(struct arena *a, const struct conf_node *n, const char *name);
 /* Is it what it would be if the file did not say it? */

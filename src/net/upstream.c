@@ -50,7 +50,7 @@ struct upstream {
 struct next_hop {
 	struct loop *loop;
 	const struct conf *conf;
-	const struct conf_address *to;
+	const struct conf_next_hop *to;
 	bool headed;           /* connections begin with a PROXY header */
 	const struct conf_next_hop_tls *tls_conf;
 	struct tls_context *tls;   /* NULL: none */
@@ -262,7 +262,7 @@ static void start_tls(struct upstream *u)
 {
 	struct fault f = { 0 };
 
-	if (conn_start_tls(&u->conn, u->hop->tls, u->hop->tls_conf->name))
+	if (conn_start_tls(&u->conn, u->hop->tls, u->hop->to->tls_name))
 		return;
 	fault_note(&f, FAULT_NO_MEMORY, 0, "no memory for TLS");
 	lost(u, &f);
@@ -416,7 +416,7 @@ static bool begin(struct upstream *u)
 		return false;
 	cli_tls(u->cli, wanted_tls(h));
 	buf_slice(cli_out(u->cli), slice_of(u->head, u->head_octets));
-	return conn_connect(&u->conn, h->loop, (const struct sockaddr *)&h->to->sa, h->to->sa_len, &ops, u);
+	return conn_connect(&u->conn, h->loop, (const struct sockaddr *)&h->to->address.sa, h->to->address.sa_len, &ops, u);
 }
 
 static void reopen(void *arg)
@@ -498,16 +498,16 @@ static bool make_tls(struct next_hop *h)
 	return h->tls != NULL;
 }
 
-struct next_hop *next_hop_new(struct loop *l, const struct conf *conf, const struct conf_listener *listener, struct count_page *counts,
-    unsigned slot)
+struct next_hop *next_hop_new(struct loop *l, const struct conf *conf, const struct conf_listener *listener, const struct conf_next_hop *to,
+    struct count_page *counts, unsigned slot)
 {
 	struct next_hop *h = calloc(1, sizeof(*h));
 
 	if (!h)
 		return NULL;
-	*h = (struct next_hop){ .loop = l, .conf = conf, .to = &listener->next_hop, .headed = listener->next_hop_client == NEXT_HOP_CLIENT_PROXY,
+	*h = (struct next_hop){ .loop = l, .conf = conf, .to = to, .headed = listener->next_hop_client == NEXT_HOP_CLIENT_PROXY,
 		.tls_conf = &listener->next_hop_tls, .counts = counts, .slot = slot };
-	snprintf(h->name, sizeof(h->name), "%s", h->to->text);
+	snprintf(h->name, sizeof(h->name), "%s", h->to->address.text);
 	if (!make_tls(h)) {
 		free(h);
 		return NULL;
@@ -539,6 +539,11 @@ void next_hop_free(struct next_hop **hp)
 const struct ext *next_hop_ext(const struct next_hop *h)
 {
 	return h->have_ext ? &h->ext : NULL;
+}
+
+bool next_hop_lmtp(const struct next_hop *h)
+{
+	return h->to->lmtp;
 }
 
 const char *next_hop_name(const struct next_hop *h)

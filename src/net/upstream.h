@@ -22,16 +22,17 @@ struct upstream_user {
 };
 
 /*
- * One a listener and worker. Starts a probe at once, so that EHLO can announce what the next hop has; a next hop that is down is
+ * One a server that a listener names, and worker. Starts a probe at once, so that EHLO can announce what the next hop has; a next hop that is down is
  * tried again with growing delay.
  */
-struct next_hop *next_hop_new(struct loop *l, const struct conf *conf, const struct conf_listener *listener, struct count_page *counts,
-    unsigned slot);
+struct next_hop *next_hop_new(struct loop *l, const struct conf *conf, const struct conf_listener *listener, const struct conf_next_hop *to,
+    struct count_page *counts, unsigned slot);
 /* Closes every connection; users are not told. */
 void next_hop_free(struct next_hop **h);
 /* What it announced last; NULL: never probed, or down. */
 const struct ext *next_hop_ext(const struct next_hop *h);
-const char *next_hop_name(const struct next_hop *h);
+const char *next_hop_name(const struct next_hop *h); /* as the configuration has it */
+bool next_hop_lmtp(const struct next_hop *h);        /* speaks LMTP (RFC 2033) */
 /* A connection came or failed to: `on` hears when the first probe has ended, whatever its outcome. */
 void next_hop_on_probe(struct next_hop *h, void (*on)(void *arg), void *arg);
 

@@ -234,7 +234,7 @@ static void on_secured(void *owner)
 
 static void offer(struct pair *p)
 {
-	struct ext e = ext_offer(p->relay->conf->limits.message_octets, next_hop_ext(p->listener->next_hop));
+	struct ext e = ext_offer(p->relay->conf->limits.message_octets, next_hop_ext(p->listener->next_hops[0]));
 
 	srv_offer(p->srv, &e);
 }

@@ -28,6 +28,20 @@ int64_t relay_unix_s(const struct relay *r)
 	return r->conf->dkim2.now >= 0 ? r->conf->dkim2.now : (int64_t)time(NULL);
 }
 
+static bool make_next_hops(struct relay_listener *rl)
+{
+	struct relay *r = rl->relay;
+
+	rl->next_hops = calloc(rl->conf->next_hop_count, sizeof(*rl->next_hops));
+	for (size_t i = 0; rl->next_hops && i < rl->conf->next_hop_count; i++) {
+		rl->next_hops[i] = next_hop_new(r->loop, r->conf, rl->conf, &rl->conf->next_hops[i], r->counts, r->slot);
+		if (!rl->next_hops[i])
+			return false;
+		rl->next_hop_count++;
+	}
+	return rl->next_hops != NULL;
+}
+
 static bool make_tls(struct relay_listener *rl)
 {
 	const struct conf_pem *pem = rl->conf->tls.pem;
@@ -67,9 +81,8 @@ struct relay *relay_new(struct loop *l, const struct conf *conf, struct ask *ask
 			.rcpt_told = rl->conf->sealing && !rl->conf->share_all && !rl->conf->shadow ? 1 : 0 };
 		if (rl->conf->tls.pem && !make_tls(rl))
 			return NULL;
-		rl->next_hop = next_hop_new(l, conf, rl->conf, counts, slot);
 		rl->sockets = calloc(rl->conf->address_count, sizeof(*rl->sockets));
-		if (!rl->next_hop || !rl->sockets)
+		if (!make_next_hops(rl) || !rl->sockets)
 			goto fail;
 		for (size_t k = 0; k < rl->conf->address_count && at < listen_count; k++, at++)
 			if (!listen_start(&rl->sockets[rl->socket_count++], l, listen_fds[at], on_connection, rl))
@@ -101,9 +114,12 @@ void relay_on_ready(struct relay *r, void (*on)(void *arg), void *arg)
 		on(arg);
 		return;
 	}
-	*w = (struct ready_wait){ .relay = r, .open = r->conf->listener_count, .on = on, .arg = arg };
+	*w = (struct ready_wait){ .relay = r, .on = on, .arg = arg };
 	for (size_t i = 0; i < r->conf->listener_count; i++)
-		next_hop_on_probe(r->listeners[i].next_hop, on_probed, w);
+		w->open += r->listeners[i].next_hop_count;
+	for (size_t i = 0; i < r->conf->listener_count; i++)
+		for (size_t k = 0; k < r->listeners[i].next_hop_count; k++)
+			next_hop_on_probe(r->listeners[i].next_hops[k], on_probed, w);
 }
 
 static void close_idle(void *arg)

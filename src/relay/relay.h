@@ -19,7 +19,8 @@ struct relay_listener {
 	struct relay *relay;
 	const struct conf_listener *conf;
 	struct srv_conf srv;
-	struct next_hop *next_hop;
+	struct next_hop **next_hops; /* in the order of conf->next_hops */
+	size_t next_hop_count;
 	struct tls_context *tls;   /* NULL: none */
 	struct listen_socket *sockets;
 	size_t socket_count;

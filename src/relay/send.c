@@ -45,7 +45,7 @@ static bool take(struct tx *t)
 	struct fault f = { 0 };
 	unsigned char head[UPSTREAM_HEAD];
 
-	t->up = upstream_take(t->pair->listener->next_hop, t->takes > 0, slice_of(head, view_head(t->pair, head)), &send_user, t);
+	t->up = upstream_take(t->hop, t->takes > 0, slice_of(head, view_head(t->pair, head)), &send_user, t);
 	t->takes++;
 	t->mail_open = t->introduced = false;
 	t->sent = t->awaited = 0;
@@ -77,7 +77,7 @@ static bool introduced(struct tx *t)
 	if (cli_xclient_is(cli, &who))
 		return true;
 	if (!cli_xclient_listed(cli) && !cli_xclient_said(cli)) {
-		view_lacks(p, "XCLIENT");
+		view_lacks(p, t->hop, "XCLIENT");
 		return true;
 	}
 	t->introduced = false;
@@ -99,7 +99,7 @@ static void forward(struct tx *t)
 	if (t->pair->listener->conf->next_hop_client != NEXT_HOP_CLIENT_XFORWARD)
 		return;
 	if (!cli_xforward_listed(cli)) {
-		view_lacks(t->pair, "XFORWARD");
+		view_lacks(t->pair, t->hop, "XFORWARD");
 		return;
 	}
 	view_forwarded(t->pair, &who);
@@ -271,7 +271,7 @@ static void on_event(void *arg, const struct cli_event *ev)
 		struct log_line l = log_begin(LOG_LEVEL_WARNING, "up_reply_sanitized");
 
 		log_str(&l, "tx", t->name);
-		log_str(&l, "next_hop", next_hop_name(t->pair->listener->next_hop));
+		log_str(&l, "next_hop", next_hop_name(t->hop));
 		log_end(&l);
 	}
 
@@ -332,7 +332,7 @@ static void on_lost(void *arg, const struct fault *f)
 
 			t->lost_final = true;
 			log_str(&l, "tx", t->name);
-			log_str(&l, "next_hop", next_hop_name(t->pair->listener->next_hop));
+			log_str(&l, "next_hop", next_hop_name(t->hop));
 			log_str(&l, "note", f->note[0] ? f->note : NULL);
 			log_end(&l);
 		}

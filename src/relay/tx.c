@@ -99,7 +99,7 @@ static void log_transaction(struct tx *t, const char *outcome, short code, const
 		log_str(&l, "text", text);
 	if (f && f->note[0])
 		log_str(&l, "note", f->note);
-	log_str(&l, "next_hop", next_hop_name(p->listener->next_hop));
+	log_str(&l, "next_hop", next_hop_name(t->hop));
 	log_tls(&l, "next_hop_tls", t->up ? upstream_tls(t->up) : NULL);
 	if (t->hold)
 		log_u64(&l, "octets", hold_octets(t->hold));
@@ -236,7 +236,7 @@ void tx_late(struct pair *p)
 	fault_note(&f, FAULT_TOO_SLOW, 0, "after %lld s", (long long)((loop_now_ms(p->relay->loop) - t->whole_ms) / 1000));
 	l = log_begin(LOG_LEVEL_WARNING, "final_slow");
 	log_str(&l, "tx", t->name);
-	log_str(&l, "next_hop", next_hop_name(p->listener->next_hop));
+	log_str(&l, "next_hop", next_hop_name(t->hop));
 	log_str(&l, "note", f.note);
 	log_end(&l);
 	t->lost_final = t->state == TX_FINAL;
@@ -307,6 +307,7 @@ void tx_mail(struct pair *p, const struct srv_event *ev)
 		return;
 	}
 	p->tx = t;
+	t->hop = p->listener->next_hops[0];
 	t->begin_ms = loop_now_ms(r->loop);
 	t->unshadowed = !p->listener->conf->shadow;
 	snprintf(t->name, sizeof(t->name), "%08x%02x%x", r->start_s, r->slot, ++r->tx_count);

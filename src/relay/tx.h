@@ -33,6 +33,7 @@ struct tx {
 	struct pair *pair;
 	enum tx_state state;
 	char name[32];
+	struct next_hop *hop;      /* that has the transaction, or had it last */
 	struct upstream *up;
 	unsigned takes;            /* connections taken */
 	bool introduced;           /* the next hop knows whose mail comes on the connection there is now */

@@ -204,10 +204,10 @@ size_t view_head(const struct pair *p, unsigned char out[UPSTREAM_HEAD])
 	return proxy_write(p->client, p->client_port, server, port, out);
 }
 
-void view_lacks(const struct pair *p, const char *keyword)
+void view_lacks(const struct pair *p, const struct next_hop *h, const char *keyword)
 {
 	if (p->listener->told_lacks)
 		return;
 	p->listener->told_lacks = true;
-	log_note(LOG_LEVEL_WARNING, "up_lacks", "%s announces no %s: it takes us for the client", next_hop_name(p->listener->next_hop), keyword);
+	log_note(LOG_LEVEL_WARNING, "up_lacks", "%s announces no %s: it takes us for the client", next_hop_name(h), keyword);
 }

@@ -34,6 +34,6 @@ void view_client(const struct pair *p, struct xclient *who_out);
 void view_forwarded(const struct pair *p, struct xclient *who_out);
 size_t view_head(const struct pair *p, unsigned char out[UPSTREAM_HEAD]);
 /* The next hop announces nothing by which it could be told: logged once a worker. */
-void view_lacks(const struct pair *p, const char *keyword);
+void view_lacks(const struct pair *p, const struct next_hop *h, const char *keyword);
 
 #endif

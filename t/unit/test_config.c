@@ -287,6 +287,7 @@ static void what_is_not_there_yet(void **state)
 		    "address:port of one server\n" },
 		{ "several next hops", HOP("[\"127.0.0.1:26\", \"127.0.0.1:27\"]"),
 		    "c:3: listener.a.next-hop is a list, which is not there yet, expected the address:port of one server\n" },
+		{ "no next hop", HOP("[]"), "c:3: listener.a.next-hop is a list of strings, expected the address:port of one server\n" },
 		{ "no port", HOP("\"127.0.0.1\""), "c:3: listener.a.next-hop = \"127.0.0.1\", expected the address:port of one server\n" },
 		{ "no address of a server", HOP("\"0.0.0.0:26\""),
 		    "c:3: listener.a.next-hop = \"0.0.0.0:26\", expected the address:port of one server\n" },
@@ -611,8 +612,14 @@ static void what_is_in_force(void **state)
 	assert_int_equal(c->listeners[0].addresses[1].sa.ss_family, AF_INET6);
 	assert_int_equal(c->listeners[0].service, SERVICE_INBOUND);
 	assert_int_equal(c->listeners[0].mode, MODE_PROXY);
-	assert_int_equal(c->listeners[0].next_hop.sa.ss_family, AF_INET6);
-	assert_int_equal(c->listeners[0].next_hop.sa_len, sizeof(struct sockaddr_in6));
+	assert_int_equal(c->listeners[0].next_hops[0].address.sa.ss_family, AF_INET6);
+	assert_int_equal(c->listeners[0].next_hops[0].address.sa_len, sizeof(struct sockaddr_in6));
+	assert_int_equal(c->listeners[0].next_hop_count, 1);
+	assert_string_equal(c->listeners[0].next_hops[0].address.text, "[2001:db8::1]:26");
+	assert_string_equal(c->listeners[0].next_hops[0].host, "2001:db8::1");
+	assert_string_equal(c->listeners[0].next_hops[0].tls_name, "2001:db8::1");
+	assert_int_equal(c->listeners[0].next_hops[0].port, 26);
+	assert_false(c->listeners[0].next_hops[0].lmtp);
 	assert_int_equal(c->listeners[0].greet_pause_ms, 4);
 	assert_true(c->listeners[0].shadow);
 	assert_false(c->listeners[0].sealing);

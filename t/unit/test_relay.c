@@ -28,6 +28,7 @@ static struct world {
 	struct ask *ask;
 	struct conf conf;
 	struct conf_listener listener;
+	struct conf_next_hop next_hop;
 	struct count_page *counts;
 	struct relay *relay;
 	int door, far_door; /* where clients connect; where the next hop listens */
@@ -231,8 +232,10 @@ static int set_up(void **state)
 	snprintf(log_name, sizeof(log_name), "/proc/self/fd/%d", w.log);
 	w.ask = ask_new(w.loop, -1, -1, 1000, 10);
 	w.listener = (struct conf_listener){ .name = "main", .service = SERVICE_PASS, .address_count = 1 };
-	w.listener.next_hop = (struct conf_address){ .sa_len = sizeof(far_at), .text = "far" };
-	memcpy(&w.listener.next_hop.sa, &far_at, sizeof(far_at));
+	w.next_hop = (struct conf_next_hop){ .address = { .sa_len = sizeof(far_at), .text = "far" } };
+	memcpy(&w.next_hop.address.sa, &far_at, sizeof(far_at));
+	w.listener.next_hops = &w.next_hop;
+	w.listener.next_hop_count = 1;
 	w.conf = (struct conf){ .hostname = "mx.c.test", .workers = 1, .listeners = &w.listener, .listener_count = 1,
 		.limits = { .message_octets = 1 << 20, .header_octets = 65536, .header_fields = 100, .sessions = 1000,
 		    .sessions_per_client = 1000, .memory_octets = 1 << 24, .body_memory_octets = 1 << 20 },
@@ -273,7 +276,8 @@ static int tear_down(void **state)
 	assert_int_equal(count_sum(w.counts, COUNT_SESSIONS_OPEN), 0);
 	assert_int_equal(count_sum(w.counts, COUNT_BODY_MEMORY), 0);
 	assert_int_equal(w.relay->budget.held_octets, 0);
-	next_hop_free(&w.relay->listeners[0].next_hop);
+	next_hop_free(&w.relay->listeners[0].next_hops[0]);
+	free(w.relay->listeners[0].next_hops);
 	assert_int_equal(count_sum(w.counts, COUNT_NEXT_HOP_OPEN), 0);
 	for (size_t i = 0; i < w.clients; i++)
 		buf_release(&w.client[i].got);

@@ -118,7 +118,8 @@ static void put_group(struct buf *b, enum conf_group group)
 	if (group == GROUP_ROOT)
 		buf_str(b, ".Ss Outside of all groups\n.Bl -tag -width Ds\n");
 	else
-		buf_printf(b, ".Ss Ic %s%s%s\n%c", parent, parent[0] ? ": " : "", row->name, row->help[0] - 'a' + 'A');
+		buf_printf(b, ".Ss Ic %s%s%s\n%c", parent, parent[0] ? ": " : "", row->name,
+		    row->help[0] >= 'a' && row->help[0] <= 'z' ? row->help[0] - 'a' + 'A' : row->help[0]);
 	if (group != GROUP_ROOT) {
 		put(b, row->help + 1);
 		buf_printf(b, ".\n%s.Bl -tag -width Ds\n",

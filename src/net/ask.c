@@ -19,18 +19,22 @@
 #include "base/map.h"
 #include "net/ipc.h"
 #include "net/ticket.h"
+#include "net/trouble.h"
+#include "out/log.h"
 
 enum {
 	TTL_MIN_S = 5,
 	TTL_MAX_S = 86400,
 	TTL_NEGATIVE_MAX_S = 300,
 	TTL_UNREACHABLE_S = 1,
+	KEEPER_PATIENCE_MS = 5000, /* how long signatures wait for a new keeper */
 };
 
 struct open {
 	struct open *prev, *next;
 	uint64_t id; /* the ticket in the message */
 	int64_t deadline_ms;
+	bool again; /* a process died with it; it may be asked once more, not for ever */
 };
 
 struct wait_list;
@@ -74,6 +78,11 @@ struct peer {
 	int fd;
 	struct loop_io io;
 	struct loop_timer deadline;
+	unsigned patience_ms;     /* what is asked waits so long for a new one */
+	struct loop_timer patience;
+	bool hopeless;            /* and no longer: what is asked fails at once */
+	bool down;                /* told that it is away */
+	const char *down_event, *up_event;
 	struct open *first, *last;
 	struct open *unsent; /* from here to last; NULL: all sent */
 	size_t n;
@@ -93,6 +102,7 @@ struct ask {
 	struct wait_list ready; /* for the end of this turn */
 	struct loop_later later;
 	struct keyrec *unreachable;
+	struct trouble timeouts, failures, bogus;
 	struct buf packet;
 	unsigned char *received; /* LIMIT_IPC octets */
 };
@@ -168,24 +178,74 @@ static void peer_remove(struct peer *p, struct open *o)
 
 static void on_peer(void *arg, unsigned what);
 
-static void peer_lost(struct peer *p)
+static void peer_close(struct peer *p)
 {
 	if (p->fd >= 0) {
 		loop_io_stop(&p->io);
 		close(p->fd);
 	}
 	p->fd = -1;
+}
+
+static void peer_fail_all(struct peer *p)
+{
 	while (p->first != NULL)
 		p->fail(p->ask, p->first, 0);
 	loop_timer_stop(&p->deadline);
 }
 
+static void on_patience(void *arg)
+{
+	struct peer *p = arg;
+
+	if (p->fd >= 0) /* a new one has come */
+		return;
+	p->hopeless = true;
+	peer_fail_all(p);
+}
+
+/* What it owed is asked again, once: a question that kills who reads it must not kill his successors too. */
+static void peer_lost(struct peer *p)
+{
+	struct open *next;
+
+	peer_close(p);
+	for (struct open *o = p->first; o != p->unsent; o = next) {
+		next = o->next;
+		if (o->again)
+			p->fail(p->ask, o, 0);
+		else
+			o->again = true;
+	}
+	p->unsent = p->first;
+	if (!p->down) {
+		log_note(LOG_LEVEL_WARNING, p->down_event, "%zu asked and not answered", p->n);
+		p->down = true;
+	}
+	if (p->patience.due_ms == 0 && !p->hopeless &&
+	    !loop_timer_set(p->ask->loop, &p->patience, p->patience_ms, on_patience, p))
+		on_patience(p);
+}
+
+static void peer_up(struct peer *p)
+{
+	if (!p->down)
+		return;
+	p->down = false;
+	loop_timer_stop(&p->patience);
+	log_note(LOG_LEVEL_INFO, p->up_event, "answers again");
+}
+
 static void peer_set(struct peer *p, int fd)
 {
-	peer_lost(p);
+	if (p->fd >= 0 || fd < 0)
+		peer_lost(p);
 	p->fd = fd;
+	p->hopeless &= fd < 0;
 	if (fd >= 0 && !loop_io_want(p->ask->loop, &p->io, fd, LOOP_READ, on_peer, p))
 		peer_lost(p);
+	else if (p->first != NULL)
+		later(p->ask);
 }
 
 /* Sends what stands unsent, as many of it a packet as fit. */
@@ -194,7 +254,7 @@ static void peer_flush(struct peer *p)
 	struct ask *a = p->ask;
 	int64_t now_ms = loop_now_ms(a->loop);
 
-	while (p->unsent != NULL) {
+	while (p->fd >= 0 && p->unsent != NULL) {
 		struct open *o;
 		ssize_t sent;
 
@@ -226,7 +286,7 @@ static void peer_deadline(struct peer *p)
 	/* One set for a question that has gone fires early and is set anew. Without memory the questions are lost, not forgotten. */
 	if (p->first != NULL && p->deadline.due_ms == 0 &&
 	    !loop_timer_set(p->ask->loop, &p->deadline, p->first->deadline_ms - now_ms, on_deadline, p))
-		peer_lost(p);
+		peer_fail_all(p);
 }
 
 static void on_deadline(void *arg)
@@ -263,8 +323,10 @@ static void on_peer(void *arg, unsigned what)
 		return;
 	if (n <= 0)
 		peer_lost(p);
-	else if (n <= LIMIT_IPC)
+	else if (n <= LIMIT_IPC) {
+		peer_up(p);
 		p->receive(a, slice_of(a->received, (size_t)n));
+	}
 }
 
 /* the cache */
@@ -347,9 +409,41 @@ static bool question_add(struct buf *packet, const struct open *o, int64_t now_m
 	    .timeout_ms = (uint32_t)(left_ms > 0 ? left_ms : 0), .name = slice_of(n->text, n->octets) });
 }
 
+static struct slice name_text(const struct name *n)
+{
+	return slice_of(n->text, n->octets);
+}
+
 static void question_fail(struct ask *a, struct open *o, unsigned ttl_s)
 {
+	if (ttl_s)
+		trouble_comes(&a->timeouts, "dns_timeout", name_text(name_of(o)), NULL, loop_now_ms(a->loop));
 	name_answer(a, name_of(o), keyrec_hold(a->unreachable), ttl_s);
+}
+
+/* Each kind of failure by itself: that one zone is bogus must not hide that nothing is answered at all. */
+static void watch_answer(struct ask *a, const struct name *n, enum dns_status status)
+{
+	int64_t now_ms = loop_now_ms(a->loop);
+
+	switch (status) {
+	case DNS_TIMEOUT:
+		trouble_comes(&a->timeouts, "dns_timeout", name_text(n), NULL, now_ms);
+		break;
+	case DNS_SERVFAIL:
+		trouble_comes(&a->failures, "dns_temperror", name_text(n), NULL, now_ms);
+		break;
+	case DNS_BOGUS:
+		trouble_comes(&a->bogus, "dns_bogus", name_text(n), NULL, now_ms);
+		break;
+	case DNS_OK:
+	case DNS_NXDOMAIN:
+	case DNS_NODATA:
+		trouble_goes(&a->timeouts, "dns_timeout_over", now_ms);
+		trouble_goes(&a->failures, "dns_temperror_over", now_ms);
+		trouble_goes(&a->bogus, "dns_bogus_over", now_ms);
+		break;
+	}
 }
 
 static unsigned clamp(unsigned v, unsigned low, unsigned high)
@@ -376,6 +470,7 @@ static void answers_receive(struct ask *a, struct slice packet)
 			continue;
 		while (count < 2 && ipc_record(&answer, &records[count]))
 			count++;
+		watch_answer(a, n, answer.status);
 		switch (answer.status) {
 		case DNS_OK:
 			ttl_s = clamp(answer.ttl_s, TTL_MIN_S, TTL_MAX_S);
@@ -426,7 +521,9 @@ ask_ticket ask_key(struct ask *a, struct slice name, void (*on)(void *arg, struc
 	}
 	w->on_key = on;
 	w->arg = arg;
-	if (n == NULL && can && a->resolver.fd >= 0 && a->resolver.n < LIMIT_DNS_PENDING)
+	if (n == NULL && can && a->resolver.n >= LIMIT_DNS_PENDING)
+		trouble_comes(&a->failures, "dns_temperror", name, "too many questions are open", loop_now_ms(a->loop));
+	else if (n == NULL && can && !a->resolver.hopeless)
 		n = name_ask(a, name);
 	if (n != NULL && n->rec == NULL) {
 		wait_append(&n->waits, w);
@@ -490,7 +587,7 @@ ask_ticket ask_sign(struct ask *a, const struct dkim2_sign_ask *what, void (*on)
     void *arg)
 {
 	size_t d = what->domain.n, n = what->selector.n;
-	bool can = a->keeper.fd >= 0 && a->keeper.n < LIMIT_SIGN_PENDING && d >= 1 && d <= 253 && n >= 1 && n <= 253;
+	bool can = !a->keeper.hopeless && a->keeper.n < LIMIT_SIGN_PENDING && d >= 1 && d <= 253 && n >= 1 && n <= 253;
 	struct sign *s = calloc(1, sizeof(*s) + (can ? d + n : 0));
 
 	if (s == NULL || (s->wait.ticket = ticket_new(&a->waits, &s->wait)) == 0) {
@@ -604,8 +701,10 @@ struct ask *ask_new(struct loop *l, int resolver_fd, int keeper_fd, unsigned dns
 	a->cache_max = cache_max;
 	map_init(&a->names, seed);
 	buf_init(&a->packet, LIMIT_IPC);
-	a->resolver = (struct peer){ .ask = a, .fd = -1, .add = question_add, .receive = answers_receive, .fail = question_fail };
-	a->keeper = (struct peer){ .ask = a, .fd = -1, .add = sign_add, .receive = signed_receive, .fail = sign_fail };
+	a->resolver = (struct peer){ .ask = a, .fd = -1, .add = question_add, .receive = answers_receive, .fail = question_fail,
+		.patience_ms = dns_timeout_ms, .down_event = "dns_down", .up_event = "dns_up" };
+	a->keeper = (struct peer){ .ask = a, .fd = -1, .add = sign_add, .receive = signed_receive, .fail = sign_fail,
+		.patience_ms = KEEPER_PATIENCE_MS, .down_event = "keeper_down", .up_event = "keeper_up" };
 	peer_set(&a->resolver, resolver_fd);
 	peer_set(&a->keeper, keeper_fd);
 	return a;
@@ -619,8 +718,10 @@ void ask_free(struct ask **ap)
 	if (a == NULL)
 		return;
 	*ap = NULL;
-	peer_lost(&a->resolver);
-	peer_lost(&a->keeper);
+	peer_close(&a->resolver);
+	peer_close(&a->keeper);
+	peer_fail_all(&a->resolver);
+	peer_fail_all(&a->keeper);
 	while ((w = a->ready.first) != NULL) {
 		wait_remove(w);
 		keyrec_drop(&w->rec);
@@ -629,6 +730,8 @@ void ask_free(struct ask **ap)
 	loop_later_cancel(a->loop, &a->later);
 	loop_timer_release(&a->resolver.deadline);
 	loop_timer_release(&a->keeper.deadline);
+	loop_timer_release(&a->resolver.patience);
+	loop_timer_release(&a->keeper.patience);
 	map_release(&a->names, name_free);
 	keyrec_drop(&a->unreachable);
 	tickets_release(&a->waits);

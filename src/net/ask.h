@@ -2,7 +2,9 @@
  * ask.h - the worker's questions to resolver and keeper: tickets, deadlines, the cache of key records.
  *
  * An answer never comes before the call returns, even when it was at hand. After ask_cancel() it never comes.
- * A process that dies costs its open questions (unreachable, or no signature); the supervisor hands in a new descriptor.
+ * When a process dies the supervisor starts another and hands in a new descriptor. What the old one owed is asked once more; until
+ * then it waits, for as long as the answer may take (a signature: five seconds). After that, until there is a new one, what is asked
+ * fails at once (unreachable, or no signature).
  */
 #ifndef NET_ASK_H
 #define NET_ASK_H
@@ -13,10 +15,10 @@
 
 struct ask;
 
-/* fd: SOCK_SEQPACKET to each, non-blocking, owned from now on; -1: not there, every question is answered so. NULL: no memory. */
+/* fd: SOCK_SEQPACKET to each, non-blocking, owned from now on; -1: not there yet. NULL: no memory. */
 struct ask *ask_new(struct loop *l, int resolver_fd, int keeper_fd, unsigned dns_timeout_ms, size_t cache_max);
 void ask_free(struct ask **a);
-/* Questions to the old one count as lost. */
+/* In the place of the old one. */
 void ask_set_resolver(struct ask *a, int fd);
 void ask_set_keeper(struct ask *a, int fd);
 

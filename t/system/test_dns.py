@@ -97,9 +97,11 @@ def test_a_forged_record_is_a_temperror(hopseal, sink, world, keyring):
     """What does not validate is no answer (bogus), and may be one tomorrow."""
     world.stop()
     world.resolver = Unbound(world.folder, world.port, dict(world.zones, **{"signed.test": world.forged}))
-    with start(hopseal, world).connect() as c:
+    relay = start(hopseal, world)
+    with relay.connect() as c:
         c.deliver(message(keyring, "signed.test", "r"), "<s@signed.test>", code=451, enhanced="4.7.5", text="public key r could not be fetched")
         c.deliver(message(keyring, "plain.test"), "<s@plain.test>")
+    assert relay.event("dns_bogus")["name"] == "r._domainkey.signed.test"
 
 
 def test_a_name_that_is_not_there(hopseal, world, keyring):
@@ -124,6 +126,7 @@ def test_a_silent_resolver_is_a_451_within_the_budget_and_recovers(hopseal, sink
     world.resolver.pause()
     with relay.connect() as c:
         c.deliver(message(keyring, "plain.test"), "<s@plain.test>", code=451, enhanced="4.7.5", text="public key e could not be fetched")
+        assert "._domainkey.plain.test" in relay.event("dns_timeout")["name"]
         world.resolver.resume()
         until("an answer", lambda: attempt(c, message(keyring, "plain.test")) == 250)
     assert len(sink.wait(1)) == 1

@@ -389,33 +389,53 @@ static void after_cancel_nothing_comes(void **state)
 	seen_release(s, 5);
 }
 
-static void a_dead_resolver_costs_its_questions_only(void **state)
+static void resolver_dies(struct world *w)
+{
+	close(w->resolver);
+	w->resolver = -1;
+	turns(w);
+}
+
+static void resolver_comes(struct world *w)
+{
+	int fds[2];
+
+	assert_int_equal(pair(fds), 0);
+	w->resolver = fds[1];
+	ask_set_resolver(w->ask, fds[0]);
+	turns(w);
+}
+
+static void questions_outlive_a_resolver_once(void **state)
 {
 	struct world *w = *state;
 	struct seen s[4] = { { 0 } };
-	int fds[2];
 
 	learn(w, S("known.test"), DNS_OK, 600);
 	ask_key(w->ask, S("a.test"), on_key, &s[0]);
 	turn(w);
 	assert_int_equal(questions(w), 1);
-	close(w->resolver);
-	w->resolver = -1;
-	turns(w);
-	assert_int_equal(s[0].calls, 1);
-	assert_int_equal(s[0].state, KEYREC_UNREACHABLE);
+	resolver_dies(w);
 	/* while it is away */
 	ask_key(w->ask, S("b.test"), on_key, &s[1]);
-	assert_int_equal(s[1].calls, 0);
-	turns(w);
-	assert_int_equal(s[1].state, KEYREC_UNREACHABLE);
 	ask_key(w->ask, S("known.test"), on_key, &s[2]);
 	turns(w);
+	assert_int_equal(s[0].calls + s[1].calls, 0);
 	assert_int_equal(s[2].state, KEYREC_OK);
-	/* a new one is asked at once, since nothing of the outage was kept */
-	assert_int_equal(pair(fds), 0);
-	w->resolver = fds[1];
-	ask_set_resolver(w->ask, fds[0]);
+	resolver_comes(w);
+	assert_int_equal(questions(w), 2);
+	(void)question(w, S("a.test"));
+	/* a question that two did not survive is not asked of a third */
+	resolver_dies(w);
+	assert_int_equal(s[0].calls, 1);
+	assert_int_equal(s[0].state, KEYREC_UNREACHABLE);
+	assert_int_equal(s[1].calls, 0);
+	resolver_comes(w);
+	assert_int_equal(questions(w), 1);
+	answer(w, question(w, S("b.test")), DNS_OK, 60);
+	turns(w);
+	assert_int_equal(s[1].state, KEYREC_OK);
+	/* nothing of the outage was kept */
 	ask_key(w->ask, S("a.test"), on_key, &s[3]);
 	turn(w);
 	assert_int_equal(questions(w), 1);
@@ -423,6 +443,34 @@ static void a_dead_resolver_costs_its_questions_only(void **state)
 	turns(w);
 	assert_int_equal(s[3].state, KEYREC_OK);
 	seen_release(s, 4);
+}
+
+static void no_question_waits_for_a_resolver_for_ever(void **state)
+{
+	struct world *w = *state;
+	struct seen s[3] = { { 0 } };
+
+	resolver_dies(w);
+	loop_clock_advance(w->loop, TIMEOUT_MS - 1000);
+	ask_key(w->ask, S("a.test"), on_key, &s[0]);
+	turns(w);
+	assert_int_equal(s[0].calls, 0);
+	loop_clock_advance(w->loop, 1000);
+	turns(w);
+	assert_int_equal(s[0].state, KEYREC_UNREACHABLE);
+	ask_key(w->ask, S("a.test"), on_key, &s[1]);
+	turns(w);
+	assert_int_equal(s[1].state, KEYREC_UNREACHABLE);
+	resolver_comes(w);
+	loop_clock_advance(w->loop, 2 * TIMEOUT_MS);
+	turns(w);
+	ask_key(w->ask, S("a.test"), on_key, &s[2]);
+	turns(w);
+	assert_int_equal(questions(w), 1);
+	answer(w, question(w, S("a.test")), DNS_OK, 60);
+	turns(w);
+	assert_int_equal(s[2].state, KEYREC_OK);
+	seen_release(s, 3);
 }
 
 static void what_is_no_answer_changes_nothing(void **state)
@@ -563,34 +611,53 @@ static void signatures_of_a_turn_travel_together(void **state)
 	assert_int_equal(ask_open(w->ask), 0);
 }
 
-static void a_dead_keeper_signs_nothing(void **state)
+static void keeper_dies(struct world *w)
 {
-	struct world *w = *state;
-	struct seen s[4] = { { 0 }, { .world = w }, { 0 }, { 0 } };
-	int fds[2];
-
-	sign(w, 1, &s[0]);
-	turn(w);
 	close(w->keeper);
 	w->keeper = -1;
 	turns(w);
-	assert_int_equal(s[0].calls, 1);
-	assert_true(!s[0].refused && s[0].signature_n == 0);
-	sign(w, 2, &s[1]);
-	s[1].cancels = sign(w, 3, &s[2]);
-	assert_int_equal(s[1].calls, 0);
-	turns(w);
-	assert_int_equal(s[1].calls, 1);
-	assert_int_equal(s[2].calls, 0);
+}
+
+static void keeper_comes(struct world *w)
+{
+	int fds[2];
+
 	assert_int_equal(pair(fds), 0);
 	w->keeper = fds[1];
 	ask_set_keeper(w->ask, fds[0]);
-	sign(w, 4, &s[3]);
-	turn(w);
-	assert_int_equal(packet(w, w->keeper, IPC_SIGN), 1);
-	signed_as(w, signing(w, 4), IPC_SIGNED_DONE, S("x"));
 	turns(w);
-	assert_int_equal(s[3].signature_n, 1);
+}
+
+static void a_signature_outlives_a_keeper_once(void **state)
+{
+	struct world *w = *state;
+	struct seen s[4] = { { 0 }, { .world = w }, { 0 }, { 0 } };
+
+	sign(w, 1, &s[0]);
+	turn(w);
+	keeper_dies(w);
+	sign(w, 2, &s[1]);
+	s[1].cancels = sign(w, 3, &s[2]);
+	turns(w);
+	assert_int_equal(s[0].calls + s[1].calls, 0);
+	keeper_comes(w);
+	assert_int_equal(packet(w, w->keeper, IPC_SIGN), 3);
+	(void)signing(w, 1);
+	signed_as(w, signing(w, 2), IPC_SIGNED_DONE, S("x"));
+	turns(w);
+	assert_int_equal(s[1].signature_n, 1);
+	assert_int_equal(s[2].calls, 0);
+	keeper_dies(w);
+	assert_int_equal(s[0].calls, 1);
+	assert_true(!s[0].refused && s[0].signature_n == 0);
+	/* a client waits for this one: not for long */
+	sign(w, 4, &s[3]);
+	turns(w);
+	assert_int_equal(s[3].calls, 0);
+	loop_clock_advance(w->loop, ASK_SIGN_MS / 2);
+	turns(w);
+	assert_int_equal(s[3].calls, 1);
+	assert_true(!s[3].refused && s[3].signature_n == 0);
 }
 
 /* Nobody is called, nothing leaks (the sanitizers tell). */
@@ -624,11 +691,12 @@ int main(void)
 		ROW(silence_is_unreachable_and_a_late_answer_has_no_owner),
 		ROW(the_resolver_is_told_how_long_to_try),
 		ROW(after_cancel_nothing_comes),
-		ROW(a_dead_resolver_costs_its_questions_only),
+		ROW(questions_outlive_a_resolver_once),
+		ROW(no_question_waits_for_a_resolver_for_ever),
 		ROW(what_is_no_answer_changes_nothing),
 		ROW(questions_wait_for_a_resolver_that_does_not_read),
 		ROW(signatures_of_a_turn_travel_together),
-		ROW(a_dead_keeper_signs_nothing),
+		ROW(a_signature_outlives_a_keeper_once),
 		ROW(freeing_forgets_what_is_open),
 	};
 

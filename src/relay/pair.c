@@ -491,8 +491,8 @@ static void on_ended(void *owner, enum conn_end how)
 	}
 	if (how == CONN_TLS)
 		log_tls(p, p->shaking ? "tls_handshake_failed" : tls_abused(p->conn.tls) ? "tls_abuse" : "tls_broken", tls_why(p->conn.tls));
-	if (how == CONN_EOF && !p->closing && (srv_pending(p->srv) > 0 || srv_state(p->srv) == SRV_JUDGE || srv_out(p->srv)->n)) {
-		p->eof = true; /* a half-closed client still gets its answer */
+	if (how == CONN_EOF && (srv_out(p->srv)->n || (!p->closing && (srv_pending(p->srv) > 0 || srv_state(p->srv) == SRV_JUDGE)))) {
+		p->eof = true; /* a half-closed client still gets its answer, the last one too */
 		return;
 	}
 	if (tx_dot_said(p)) {

@@ -7,7 +7,6 @@ import os
 import re
 import resource
 import shutil
-import socket
 import stat
 import tempfile
 import threading
@@ -39,6 +38,7 @@ META = catalogue()["meta"]
 BASE = octets(META["base_message"])
 HOSTNAME = META["identities"]["hostname"].split(",")[0]
 CANARY = ("<canary@a.test>", "<canary@c.test>")
+FRONT = b"PROXY TCP4 127.0.0.1 127.0.0.1 4711 25\r\n"
 
 
 class Case:
@@ -55,7 +55,9 @@ class Case:
 class Stage:
     """A daemon and its next hop; as many cases as need the same settings are played on it."""
 
-    def __init__(self, keyring, listeners, settings=None, sink=None, answers=None, keys=(), clock=NOW, own_key=False, files=None):
+    def __init__(self, keyring, listeners, settings=None, sink=None, answers=None, keys=(), clock=NOW, own_key=False, files=None,
+                 trust=None):
+        self.trust = trust      # a context, where a listener speaks TLS
         self.folder = tempfile.mkdtemp(prefix="hopseal-test.")
         os.chmod(self.folder, 0o755)
         for name in ("san", "state", "spool"):
@@ -116,12 +118,22 @@ class Stage:
         (pid,) = self.relay.pids("worker")
         return pid
 
-    def canary(self, listener):
+    def dialogue(self, listener, over=None, octetwise=False, banner=True):
+        """A client of the listener, with TLS where it wants that from the first octet; over "starttls": with STARTTLS."""
+        conf = self.relay.conf["listener"][listener]
+        implicit = conf.get("tls", {}).get("mode") == "implicit" and over != "raw"
+        first = FRONT if "proxy_from" in conf and over != "raw" else b""
+        d = Dialogue(self.relay.address(listener), octetwise, banner, tls=self.trust if implicit else None, first=first)
+        if over == "starttls":
+            d.starttls(self.trust)
+        return d
+
+    def canary(self, listener, over=None):
         """A well-formed message goes through, and every event before it is in the log."""
         self.canaries += 1
         content = BASE.replace(b"hello", b"canary %d" % self.canaries)
         begin = time.monotonic()
-        c = Dialogue(self.relay.address(listener))
+        c = self.dialogue(listener, over)
         for line, code in (("EHLO canary.a.test", 250), ("MAIL FROM:" + CANARY[0], 250), ("RCPT TO:" + CANARY[1], 250), ("DATA", 354)):
             c.send(line.encode() + b"\r\n")
             got = c.reply()
@@ -163,19 +175,20 @@ class Run:
         self.steps = case.steps if steps is None else steps
         self.more = more            # reply, sink, conn, log, result: what replaces the catalogue's word in this run
         self.octetwise = False
+        self.over = more.get("over")    # "starttls": once TLS is there; "raw": nothing is said for the case; else as the listener is
 
     def expect(self, key, default=None):
         return self.more[key] if key in self.more else self.case.expect.get(key, default)
 
-    def copy(self, name=None, octetwise=False, listener=None):
-        r = Run(self.case, name or self.name, self.up, self.steps, listener or self.listener, **self.more)
+    def copy(self, octetwise=False, listener=None, **more):
+        r = Run(self.case, self.name, self.up, self.steps, listener or self.listener, **dict(self.more, **more))
         r.octetwise = octetwise
         return r
 
     @property
     def title(self):
         return "-".join(filter(None, [self.case.id, self.name, self.listener if self.listener != "annotate" else "",
-                                      "octets" if self.octetwise else ""]))
+                                      "tls" if self.over == "starttls" and self.case.area != "tls" else "", "octets" if self.octetwise else ""]))
 
     def octet_count(self):
         n = 0
@@ -224,11 +237,12 @@ class Player:
         self.envelope = None
         self.last_pre = max([n for n, step in enumerate(run.steps) if "pre" in step], default=-1)
         self.gate = threading.Event() if run.more.get("gated") else None
+        self.after = run.over if run.over == "starttls" else None       # how the canary goes
 
     # -- steps
 
     def connect(self, banner=True):
-        d = Dialogue(self.relay.address(self.run.listener), self.run.octetwise, banner)
+        d = self.stage.dialogue(self.run.listener, self.run.over, self.run.octetwise, banner)
         self.dialogues.append(d)
         return d
 
@@ -267,7 +281,7 @@ class Player:
                 self.sink.contents.wait("the content at the next hop", lambda items: len(items) > self.contents_mark)
             else:
                 self.heard.append(self.d.reply())
-        elif name not in ("greet", "mail", "data"):
+        elif name not in ("greet", "mail", "data", "tls") or (name == "tls") > (self.run.over == "starttls"):
             raise Wrong("no preamble " + name)
 
     def each_split(self, text, code, name):
@@ -377,6 +391,7 @@ class Player:
         conn = self.prose.conn(conn)
         if conn == "close":
             check(d.end(), "more replies than wanted: %r" % d.replies[d.read:])
+            check(not d.tls or d.ended != "cut", "the server ends without close_notify")
         elif conn == "keep":
             check(not d.content, "the content is not over")
             d.send(b"NOOP\r\n")
@@ -471,8 +486,8 @@ class Player:
         self.sink.scripts.clear()
         self.sink.standing.clear()
         if stage.unsettled:     # the run before failed half way
-            self.drop_pool()
-            stage.canary(self.run.listener)
+            self.sink.drop()
+            stage.canary(self.run.listener, self.after)
         stage.unsettled = True
         self.log_mark, self.sink_mark = len(self.relay.log.snapshot()), len(self.sink.transactions())
         self.contents_mark, self.commands_mark = len(self.sink.contents.snapshot()), len(self.sink.commands.snapshot())
@@ -481,8 +496,8 @@ class Player:
         if measured:
             forget_peak(worker)
             before = memory_kib(worker, "VmRSS")
-        if {"connect", "ehlo"} & set(self.run.up):
-            self.drop_pool()
+        if {"connect", "ehlo", "starttls", "handshake"} & set(self.run.up):
+            self.sink.drop()
         try:
             self.play()
             rows = self.rows()
@@ -498,9 +513,9 @@ class Player:
             for d in self.dialogues:
                 d.close()
         if self.run.up or self.run.more.get("kick"):
-            self.drop_pool()
+            self.sink.drop()      # what the next hop's whims left in the pool is not the canary's business
         self.canary_from = len(self.sink.commands.snapshot())
-        stage.canary(self.run.listener)
+        stage.canary(self.run.listener, self.after)
         grown = 0
         if measured and stage.worker() == worker:
             grown = self.judge_bound(before, memory_kib(worker, "VmHWM"))
@@ -512,13 +527,3 @@ class Player:
         stage.sound()
         stage.unsettled = False
         return grown
-
-    def drop_pool(self):
-        """What the next hop's whims left in the pool is not the canary's business."""
-        with self.sink.lock:
-            socks = list(self.sink.socks)
-        for sock in socks:
-            try:
-                sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass

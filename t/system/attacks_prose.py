@@ -508,8 +508,38 @@ RUNS = {
 }
 
 
+# Cases of the area smtp that are not played once TLS is there, and why.
+NOT_INSIDE = {
+    "smtp-early-talker": "STARTTLS comes after the greeting: TLS from the first octet instead",
+    "smtp-proxy-v2-malformed": "a PROXY header stands before TLS: in front of TLS from the first octet instead",
+}
+# Those played on a listener with TLS from the first octet as well: it begins and ends elsewhere in the code.
+IMPLICIT = {
+    "smtp-eod-lf-dot-lf", "smtp-eod-split-everywhere", "smtp-bdat-to-data", "smtp-bdat-size-overflow", "smtp-pipeline-past-data", "smtp-early-talker",
+    "smtp-proxy-header-untrusted", "smtp-ehlo-injection", "smtp-endless-command-line", "smtp-quit-pipelined", "smtp-truncated-data",
+    "smtp-client-gone-after-dot"}
+
+
+def inside(run):
+    """A run of the area smtp inside TLS, the next hop's side too: whole, and octet by octet where the client's octets are the case."""
+    if run.case.id in INSIDE:
+        run = INSIDE[run.case.id](run)
+    stage = {"main": "tls", "small": "small-tls"}[run.more.get("stage", "main")]
+    ways = [] if run.case.id in NOT_INSIDE else [{"over": "starttls"}]
+    if run.case.id in IMPLICIT:
+        ways.append({"listener": {"annotate": "implicit", "pause": "pause-implicit"}[run.listener]})
+    for way in ways:
+        yield run.copy(stage=stage, **way)
+        if octets_too(run) and not run.up:
+            yield run.copy(stage=stage, octetwise=True, **way)
+
+
+def octets_too(run):
+    return run.octet_count() <= OCTETWISE and not any("each_split" in step for step in run.steps)
+
+
 def runs(case):
-    """Every run of a case: as it stands, octet by octet, and with a result once more under rules that refuse and defer."""
+    """Every run of a case: as it stands, octet by octet, inside TLS, and with a result once more under rules that refuse and defer."""
     out = []
     for run in RUNS.get(case.id, plain)(case):
         listeners = [run.listener]
@@ -517,6 +547,16 @@ def runs(case):
             listeners.append("enforce")
         for listener in listeners:
             out.append(run.copy(listener=listener))
-            if run.octet_count() <= OCTETWISE and not any("each_split" in step for step in run.steps):
+            if octets_too(run):
                 out.append(run.copy(listener=listener, octetwise=True))
+        if case.area == "smtp":
+            out += inside(run)
     return out
+
+
+def cut_short(run):
+    """The client that goes without a word: inside TLS that is told from an end it meant."""
+    return run.copy(log=["client_gone_in_data" if run.name == "rst" else "tls_truncated"])
+
+
+INSIDE = {"smtp-truncated-data": cut_short}

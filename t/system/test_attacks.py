@@ -10,12 +10,13 @@ import attacks
 import attacks_prose as prose
 from attacks import Case, Player, Stage
 from attacks_scenes import SCENES, Scene
+from certs import served, trust
 from relay import ROOT
 from sink import Sink
 
 CASES = [Case(row) for row in attacks.catalogue()["cases"]]
 # Whole areas that wait, single cases by what they wait for, and those that a test of another file plays.
-WAITS_AREA = {"tls": "a player that speaks TLS; test_tls.py has tests of its own", "auth": "SPF and DMARC", "dkim": "DKIM", "arc": "ARC"}
+WAITS_AREA = {"tls": "a player of its area; test_tls.py has tests of its own", "auth": "SPF and DMARC", "dkim": "DKIM", "arc": "ARC"}
 CLOCK = "a clock the running daemon can be given; t/unit/test_relay.c holds the deadlines on a moved one"
 CALLS = "calls that fail on demand"
 WAITS = {
@@ -56,7 +57,7 @@ DOMAINS = attacks.META["identities"]["domains"]
 
 
 @pytest.fixture(scope="module")
-def stages(keyring):
+def stages(keyring, authority, cert):
     """Daemons by name, each started when first asked for."""
     for domain in DOMAINS:
         for selector in ("e", "r2048"):
@@ -67,11 +68,17 @@ def stages(keyring):
     listeners = {"annotate": inbound, "enforce": dict(inbound, policy="enforce"), "pass": {"service": "pass"}, "pause": dict(inbound, greet_pause=200),
                  "sealing": outbound, "sealing-enforce": dict(outbound, policy="enforce")}
 
+    tls = {"mode": "may", "certificate": cert.file, "key": cert.key}
+    secure = {name: dict(more, tls=tls, next_hop_tls={"mode": "require"}) for name, more in listeners.items()}
+    for name, of in (("implicit", "annotate"), ("pause-implicit", "pause")):
+        secure[name] = dict(secure[of], tls=dict(tls, mode="implicit"))
+
     def get(name, next_hop=None, own_key=False, settings=None, files=None):
         if name not in made:
-            sink = Sink(extensions=("SIZE 1000",)) if name == "small" else Sink()
-            mine = {n: dict(l, next_hop=next_hop) if next_hop else l for n, l in listeners.items()}
-            stage = Stage(keyring, mine, settings, sink, keys=[key], own_key=own_key, files=files)
+            more = {"tls": served(cert)} if "tls" in name else {}
+            sink = Sink(extensions=("SIZE 1000",), **more) if "small" in name else Sink(**more)
+            mine = {n: dict(l, next_hop=next_hop) if next_hop else l for n, l in (secure if more else listeners).items()}
+            stage = Stage(keyring, mine, settings, sink, keys=[key], own_key=own_key, files=files, trust=trust(authority))
             if name == "own":
                 owned.append(stage)
                 return stage

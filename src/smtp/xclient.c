@@ -120,12 +120,15 @@ static bool take(struct xclient *who, unsigned ours, struct slice word, unsigned
 	*seen |= bit;
 	who->said |= bit;
 	who->known &= ~bit;
-	if (slice_ieq(value, S("[UNAVAILABLE]")))
+	/* written in xtext it means the same: else it would be known here, and unknown to the next hop */
+	if (!from_xtext(value, room, &text))
+		return false;
+	if (slice_ieq(text, S("[UNAVAILABLE]")))
 		return true;
-	if (slice_ieq(value, S("[TEMPUNAVAIL]")))
+	if (slice_ieq(text, S("[TEMPUNAVAIL]")))
 		return bit == XCLIENT_NAME;
 	who->known |= bit;
-	return from_xtext(value, room, &text) && set(who, bit, text);
+	return set(who, bit, text);
 }
 
 bool xclient_read(struct slice arg, unsigned ours, struct xclient *who, struct fault *f)

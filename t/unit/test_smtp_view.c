@@ -130,6 +130,7 @@ static const struct row {
 	{ "IPv6", "XCLIENT ADDR=IPV6:2001:db8::7\r\n", "220 ", "xclient ADDR=IPV6:2001:db8::7\n" },
 	{ "what is not known", "xclient name=[tempunavail] ADDR=[UNAVAILABLE] HELO=[UNAVAILABLE]\r\n", "220 ",
 	    "xclient NAME=[UNAVAILABLE] ADDR=[UNAVAILABLE] HELO=[UNAVAILABLE]\n" },
+	{ "what is not known, in xtext", "XCLIENT HELO=+5Bunavailable+5D\r\n", "220 ", "xclient HELO=[UNAVAILABLE]\n" },
 	{ "xtext", "XCLIENT NAME=+6D+78\r\n", "220 ", "xclient NAME=mx\n" },
 	{ "an address is never for later", "XCLIENT ADDR=[TEMPUNAVAIL]\r\n", "501 ", "refused command_syntax\n" },
 	{ "no attribute", "XCLIENT\r\n", "501 ", "refused command_syntax\n" },

@@ -79,7 +79,7 @@ static enum line_status whole(struct line_reader *r, struct slice end, size_t se
 enum line_status line_read(struct line_reader *r, struct slice *in, size_t max, struct slice *line_out)
 {
 	struct slice piece;
-	size_t seen, n;
+	size_t seen, n, most = max + (r->strict ? 0 : LIMIT_LINE_DROP);
 	bool cr, pair = true;
 
 	if (r->given) {
@@ -91,10 +91,10 @@ enum line_status line_read(struct line_reader *r, struct slice *in, size_t max, 
 	seen = r->dropped ? r->dropped : r->held.n;
 	cr = r->dropped ? r->cr : seen && r->held.at[seen - 1] == '\r';
 	n = line_octets(*in, cr, r->strict, &pair);
+	if ((n ? n : in->n) > most - seen)
+		return LINE_ENDLESS;
 	if (n && !pair)
 		return LINE_BARE_LF;
-	if ((n ? n : in->n) > max + LIMIT_LINE_DROP - seen)
-		return LINE_ENDLESS;
 	(void)slice_take(in, n ? n : in->n, &piece);
 	return n ? whole(r, piece, seen, max, line_out) : part(r, piece, seen, max);
 }

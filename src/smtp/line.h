@@ -14,7 +14,7 @@ struct line_reader {
 	size_t dropped;     /* octets of a line that is too long, all let go; 0: none is being dropped */
 	bool cr;            /* the last octet dropped was CR */
 	bool given;         /* held is the line given last, to be forgotten */
-	bool strict;        /* a bare LF is told at once */
+	bool strict;        /* a bare LF is told at once, and so is a line above `max`: LINE_ENDLESS, none is dropped */
 };
 
 enum line_status {

@@ -173,7 +173,7 @@ static enum reply_status read_line(struct reply_reader *r, struct slice *in, str
 	case LINE_WHOLE:
 		return REPLY_WHOLE;
 	case LINE_MORE:
-		return r->line.dropped ? bad(r, f, "reply line too long") : REPLY_MORE;
+		return REPLY_MORE;
 	case LINE_BARE_LF:
 		return bad(r, f, "bare LF in a reply");
 	case LINE_NO_MEMORY:

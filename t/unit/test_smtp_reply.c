@@ -145,6 +145,15 @@ static void a_line_without_end_is_bad_at_once(void **state)
 	read_piece(&r, buf_get(&in), &log, &bad);
 	assert_true(bad);
 	reply_reader_release(&r);
+
+	/* what comes behind it changes nothing */
+	bad = false;
+	buf_clear(&log);
+	buf_str(&in, "\n");
+	reply_reader_init(&r);
+	read_piece(&r, buf_get(&in), &log, &bad);
+	WANT_SLICE(buf_get(&log), S("BAD reply line too long"));
+	reply_reader_release(&r);
 	buf_release(&in);
 	buf_release(&log);
 }

@@ -31,8 +31,8 @@ bool path_same(struct arena *a, struct slice x, struct slice y);
 /*
  * path_key - the octets by which mailboxes are told apart: two paths are the same mailbox exactly when their keys are
  * equal octets. For sorted look-ups where path_same() would be quadratic.
- * Out:   borrowed from text or in the arena; a text that is no path is its own key. Empty for <>, or when the arena
- *        failed.
+ * Out:   borrowed from text or in the arena; a text that is no path, or whose domain has no normal form, is its own
+ *        key, source route and all. Empty for <>, or when the arena failed.
  */
 struct slice path_key(struct arena *a, struct slice text);
 

@@ -304,6 +304,7 @@ static void check_key_file(struct load *l, struct conf_key *k)
 	struct buf content;
 	struct stat st;
 	const char *why = "";
+	size_t before = l->e->n;
 
 	buf_init(&content, KEY_OCTETS);
 	if (!read_file(k->file, &content, &st, &why))
@@ -319,6 +320,7 @@ static void check_key_file(struct load *l, struct conf_key *k)
 		    RSA_BITS_MIN, RSA_BITS_MAX);
 	else
 		k->type = key_type(key);
+	l->e->keys += l->e->n - before;
 	key_drop(&key);
 	if (content.room)
 		explicit_bzero(content.at, content.room);
@@ -347,6 +349,7 @@ static bool take_certificate(struct load *l, struct conf_tls *t)
 static void take_tls_key(struct load *l, struct conf_tls *t, bool chain)
 {
 	const char *why = "";
+	size_t before = l->e->n;
 	struct stat st;
 
 	if (!t->key)
@@ -357,6 +360,7 @@ static void take_tls_key(struct load *l, struct conf_tls *t, bool chain)
 		conf_mistake(l->e, t->key_where, "key file %s has mode %04o, expected 0600 or 0400", t->key, (unsigned)(st.st_mode & 07777));
 	else if ((why = cert_key_wrong(buf_get(&t->pem->key), chain ? buf_get(&t->pem->certificate) : SLICE_NONE)))
 		conf_mistake(l->e, t->key_where, "key file %s holds %s, expected the private key of the certificate", t->key, why);
+	l->e->keys += l->e->n - before;
 }
 
 static void take_tls(struct load *l, struct conf_tls *t)

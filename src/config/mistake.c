@@ -7,14 +7,14 @@ enum { TEXT_OCTETS = 1 << 20, LINE_OCTETS = 2048 };
 
 void conf_errors_init(struct conf_errors *e)
 {
-	e->n = 0;
+	e->n = e->keys = 0;
 	buf_init(&e->text, TEXT_OCTETS);
 }
 
 void conf_errors_release(struct conf_errors *e)
 {
 	buf_release(&e->text);
-	e->n = 0;
+	e->n = e->keys = 0;
 }
 
 void conf_mistake(struct conf_errors *e, const char *where, const char *format, ...)

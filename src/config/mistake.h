@@ -10,6 +10,7 @@
 struct conf_errors {
 	struct buf text;
 	size_t n;
+	size_t keys; /* of them about files of private keys */
 };
 
 void conf_errors_init(struct conf_errors *e);

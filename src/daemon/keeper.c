@@ -85,7 +85,7 @@ static bool read_keys(struct keeper *k, const struct conf *conf)
 			continue;
 		key = read_key(c->file);
 		if (key == NULL) {
-			log_note(LOG_LEVEL_ERROR, "key_unreadable", "%s: %s: no private key could be read", c->where, c->file);
+			log_note(LOG_LEVEL_ERROR, "key_unusable", "%s: %s: no private key could be read", c->where, c->file);
 			return false;
 		}
 		k->keys[k->key_count++] = (struct kept){ slice_str(c->domain), slice_str(c->selector), key };

@@ -378,8 +378,11 @@ static void reload_run(struct supervisor *s)
 	s->reload_answer = s->reload_asked;
 	s->reload_asked = false;
 	conf = conf_load(s->file, &errors);
-	if (!conf)
+	if (!conf) {
+		if (errors.keys)
+			log_note(LOG_LEVEL_ERROR, "key_unusable", "%zu key files; those read before stay in use", errors.keys);
 		reload_refuse(s, errors_string(&errors));
+	}
 	buf_release(&errors.text);
 	if (!conf)
 		return;

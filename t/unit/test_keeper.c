@@ -359,7 +359,7 @@ static void an_unreadable_key_is_named_and_ends_it(void **state)
 		c = start(true);
 		w.conf_keys[ED] = kept;
 		child_output(&c, text, sizeof(text));
-		if (strstr(text, "key_unreadable") == NULL || strstr(text, "hopseal.conf:1") == NULL || strstr(text, "broken.pem") == NULL)
+		if (strstr(text, "key_unusable") == NULL || strstr(text, "hopseal.conf:1") == NULL || strstr(text, "broken.pem") == NULL)
 			fail_msg("row %zu: log says %s", i, text);
 		assert_int_equal(child_code(&c), 78);
 		unlink(file);

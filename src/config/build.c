@@ -127,6 +127,7 @@ static void build_limits(struct build *b)
 	c->limits.header_fields = number(b, KEY_LIMITS_HEADER_FIELDS);
 	c->limits.sessions = number(b, KEY_LIMITS_SESSIONS);
 	c->limits.sessions_per_client = number(b, KEY_LIMITS_SESSIONS_PER_CLIENT);
+	c->limits.connects_per_client = number(b, KEY_LIMITS_CONNECTS_PER_CLIENT);
 	c->limits.memory_octets = wide(b, KEY_LIMITS_MEMORY);
 	c->limits.body_memory_octets = wide(b, KEY_LIMITS_BODY_MEMORY);
 	if (!body->bad && !memory->bad && body->number > memory->number)

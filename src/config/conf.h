@@ -122,7 +122,7 @@ struct conf {
 		uint64_t message_octets;  /* message-size */
 		uint64_t header_octets;   /* header */
 		unsigned header_fields;
-		unsigned sessions, sessions_per_client;
+		unsigned sessions, sessions_per_client, connects_per_client;
 		uint64_t memory_octets;   /* memory: all workers together */
 		uint64_t body_memory_octets; /* body-memory: a message's content above this goes to an unlinked file */
 	} limits;

@@ -1,5 +1,6 @@
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 
 #include "base/bug.h"
 #include "out/count.h"
@@ -19,10 +20,16 @@ static const struct {
 
 struct count_page *count_page_new(void)
 {
-	void *p = mmap(NULL, sizeof(struct count_page), PROT_READ | PROT_WRITE,
+	struct count_page *p = mmap(NULL, sizeof(struct count_page), PROT_READ | PROT_WRITE,
 	    MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-	return p == MAP_FAILED ? NULL : p;
+	if (p == MAP_FAILED)
+		return NULL;
+	if (getrandom(p->rate_seed, sizeof(p->rate_seed), 0) != (ssize_t)sizeof(p->rate_seed)) {
+		munmap(p, sizeof(*p));
+		return NULL;
+	}
+	return p;
 }
 
 void count_add(struct count_page *p, unsigned slot, enum count what, int64_t by)

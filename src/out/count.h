@@ -24,7 +24,17 @@ struct count_client {
 	uint32_t sessions;
 };
 
+/* Connections by client address, one table for all workers; kept by net/rate. */
+enum { COUNT_RATES = 65536 };
+struct count_rate {
+	uint64_t tag;    /* of the address; 0: nobody's */
+	uint64_t due_us; /* when all that was taken is forgiven; monotonic */
+	uint64_t told;   /* the minute in which its refusals were told last, and how many since */
+};
+
 struct count_page {
+	uint64_t rate_seed[2];
+	struct count_rate rates[COUNT_RATES];
 	struct count_slot {
 		uint64_t value[COUNTS];
 	} slots[COUNT_SLOTS];

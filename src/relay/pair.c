@@ -70,6 +70,8 @@ static const char *event_of(const struct fault *f, char room[FAULT_NAME_OCTETS +
 		return "client_junk";
 	case FAULT_TOO_MANY_SESSIONS:
 		return "session_limit";
+	case FAULT_TOO_MANY_CONNECTS:
+		return "client_rate";
 	case FAULT_NOT_SMTP:
 		return strncmp(f->note, "PROXY", 5) == 0 ? "proxy_header_bad" : "smtp_not_smtp";
 	case FAULT_TLS_EARLY_DATA:
@@ -84,9 +86,15 @@ static const char *event_of(const struct fault *f, char room[FAULT_NAME_OCTETS +
 void pair_log(struct pair *p, const struct fault *f)
 {
 	char room[FAULT_NAME_OCTETS + 8];
-	struct log_line l = log_begin(LOG_LEVEL_WARNING, event_of(f, room));
+	bool rate = f->code == FAULT_TOO_MANY_CONNECTS;
+	struct log_line l;
 
+	if (rate && p->rate_told == 0)
+		return; /* a client that comes too often would else fill the log */
+	l = log_begin(LOG_LEVEL_WARNING, event_of(f, room));
 	log_str(&l, "session", p->name);
+	if (rate)
+		log_u64(&l, "count", p->rate_told);
 	view_log(p, &l);
 	log_fault(&l, f);
 	log_end(&l);
@@ -179,15 +187,15 @@ void pair_deadline(struct pair *p)
 		loop_timer_set(p->relay->loop, &p->deadline, (int64_t)s * 1000, on_deadline, p);
 }
 
-/* Its client has as many sessions as it may. */
-static void too_many(struct pair *p)
+/* Its client has as many sessions as it may, or comes too often. */
+static void too_many(struct pair *p, enum fault_code code)
 {
 	struct fault f = { 0 };
 
-	fault_set(&f, FAULT_TOO_MANY_SESSIONS, 0);
+	fault_set(&f, code, 0);
 	pair_log(p, &f);
 	count_add(p->relay->counts, p->relay->slot, COUNT_SESSIONS_REFUSED, 1);
-	end_session(p, FAULT_TOO_MANY_SESSIONS);
+	end_session(p, code);
 }
 
 static void greet(void *arg)
@@ -241,6 +249,8 @@ static void offer(struct pair *p)
 
 static void on_event(struct pair *p, const struct srv_event *ev)
 {
+	enum fault_code counted;
+
 	switch (ev->kind) {
 	case SRV_EV_MAIL:
 		tx_mail(p, ev);
@@ -280,8 +290,9 @@ static void on_event(struct pair *p, const struct srv_event *ev)
 		pair_log(p, &ev->fault);
 		break;
 	case SRV_EV_XCLIENT:
-		if (!view_named(p, ev->who))
-			too_many(p);
+		counted = view_named(p, ev->who);
+		if (counted != FAULT_NONE)
+			too_many(p, counted);
 		arena_clear(&p->arena);
 		break;
 	case SRV_EV_XFORWARD:
@@ -316,6 +327,7 @@ static void start(struct pair *p)
 static bool take_header(struct pair *p, struct slice *in)
 {
 	struct proxy_header h;
+	enum fault_code counted;
 	struct slice head;
 	const char *why;
 
@@ -332,9 +344,10 @@ static bool take_header(struct pair *p, struct slice *in)
 	(void)slice_take(in, h.octets, &head);
 	p->headless = false;
 	loop_timer_stop(&p->deadline);
-	if (!view_fronted(p, h.given ? h.client : p->client, h.given ? h.port : p->client_port)) {
+	counted = view_fronted(p, h.given ? h.client : p->client, h.given ? h.port : p->client_port);
+	if (counted != FAULT_NONE) {
 		p->greeted = true;
-		too_many(p);
+		too_many(p, counted);
 		*in = SLICE_NONE;
 		pair_go_on(p);
 		return false;
@@ -509,10 +522,10 @@ static void on_ended(void *owner, enum conn_end how)
 static const struct conn_ops ops = { on_octets, on_out, on_wrote, NULL, on_secured, on_ended };
 
 /* 421 and gone: before a session costs anything. One write, whether the client takes it or not. */
-static void refuse(struct relay_listener *l, int fd, const struct sockaddr_storage *from, enum fault_code code)
+static void refuse(struct relay_listener *l, int fd, const struct sockaddr_storage *from, enum fault_code code, uint32_t rate_told)
 {
 	struct fault f = { 0 };
-	struct pair p = { 0 };
+	struct pair p = { .rate_told = rate_told };
 	struct buf b;
 
 	fault_set(&f, code, 0);
@@ -532,36 +545,41 @@ static void refuse(struct relay_listener *l, int fd, const struct sockaddr_stora
 void pair_accept(struct relay_listener *l, int fd, const struct sockaddr_storage *from)
 {
 	struct relay *r = l->relay;
+	enum fault_code counted = FAULT_NONE;
 	struct pair *p;
 
 	if (fd > r->fd_max) {
 		log_note(LOG_LEVEL_ERROR, "fd_limit", "%zu sessions", r->pair_count);
-		refuse(l, fd, from, FAULT_TOO_MANY_SESSIONS);
+		refuse(l, fd, from, FAULT_TOO_MANY_SESSIONS, 0);
 		return;
 	}
 	if (count_sum(r->counts, COUNT_SESSIONS_OPEN) >= r->conf->limits.sessions) {
-		refuse(l, fd, from, FAULT_TOO_MANY_SESSIONS);
+		refuse(l, fd, from, FAULT_TOO_MANY_SESSIONS, 0);
 		return;
 	}
 	p = calloc(1, sizeof(*p));
 	if (!p) {
-		refuse(l, fd, from, FAULT_NO_MEMORY);
+		refuse(l, fd, from, FAULT_NO_MEMORY, 0);
 		return;
 	}
 	p->relay = r;
 	p->listener = l;
 	view_peer(p, from);
 	p->headless = view_headless(p);
-	if (!p->headless && !view_count(p)) { /* whose it is, the header tells */
+	if (!p->headless) /* else the header tells whose it is */
+		counted = view_count(p);
+	if (counted != FAULT_NONE) {
+		uint32_t told = p->rate_told;
+
 		free(p);
-		refuse(l, fd, from, FAULT_TOO_MANY_SESSIONS);
+		refuse(l, fd, from, counted, told);
 		return;
 	}
 	p->srv = srv_new(&l->srv);
 	if (!p->srv) {
 		view_uncount(p);
 		free(p);
-		refuse(l, fd, from, FAULT_NO_MEMORY);
+		refuse(l, fd, from, FAULT_NO_MEMORY, 0);
 		return;
 	}
 	srv_tls(p->srv, l->conf->tls.mode == TLS_MAY ? SRV_TLS_MAY : l->conf->tls.mode == TLS_REQUIRE ? SRV_TLS_REQUIRE : SRV_TLS_NONE);

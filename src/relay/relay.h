@@ -86,6 +86,7 @@ struct pair {
 	bool known_client;         /* in `clients` of the listener */
 	bool counted;
 	bool client_counted;       /* in relay->clients, by client_key */
+	uint32_t rate_told;        /* connections of the client that were refused since it was told of last; 0: told lately */
 	bool headless;             /* its PROXY header has not come yet */
 	bool greeted;
 	bool shaking;              /* TLS was asked for and is not there yet */

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/ip.h"
+#include "net/rate.h"
 #include "relay/view.h"
 #include "smtp/proxy.h"
 
@@ -63,12 +64,15 @@ bool view_trusted(const struct pair *p)
 	return holds(p->listener->conf->xclient_from, p->listener->conf->xclient_from_count, p->client);
 }
 
-bool view_count(struct pair *p)
+enum fault_code view_count(struct pair *p)
 {
-	struct clients *c = &p->relay->clients;
+	struct relay *r = p->relay;
+	struct clients *c = &r->clients;
 
-	p->client_counted = clients_sessions(c, p->client_key) < p->relay->conf->limits.sessions_per_client && clients_add(c, p->client_key);
-	return p->client_counted;
+	if (!rate_take(r->counts, p->client_key, loop_now_ms(r->loop), r->conf->limits.connects_per_client, &p->rate_told))
+		return FAULT_TOO_MANY_CONNECTS;
+	p->client_counted = clients_sessions(c, p->client_key) < r->conf->limits.sessions_per_client && clients_add(c, p->client_key);
+	return p->client_counted ? FAULT_NONE : FAULT_TOO_MANY_SESSIONS;
 }
 
 void view_uncount(struct pair *p)
@@ -79,7 +83,7 @@ void view_uncount(struct pair *p)
 }
 
 /* Somebody else than the peer, unless it is the peer again. */
-static bool become(struct pair *p, const unsigned char address[16], uint16_t port)
+static enum fault_code become(struct pair *p, const unsigned char address[16], uint16_t port)
 {
 	char before[IP_TEXT];
 
@@ -91,12 +95,12 @@ static bool become(struct pair *p, const unsigned char address[16], uint16_t por
 	return view_count(p);
 }
 
-bool view_fronted(struct pair *p, const unsigned char address[16], uint16_t port)
+enum fault_code view_fronted(struct pair *p, const unsigned char address[16], uint16_t port)
 {
 	return become(p, address, port);
 }
 
-bool view_named(struct pair *p, const struct xclient *who)
+enum fault_code view_named(struct pair *p, const struct xclient *who)
 {
 	static const unsigned char nobody[16] = { [10] = 0xff, [11] = 0xff }; /* 0.0.0.0, as Postfix has it */
 
@@ -111,7 +115,7 @@ bool view_named(struct pair *p, const struct xclient *who)
 	if (!(who->said & XCLIENT_ADDR)) {
 		if (who->said & XCLIENT_PORT)
 			p->client_port = who->known & XCLIENT_PORT ? who->port : 0;
-		return true;
+		return FAULT_NONE;
 	}
 	return become(p, who->known & XCLIENT_ADDR ? who->address : nobody, who->known & XCLIENT_PORT ? who->port : 0);
 }

@@ -14,14 +14,17 @@ void view_peer(struct pair *p, const struct sockaddr_storage *from);
 bool view_headless(const struct pair *p);
 /* May it say XCLIENT? Asked once, before it could. */
 bool view_trusted(const struct pair *p);
-/* One more session of the client, while it has room (limits.sessions-per-client); and one less. */
-bool view_count(struct pair *p) HS_MUST_USE;
+/*
+ * One more session of the client, while it has room (limits.sessions-per-client) and does not come too often (connects-per-client):
+ * FAULT_NONE, TOO_MANY_SESSIONS or TOO_MANY_CONNECTS. And one less.
+ */
+enum fault_code view_count(struct pair *p) HS_MUST_USE;
 void view_uncount(struct pair *p);
 
-/* The header named the client, or nobody (its own address). False: the client has too many sessions. */
-bool view_fronted(struct pair *p, const unsigned char address[16], uint16_t port) HS_MUST_USE;
+/* The header named the client, or nobody (its own address). What view_count() says. */
+enum fault_code view_fronted(struct pair *p, const unsigned char address[16], uint16_t port) HS_MUST_USE;
 /* So did XCLIENT. */
-bool view_named(struct pair *p, const struct xclient *who) HS_MUST_USE;
+enum fault_code view_named(struct pair *p, const struct xclient *who) HS_MUST_USE;
 /* XFORWARD, of which there may be several; view_forget() with the end of the transaction. */
 void view_forward(struct pair *p, const struct xclient *who);
 void view_forget(struct pair *p);

@@ -14,8 +14,6 @@ from sink import CLOSE, DROP, Last
 GRAIN_KIB = 384
 # Events that stand for the daemon, not for a session.
 EVENTS_ALONE = {"dns_temperror", "dns_timeout", "dns_down", "mem_pressure", "fd_limit", "reload_refused", "shutdown", "key_unusable", "session_limit"}
-# Events that the catalogue names and the daemon does not write yet; test_attacks.py holds the list against the sources.
-EVENTS_TO_COME = {"client_rate"}
 
 NO_USER, LATER_421 = b"550 5.1.1 no such user\r\n", Last(b"421 4.3.2 going down\r\n")
 

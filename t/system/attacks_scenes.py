@@ -265,6 +265,7 @@ def key_loss(scene):
             check(len(hops(stage.sink.wait(n)[n - 1].content)) == 1, "unsealed")
             if n == 1:
                 check(stage.relay.reload()["event"] == "reload_refused", how)
+                stage.relay.event("key_unusable")
         stage.relay.stop()
         done = subprocess.run([DAEMON, "-f", "-c", stage.relay.file], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=DEADLINE)
         check(done.returncode == 78 and stage.relay.file.encode() + b":" in done.stdout, how, done)
@@ -367,7 +368,29 @@ def junk(scene):
     stage.canary("annotate")
 
 
+def connect_rate(scene):
+    """Two hundred from one address and one each from as many others; limits.connects-per-client is 20."""
+    scene.must("load", {"conns_per_s": 2000, "kind": "connect and drop"})
+    stage = scene.stage(settings={"limits": {"connects_per_client": 20}})
+    begun = until_refused = 0
+    for n in range(200):
+        c = Dialogue(stage.relay.address("annotate"), banner=False)
+        got = c.reply()
+        check(got and got.code in (220, 421) and (got.code == 220 or got.enhanced == "4.7.0"), got)
+        begun += got.code == 220
+        until_refused += begun == n + 1
+        c.close()
+    # Twenty at once, and what seeps in while the test runs.
+    check(until_refused == 20 and begun < 150, begun, until_refused)
+    for n in range(200):
+        with socket.create_connection(stage.relay.address("annotate"), DEADLINE, ("127.0.1.%d" % (n + 1), 0)) as other:
+            check(other.recv(4) == b"220 ", "another client is refused")
+    stage.relay.event("client_rate", client="127.0.0.1")
+    check(len(stage.relay.events("client_rate")) < 5, "a line for each connection")
+
+
 SCENES = {
+    "res-connect-rate": connect_rate,
     "dns-servfail": servfail,
     "res-client-not-reading": not_reading,
     "res-junk-commands": junk,

@@ -120,6 +120,15 @@ def test_sessions_are_counted_for_the_client_of_the_header(hopseal):
         pass
 
 
+def test_connections_are_counted_for_the_client_of_the_header(hopseal):
+    relay = hopseal("pass", listener={"proxy_from": ["127.0.0.1"]}, limits={"connects_per_client": 2})
+    for address, code in (("192.0.2.7", 220), ("192.0.2.7", 220), ("192.0.2.8", 220), ("192.0.2.7", 421), ("192.0.2.8", 220)):
+        with Client(relay.address(), banner=False) as c:
+            c.send(v2(address))
+            c.want(code)
+    relay.event("client_rate", client="192.0.2.7", peer="127.0.0.1")
+
+
 def test_the_balancer_s_own_rights_are_not_its_clients(hopseal, sink, keyring):
     """clients and xclient-from hold the balancer's address, not that of who comes through it."""
     relay = hopseal("outbound", keys=[keyring.key("a.test")],

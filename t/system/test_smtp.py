@@ -196,6 +196,25 @@ def test_sessions_of_one_client_are_limited(hopseal):
         c.close()
 
 
+def test_connections_of_one_client_are_limited(hopseal):
+    """All workers together; one line a minute, not one a connection."""
+    relay = hopseal("pass", limits={"connects_per_client": 6}, workers=2)
+    codes = []
+    for _ in range(20):
+        with relay.connect(banner=False) as c:
+            got = c.reply()
+            codes.append(got.code)
+            if got.code == 421:
+                assert got.enhanced == "4.7.0"
+                c.gone()
+    assert codes == [220] * 6 + [421] * 14
+    with relay.connect(source="127.0.0.9") as c:
+        c.cmd("QUIT", 221)
+    assert relay.event("client_rate", client="127.0.0.1")["count"] == 1
+    assert len(relay.events("client_rate")) <= 2
+    assert relay.status()["counters"]["sessions_refused"] == 14
+
+
 def test_sessions_of_all_clients_are_limited(hopseal):
     relay = hopseal("pass", limits={"sessions": 3})
     held = [relay.connect(source="127.0.0.%d" % (10 + n)) for n in range(3)]

@@ -670,6 +670,7 @@ static void defaults(void **state)
 	assert_int_equal(c->limits.header_fields, 10000);
 	assert_int_equal(c->limits.sessions, 5000);
 	assert_int_equal(c->limits.sessions_per_client, 50);
+	assert_int_equal(c->limits.connects_per_client, 0);
 	assert_int_equal(c->limits.memory_octets, 268435456);
 	assert_int_equal(c->dkim2.draft, 9);
 	assert_int_equal(c->dkim2.future_s, 300);

@@ -5,6 +5,7 @@
 #include "test.h"
 
 #include "net/listen.h"
+#include "net/rate.h"
 #include "relay/hold.h"
 
 static struct conf conf;
@@ -223,6 +224,47 @@ static void clients_are_counted_over_all_workers(void **state)
 	assert_int_equal(clients_sessions(&b, one), 1);
 }
 
+static void connections_are_counted_over_time(void **state)
+{
+	enum { N = 10 };
+	unsigned char one[16] = { [10] = 0xff, [11] = 0xff, [12] = 192, 0, 2, 1 }, other[16] = { [10] = 0xff, [11] = 0xff, [12] = 192, 0, 2, 2 };
+	int64_t now = 1000;
+	uint32_t told;
+
+	(void)state;
+	for (unsigned i = 0; i < 1000; i++)
+		assert_true(rate_take(budget.counts, one, now, 0, &told));
+	/* as many at once */
+	for (unsigned i = 0; i < N; i++)
+		assert_true(rate_take(budget.counts, one, now, N, &told));
+	/* told once a minute, with how many there were since */
+	assert_false(rate_take(budget.counts, one, now, N, &told));
+	assert_int_equal(told, 1);
+	for (unsigned i = 0; i < 5; i++) {
+		assert_false(rate_take(budget.counts, one, now, N, &told));
+		assert_int_equal(told, 0);
+	}
+	assert_true(rate_take(budget.counts, other, now, N, &told));
+	/* and as many a minute; what was refused is not held against the client */
+	now += 60000 / N;
+	assert_true(rate_take(budget.counts, one, now, N, &told));
+	assert_false(rate_take(budget.counts, one, now, N, &told));
+	now += 60000;
+	for (unsigned i = 0; i < N; i++)
+		assert_true(rate_take(budget.counts, one, now, N, &told));
+	assert_false(rate_take(budget.counts, one, now, N, &told));
+	assert_int_equal(told, 7);
+	/* the highest limit counts too */
+	assert_true(rate_take(budget.counts, other, now, 1000000, &told));
+	/* of more clients than there is room for, who is over it is remembered */
+	for (unsigned i = 0; i < 2 * COUNT_RATES; i++) {
+		unsigned char key[16] = { 3, (unsigned char)i, (unsigned char)(i >> 8), (unsigned char)(i >> 16) };
+
+		assert_true(rate_take(budget.counts, key, now, N, &told));
+	}
+	assert_false(rate_take(budget.counts, one, now, N, &told));
+}
+
 static void small_bodies_keep_the_ceiling_too(void **state)
 {
 	struct slice out;
@@ -257,6 +299,7 @@ int main(void)
 		cmocka_unit_test(limits_have_their_answers),
 		cmocka_unit_test(small_bodies_keep_the_ceiling_too),
 		cmocka_unit_test(clients_are_counted_over_all_workers),
+		cmocka_unit_test(connections_are_counted_over_time),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -49,6 +49,7 @@ enum {
 	LIMIT_KEYS = 50,                 /* key look-ups a message; spec 18.3: PERMERROR */
 	LIMIT_REASON = 200,              /* octets of a peer's value in a reply, log line or comment: cut */
 	LIMIT_LOG_VALUE = 1000,          /* octets of a value in a log line: cut */
+	LIMIT_LOG_BACKLOG = 262144,      /* octets of lines that a process holds when its log does not take them: lost, and counted */
 	LIMIT_TXT = 65535,               /* octets of a TXT answer: syntax error */
 	LIMIT_DNS_CACHE = 10000,         /* answers a worker keeps: oldest dropped */
 	LIMIT_DNS_PENDING = 20000,       /* questions a worker has open: temperror */

@@ -310,6 +310,8 @@ static int fds_fill(const struct control *k, struct pollfd *fds)
 	}
 	fds[CLIENTS] = (struct pollfd){ .fd = k->args->boss_fd, .events = POLLIN };
 	fds[CLIENTS + 1] = (struct pollfd){ .fd = room ? k->args->control_fd : -1, .events = POLLIN };
+	if (log_pending() && (next == 0 || clock_ms() + LOG_FLUSH_MS < next))
+		next = clock_ms() + LOG_FLUSH_MS;
 	if (next == 0)
 		return -1;
 	next -= clock_ms();
@@ -327,6 +329,8 @@ int control_main(const struct child_args *args)
 	while (stay) {
 		if (poll(fds, CLIENTS + 2, fds_fill(&k, fds)) < 0 && errno != EINTR)
 			break;
+		if (log_pending())
+			log_flush();
 		stay = boss_hear(&k);
 		clients_serve(&k, fds);
 		if (fds[CLIENTS + 1].revents)

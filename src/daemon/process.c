@@ -210,6 +210,7 @@ bool process_start(const struct nursery *n, struct process *p, int64_t now_ms)
 
 		if (code)
 			boss_send(args.boss_fd, BOSS_FAILED, 0, log_last_error(), -1);
+		log_flush();
 		_exit(code);
 	}
 	close(boss[1]);

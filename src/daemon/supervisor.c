@@ -642,6 +642,8 @@ static int wait_ms(const struct supervisor *s)
 		for (size_t i = 0; i < g->worker_count; i++)
 			next = sooner(next, process_next(&g->workers[i]));
 	}
+	if (log_pending())
+		next = sooner(next, clock_ms() + LOG_FLUSH_MS);
 	if (next == 0)
 		return -1;
 	left = next - clock_ms();
@@ -689,6 +691,8 @@ static void serve(struct supervisor *s)
 		watch_all(s, &w);
 		poll(w.fds, w.n, wait_ms(s));
 		s->now_ms = clock_ms();
+		if (log_pending())
+			log_flush();
 		signals_take(s);
 		process_each(s, process_hear);
 		reap(s);

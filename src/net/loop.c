@@ -17,6 +17,7 @@
 #include <time.h>
 
 #include "base/bug.h"
+#include "out/log.h"
 
 struct loop_signal {
 	struct loop_signal *next;
@@ -37,6 +38,7 @@ struct loop {
 	int64_t alarm_ms;            /* what it is set to; 0: not set */
 	int64_t now_ms;              /* 0: not read in this turn */
 	int64_t ahead_ms;            /* loop_clock_advance() */
+	struct loop_timer log;       /* while lines of the log wait */
 	bool stopped;
 };
 
@@ -377,6 +379,13 @@ static void later_drain(struct loop *l)
 	}
 }
 
+/* Set anew at the end of the turn, if there is still something to write. */
+static void on_log(void *arg)
+{
+	(void)arg;
+	log_flush();
+}
+
 void loop_run(struct loop *l)
 {
 	while (!l->stopped) {
@@ -389,6 +398,8 @@ void loop_run(struct loop *l)
 		if (got == 1 && l->later == NULL && l->heap_n == 0)
 			break;
 		later_drain(l);
+		if (log_pending() && l->log.due_ms == 0)
+			loop_timer_set(l, &l->log, LOG_FLUSH_MS, on_log, l);
 	}
 	l->stopped = false;
 }

@@ -1,76 +1,41 @@
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/uio.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/limits.h"
 #include "mail/utf8.h"
 #include "out/log.h"
+#include "out/sink.h"
 
 enum { LINE_OCTETS = 16384, LINE_TAIL = 32 /* kept for cut=1 and what ends a line */ };
 
 static struct {
 	enum conf_log_format format;
 	enum conf_log_to to;
-	int fd; /* of a file or syslog */
 	char process[32];
 	char path[1024];
-	struct buf line;
+	struct buf line, lost;
 	bool cut;
 	time_t second; /* what `stamp` says */
 	char stamp[32];
 	char syslog_head[64];
 	char last_error[256];
-} out = { .fd = -1, .process = "hopseal", .second = -1 };
-
-static int syslog_open(void)
-{
-	struct sockaddr_un to = { .sun_family = AF_UNIX, .sun_path = "/dev/log" };
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	if (fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0) {
-		int error = errno;
-
-		close(fd);
-		errno = error;
-		return -1;
-	}
-	return fd;
-}
-
-static int file_open(const char *path)
-{
-	return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
-}
+} out = { .process = "hopseal", .second = -1 };
 
 bool log_open(const struct conf *conf, bool background)
 {
 	enum conf_log_to to = conf->log.to;
-	int fd = -1;
 
 	if (to == LOG_STDERR && background)
 		to = LOG_SYSLOG;
-	if (to == LOG_FILE) {
-		if (strlen(conf->log.file) >= sizeof(out.path)) {
-			errno = ENAMETOOLONG;
-			return false;
-		}
-		fd = file_open(conf->log.file);
-		if (fd < 0)
-			return false;
-	} else if (to == LOG_SYSLOG) {
-		/* A syslog server that is away comes back; its absence is no reason to refuse work. */
-		fd = syslog_open();
+	if (to == LOG_FILE && strlen(conf->log.file) >= sizeof(out.path)) {
+		errno = ENAMETOOLONG;
+		return false;
 	}
-	if (out.fd >= 0)
-		close(out.fd);
-	out.fd = fd;
+	if (!sink_open(to == LOG_FILE ? SINK_FILE : to == LOG_SYSLOG ? SINK_SYSLOG : SINK_STDERR, conf->log.file))
+		return false;
 	out.to = to;
 	out.format = conf->log.format;
 	if (to == LOG_FILE)
@@ -82,6 +47,7 @@ void log_start(const struct conf *conf, const char *role, unsigned index)
 {
 	out.format = conf->log.format;
 	out.second = -1; /* the syslog head holds the pid */
+	sink_forget();
 	if (strcmp(role, "worker") == 0)
 		snprintf(out.process, sizeof(out.process), "%s[%u]", role, index);
 	else
@@ -90,22 +56,15 @@ void log_start(const struct conf *conf, const char *role, unsigned index)
 
 bool log_reopen(int fd)
 {
-	if (fd < 0) {
-		if (out.to != LOG_FILE)
-			return true;
-		fd = file_open(out.path);
-		if (fd < 0)
-			return false;
-	}
-	if (out.fd >= 0)
-		close(out.fd);
-	out.fd = fd;
+	if (fd < 0)
+		return out.to != LOG_FILE || sink_open(SINK_FILE, out.path);
+	sink_take(fd);
 	return true;
 }
 
 int log_fd(void)
 {
-	return out.fd;
+	return sink_fd();
 }
 
 bool log_to_file(void)
@@ -231,17 +190,16 @@ static void field_end(struct log_line *l, size_t before)
 	out.cut = true;
 }
 
-struct log_line log_begin(enum log_level level, const char *event)
+static struct log_line begin(struct buf *b, enum log_level level, const char *event)
 {
-	struct log_line l = { .b = &out.line, .level = level };
+	struct log_line l = { .b = b, .level = level };
 	struct timespec now;
 	unsigned ms;
 	char fraction[5];
 
-	if (out.line.ceiling == 0)
-		buf_init(&out.line, LINE_OCTETS);
+	if (b->ceiling == 0)
+		buf_init(b, LINE_OCTETS);
 	buf_clear(l.b);
-	out.cut = false;
 	stamp(&now);
 	ms = (unsigned)(now.tv_nsec / 1000000);
 	fraction[0] = '.';
@@ -273,6 +231,12 @@ struct log_line log_begin(enum log_level level, const char *event)
 	if (level != LOG_LEVEL_INFO)
 		log_str(&l, "level", level_names[level]);
 	return l;
+}
+
+struct log_line log_begin(enum log_level level, const char *event)
+{
+	out.cut = false;
+	return begin(&out.line, level, event);
 }
 
 void log_text(struct log_line *l, const char *key, struct slice value)
@@ -329,49 +293,58 @@ void log_fault(struct log_line *l, const struct fault *f)
 	log_str(l, "reply", reply);
 }
 
-static void syslog_write(struct slice line, enum log_level level)
+/* What stands in front of a line for syslog. */
+static struct slice syslog_head(enum log_level level, char room[96])
 {
 	/* Facility mail, severity of RFC 5424 6.2.1; <syslog.h> and the names of the configuration do not go together. */
 	static const int priorities[] = {
 		[LOG_LEVEL_INFO] = 2 * 8 + 6, [LOG_LEVEL_WARNING] = 2 * 8 + 4, [LOG_LEVEL_ERROR] = 2 * 8 + 3
 	};
-	char priority[16];
-	struct iovec parts[3] = {
-		{ .iov_base = priority },
-		{ .iov_base = out.syslog_head, .iov_len = strlen(out.syslog_head) },
-		{ .iov_base = (void *)(uintptr_t)line.at, .iov_len = line.n },
-	};
-	struct msghdr h = { .msg_iov = parts, .msg_iovlen = 3 };
-	int n = snprintf(priority, sizeof(priority), "<%d>", priorities[level]);
+	int n = snprintf(room, 96, "<%d>%s", priorities[level], out.syslog_head);
 
-	parts[0].iov_len = (size_t)n;
-	if (out.fd >= 0 && (sendmsg(out.fd, &h, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0 || errno == EAGAIN))
+	return slice_of(room, n < 0 ? 0 : (size_t)n);
+}
+
+static void write_line(struct log_line *l)
+{
+	char head[96];
+
+	if (out.format == LOG_JSON)
+		buf_octet(l->b, '}');
+	buf_octet(l->b, '\n');
+	sink_put(out.to == LOG_SYSLOG ? syslog_head(l->level, head) : SLICE_NONE, buf_get(l->b));
+}
+
+/* Lines that were lost are told of in their place: before the first that gets through again. */
+static void tell_lost(void)
+{
+	struct log_line l;
+
+	if (sink_pending() || !sink_lost())
 		return;
-	/* The server was restarted, or was not there at the start. */
-	if (out.fd >= 0)
-		close(out.fd);
-	out.fd = syslog_open();
-	if (out.fd >= 0)
-		(void)!sendmsg(out.fd, &h, MSG_NOSIGNAL | MSG_DONTWAIT);
+	l = begin(&out.lost, LOG_LEVEL_WARNING, "log_lost");
+	log_u64(&l, "count", sink_lost_take());
+	write_line(&l);
+}
+
+void log_flush(void)
+{
+	sink_flush();
+	tell_lost();
+}
+
+bool log_pending(void)
+{
+	return sink_pending() || sink_lost();
 }
 
 void log_end(struct log_line *l)
 {
-	ssize_t n;
-
 	if (out.cut)
 		buf_str(l->b, out.format == LOG_JSON ? ",\"cut\":1" : " cut=1");
-	if (out.format == LOG_JSON)
-		buf_octet(l->b, '}');
-	if (out.to == LOG_SYSLOG) {
-		syslog_write(buf_get(l->b), l->level);
-		return;
-	}
-	buf_octet(l->b, '\n');
-	do
-		n = write(out.to == LOG_FILE && out.fd >= 0 ? out.fd : STDERR_FILENO, l->b->at, l->b->n);
-	while (n < 0 && errno == EINTR);
-	/* A full disk or a reader that left: there is no better place to say so. */
+	if (log_pending())
+		log_flush();
+	write_line(l);
 }
 
 void log_note(enum log_level level, const char *event, const char *format, ...)

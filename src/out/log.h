@@ -6,7 +6,8 @@
  * an octet that is none stands as \xNN in the text. Values are cut at LIMIT_LOG_VALUE, a field that does not fit the line is
  * left out and cut=1 added.
  *
- * Lines are written whole (one write a line). Nothing here blocks on a peer.
+ * Lines are written whole (one write a line). Nothing here blocks: what the log does not take waits, up to LIMIT_LOG_BACKLOG, and
+ * what is above is lost and counted; log_lost says how many, where they would have stood.
  */
 #ifndef OUT_LOG_H
 #define OUT_LOG_H
@@ -27,7 +28,7 @@ void log_start(const struct conf *conf, const char *role, unsigned index);
 
 /* SIGUSR1: the log file anew (supervisor, fd -1), or a handed-in descriptor, owned from now on. False: errno tells, the old one stays. */
 bool log_reopen(int fd);
-/* The descriptor a child must keep: a file or the syslog socket; -1: stderr. */
+/* The descriptor a child must keep besides standard error; -1: none. */
 int log_fd(void);
 /* Are lines written to a file, which SIGUSR1 opens anew? */
 bool log_to_file(void);
@@ -48,6 +49,11 @@ void log_i64(struct log_line *l, const char *key, int64_t value);
 /* fault=name note="..." reply="550 5.5.2 ..." */
 void log_fault(struct log_line *l, const struct fault *f);
 void log_end(struct log_line *l);
+
+/* Do lines wait? Then log_flush() is to be called now and then: net/loop does, twice a second. */
+bool log_pending(void);
+void log_flush(void);
+enum { LOG_FLUSH_MS = 500 };
 
 /* A line with one text field, `text`, for starts and stops. */
 void log_note(enum log_level level, const char *event, const char *format, ...) __attribute__((format(printf, 3, 4)));

@@ -2,7 +2,9 @@
 Cases of t/data/attacks.yaml that are more than one client's words: load, processes killed, next hops that vanish. A scene says
 which words of the case it rests on. Counts are those of an ordinary run: a few hundred messages where the full run has minutes.
 """
+import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,7 +15,7 @@ from attacks import BASE, CANARY, MEASURED, memory_kib
 from attacks_build import Builder
 from client import stuffed
 from dialogue import Dialogue, check
-from relay import DAEMON
+from relay import DAEMON, USER, merge, validate
 from seal import hops
 from sink import DROP, Last
 from wait import DEADLINE, until
@@ -368,6 +370,54 @@ def junk(scene):
     stage.canary("annotate")
 
 
+def log_blocked(scene):
+    """The log is a pipe that nobody reads while four hundred messages pass, each with a line of two kilobytes."""
+    scene.must("host", "stop the log reader")
+    stage = scene.stage()
+    fifo = os.path.join(stage.folder, "log.fifo")
+    os.mkfifo(fifo)
+    if os.geteuid() == 0:
+        shutil.chown(fifo, USER)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    relay = stage.relay
+    relay.conf = merge(relay.conf, {"log": {"to": fifo}})
+    relay.write()
+    relay.signal(signal.SIGHUP)
+    got = bytearray()
+
+    def read(what):
+        try:
+            got.extend(os.read(reader, 1 << 20))
+        except BlockingIOError:
+            pass
+        return what in got
+    until("the new log", lambda: read(b'"reload_ok"'))
+    rcpts = ["<%s%d@c.test>" % ("r" * 60, n) for n in range(10)]
+    for n in range(400):
+        c = Dialogue(relay.address("annotate")) if n % 100 == 0 else c
+        for line in (["EHLO " + "t" * 60 + ".test"] if n % 100 == 0 else []) + ["MAIL FROM:<%s@a.test>" % ("s" * 60)] + \
+                ["RCPT TO:" + r for r in rcpts] + ["DATA"]:
+            c.send(line.encode() + b"\r\n")
+            answer = c.reply()
+            check(answer and answer.code in (250, 354), line, answer)
+        c.send(stuffed(BASE))
+        answer = c.reply()
+        check(answer and answer.code == 250, n, answer)
+        if n % 100 == 99:
+            c.close()
+    until("the count of what was lost", lambda: read(b'"log_lost"'))
+    deliver(stage, "annotate", BASE)
+    until("the log to go on", lambda: read(b'"mail_from":"<s@a.test>"'))
+    events = [json.loads(line) for line in got.decode().splitlines()]
+    validate(events)
+    seen = [e for e in events if e["event"] == "transaction"]
+    lost = [e["count"] for e in events if e["event"] == "log_lost"]
+    check(len(lost) == 1 and len(seen) > 50 and len(seen) + lost[0] >= 401, len(seen), lost)
+    os.close(reader)
+    relay.conf["log"]["to"] = "stderr"
+    check(relay.reload()["event"] == "reload_ok")
+
+
 def connect_rate(scene):
     """Two hundred from one address and one each from as many others; limits.connects-per-client is 20."""
     scene.must("load", {"conns_per_s": 2000, "kind": "connect and drop"})
@@ -391,6 +441,7 @@ def connect_rate(scene):
 
 SCENES = {
     "res-connect-rate": connect_rate,
+    "res-log-blocked": log_blocked,
     "dns-servfail": servfail,
     "res-client-not-reading": not_reading,
     "res-junk-commands": junk,

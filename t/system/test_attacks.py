@@ -42,7 +42,6 @@ WAITS = {
     CALLS: ["res-alloc-fails", "res-emfile-inside", "fault-short-io"],
     "points at which to kill": ["fault-kill-sync", "fault-kill-random"],
     "a network that drops and a cgroup": ["fault-partition", "res-memory-cap"],
-    "a log whose reader stops": ["res-log-blocked"],
     "a name server that cuts its answers": ["dns-truncation"],
 }
 ELSEWHERE = {

@@ -1,6 +1,8 @@
 /* Log lines and counters: what reaches a file, octet for octet where it can be said. */
 #include <fcntl.h>
 #include <jansson.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -231,6 +233,170 @@ static void test_not_opened(void **state)
 	assert_true(slice_ends(said(), S("supervisor test text=old\n")));
 }
 
+/* Reads on from fd into text while lines still wait; NUL-ended. */
+static void take(int fd, struct buf *text)
+{
+	for (;;) {
+		unsigned char *at = buf_room(text, 4096);
+		ssize_t n;
+
+		assert_non_null(at);
+		n = read(fd, at, 4096);
+		if (n > 0) {
+			buf_grew(text, (size_t)n);
+			continue;
+		}
+		if (!log_pending())
+			break;
+		log_flush();
+	}
+	buf_octet(text, '\0');
+	assert_false(buf_failed(text));
+}
+
+/* Whole lines "n=0" upwards, then how many are missing, then the last: every line is there or counted. */
+static void want_all(const char *text, unsigned lines)
+{
+	unsigned seen = 0, lost = 0, next = 0;
+
+	while (*text) {
+		const char *end = strchr(text, '\n'), *at;
+
+		assert_non_null(end);
+		at = strstr(text, " log_lost ");
+		if (at && at < end) {
+			assert_int_equal(lost, 0);
+			assert_int_equal(sscanf(strstr(at, "count="), "count=%u", &lost), 1);
+			next += lost;
+		} else {
+			unsigned n;
+
+			at = strstr(text, " filler=");
+			assert_true(at && at < end && strspn(at + 8, "x") == 200);
+			assert_int_equal(sscanf(strstr(text, " n=") + 3, "%u", &n), 1);
+			assert_int_equal(n, next);
+			next++;
+			seen++;
+		}
+		text = end + 1;
+	}
+	assert_int_equal(seen + lost, lines);
+	assert_true(lost > 0 && seen > 1000);
+}
+
+static void numbered(unsigned n)
+{
+	struct log_line l = log_begin(LOG_LEVEL_INFO, "test");
+	char filler[201];
+
+	memset(filler, 'x', 200);
+	filler[200] = '\0';
+	log_u64(&l, "n", n);
+	log_str(&l, "filler", filler);
+	log_end(&l);
+}
+
+enum { LINES = 5000 };
+
+static void blocked(int reader)
+{
+	struct buf text;
+
+	buf_init(&text, 8 << 20);
+	for (unsigned i = 0; i < LINES; i++)
+		numbered(i); /* returns, whatever the reader does */
+	assert_true(log_pending());
+	assert_int_equal(fcntl(reader, F_SETFL, O_NONBLOCK), 0);
+	take(reader, &text);
+	text.n--;
+	numbered(LINES);
+	take(reader, &text);
+	want_all((const char *)text.at, LINES + 1);
+	buf_release(&text);
+}
+
+static void test_reader_stops(void **state)
+{
+	struct conf c = conf_to(LOG_TEXT);
+	char fifo[64];
+	int reader;
+
+	(void)state;
+	snprintf(fifo, sizeof(fifo), "%s.fifo", path);
+	assert_int_equal(mkfifo(fifo, 0600), 0);
+	reader = open(fifo, O_RDONLY | O_NONBLOCK);
+	c.log.file = fifo;
+	assert_true(log_open(&c, false));
+	blocked(reader);
+	close(reader);
+	unlink(fifo);
+}
+
+/* The descriptor is shared with whoever started us: they may rely on it to block. */
+static void test_stderr_is_left_as_it_was(void **state)
+{
+	struct conf c = conf_to(LOG_TEXT);
+	int own = dup(STDERR_FILENO), ends[2];
+
+	(void)state;
+	c.log.to = LOG_STDERR;
+	for (int socket = 0; socket < 2; socket++) {
+		if (socket)
+			assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+		else
+			assert_int_equal(pipe(ends), 0);
+		dup2(ends[1], STDERR_FILENO);
+		close(ends[1]);
+		assert_true(log_open(&c, false));
+		blocked(ends[0]);
+		assert_int_equal(fcntl(STDERR_FILENO, F_GETFL) & O_NONBLOCK, 0);
+		dup2(own, STDERR_FILENO);
+		close(ends[0]);
+	}
+	close(own);
+	start(LOG_TEXT, "supervisor", 0);
+}
+
+static void test_disk_full(void **state)
+{
+	struct conf c = conf_to(LOG_TEXT);
+	struct slice lines, line;
+
+	(void)state;
+	start(LOG_TEXT, "supervisor", 0);
+	(void)said();
+	c.log.file = "/dev/full";
+	assert_true(log_open(&c, false));
+	for (unsigned i = 0; i < 3; i++)
+		log_note(LOG_LEVEL_INFO, "test", "%u", i);
+	assert_true(log_pending());
+	c.log.file = path;
+	assert_true(log_open(&c, false));
+	log_flush();
+	assert_false(log_pending());
+	lines = said();
+	for (unsigned i = 0; i < 3; i++) {
+		assert_true(slice_cut(&lines, '\n', &line));
+		assert_int_equal(line.at[line.n - 1], '0' + i);
+	}
+	assert_int_equal(lines.n, 0);
+}
+
+/* What waits in the parent is not written by its children as well. */
+static void test_a_child_owes_nothing(void **state)
+{
+	struct conf c = conf_to(LOG_TEXT);
+
+	(void)state;
+	c.log.file = "/dev/full";
+	assert_true(log_open(&c, false));
+	log_note(LOG_LEVEL_INFO, "test", "parent's");
+	assert_true(log_pending());
+	log_start(&c, "worker", 0);
+	assert_false(log_pending());
+	start(LOG_TEXT, "supervisor", 0);
+}
+
 static void test_count(void **state)
 {
 	struct count_page *p = count_page_new();
@@ -269,6 +435,10 @@ int main(void)
 		cmocka_unit_test(test_long),
 		cmocka_unit_test(test_reopen),
 		cmocka_unit_test(test_not_opened),
+		cmocka_unit_test(test_reader_stops),
+		cmocka_unit_test(test_stderr_is_left_as_it_was),
+		cmocka_unit_test(test_disk_full),
+		cmocka_unit_test(test_a_child_owes_nothing),
 		cmocka_unit_test(test_count),
 	};
 	int fd = mkstemp(path), failed;

@@ -15,6 +15,7 @@ import time
 import yaml
 
 from attacks_build import Builder, octets
+from certs import served, trust
 from client import stuffed
 from dialogue import Dialogue, Wrong, check
 from keys import write_answers
@@ -56,8 +57,8 @@ class Stage:
     """A daemon and its next hop; as many cases as need the same settings are played on it."""
 
     def __init__(self, keyring, listeners, settings=None, sink=None, answers=None, keys=(), clock=NOW, own_key=False, files=None,
-                 trust=None):
-        self.trust = trust      # a context, where a listener speaks TLS
+                 authority=None):
+        self.authority, self.trust = authority, trust(authority) if authority else None
         self.folder = tempfile.mkdtemp(prefix="hopseal-test.")
         os.chmod(self.folder, 0o755)
         for name in ("san", "state", "spool"):
@@ -117,6 +118,10 @@ class Stage:
     def worker(self):
         (pid,) = self.relay.pids("worker")
         return pid
+
+    def served(self, certificate):
+        """What the next hop then speaks TLS with."""
+        return served(self.authority.odd(certificate))
 
     def dialogue(self, listener, over=None, octetwise=False, banner=True):
         """A client of the listener, with TLS where it wants that from the first octet; over "starttls": with STARTTLS."""
@@ -325,7 +330,7 @@ class Player:
                 if at + 1 < len(steps) and "each_split" in steps[at + 1]:
                     pass
                 else:
-                    self.pre(value, bool(run.up) and at == self.last_pre)
+                    self.pre(value, bool(run.up or run.more.get("certificate")) and at == self.last_pre)
             elif op == "send":
                 if not self.dialogues:
                     self.connect(banner=self.run.more.get("banner", True))
@@ -480,7 +485,7 @@ class Player:
         return peak - before
 
     def go(self):
-        stage = self.stage
+        stage, certificate = self.stage, self.run.more.get("certificate")
         self.sink.scripts.clear()
         self.sink.standing.clear()
         if stage.unsettled:     # the run before failed half way
@@ -496,6 +501,9 @@ class Player:
             before = memory_kib(worker, "VmRSS")
         if {"connect", "ehlo", "starttls", "handshake"} & set(self.run.up):
             self.sink.drop()
+        if certificate:
+            self.sink.drop()
+            self.sink.tls, usual = self.stage.served(certificate), self.sink.tls
         try:
             self.play()
             rows = self.rows()
@@ -510,7 +518,9 @@ class Player:
             self.sink.standing.clear()
             for d in self.dialogues:
                 d.close()
-        if self.run.up or self.run.more.get("kick"):
+            if certificate:
+                self.sink.tls = usual
+        if self.run.up or certificate or self.run.more.get("kick"):
             self.sink.drop()      # what the next hop's whims left in the pool is not the canary's business
         self.canary_from = len(self.sink.commands.snapshot())
         stage.canary(self.run.listener, self.after)

@@ -5,6 +5,7 @@ failure of its case: a change there is read by somebody, never passed over.
 import re
 
 import attacks_build
+import attacks_tls
 from attacks import Run, replies
 from dialogue import OCTETWISE, check
 from seal import hops
@@ -533,7 +534,9 @@ def inside(run):
 
 
 def octets_too(run):
-    return run.octet_count() <= OCTETWISE and not any("each_split" in step for step in run.steps)
+    """Not where each split is tried anyhow, nor where a case of TLS is the next hop's doing."""
+    return run.octet_count() <= OCTETWISE and not any("each_split" in step for step in run.steps) and not (
+        run.case.area == "tls" and (run.up or "certificate" in run.more))
 
 
 def runs(case):
@@ -558,3 +561,8 @@ def cut_short(run):
 
 
 INSIDE = {"smtp-truncated-data": cut_short}
+
+for mine, more in ((UPS, attacks_tls.UPS), (REPLIES, attacks_tls.REPLIES), (REPLIES_OF, attacks_tls.REPLIES_OF), (ACTS, attacks_tls.ACTS),
+                   (SINKS, attacks_tls.SINKS), (RUNS, attacks_tls.RUNS)):
+    assert not set(mine) & set(more)
+    mine.update(more)

@@ -99,8 +99,8 @@ class Scene:
         for value in values:
             check(value in self.case.texts(op), "%s: %s no longer says %r" % (self.case.id, op, value))
 
-    def stage(self, **settings):
-        return self.stages("own", **settings)
+    def stage(self, name="own", **settings):
+        return self.stages(name, **settings)
 
 
 def signed(stage):

@@ -52,6 +52,8 @@ class Tls:
                 said += more
         except ssl.SSLWantReadError:
             return said, None
+        except ssl.SSLZeroReturnError:
+            return said, "fin"
         except ssl.SSLEOFError:
             return said, "cut"
         except ssl.SSLError as e:

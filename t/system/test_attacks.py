@@ -9,15 +9,17 @@ import pytest
 
 import attacks
 import attacks_prose as prose
+import attacks_scenes
+import attacks_tls
 from attacks import Case, Player, Stage
-from attacks_scenes import SCENES, Scene
-from certs import served, trust
+from certs import HOST, served
 from relay import ROOT
 from sink import Sink
 
+SCENES = dict(attacks_scenes.SCENES, **attacks_tls.SCENES)
 CASES = [Case(row) for row in attacks.catalogue()["cases"]]
 # Whole areas that wait, single cases by what they wait for, and those that a test of another file plays.
-WAITS_AREA = {"tls": "a player of its area; test_tls.py has tests of its own", "auth": "SPF and DMARC", "dkim": "DKIM", "arc": "ARC"}
+WAITS_AREA = {"auth": "SPF and DMARC", "dkim": "DKIM", "arc": "ARC"}
 CLOCK = "a clock the running daemon can be given; t/unit/test_relay.c holds the deadlines on a moved one"
 CALLS = "calls that fail on demand"
 WAITS = {
@@ -38,6 +40,8 @@ WAITS = {
     "DANE": ["dns-tlsa-short"],
     "DKIM, its keys": ["dns-cname-loop", "dns-txt-octets", "dns-keytrap", "dns-slow-drip"],
     "TLS, its sessions": ["res-idle-5000"],
+    "TLS, certificates of clients": ["tls-ticket-cross-listener"],
+    "a client that makes records by hand": ["tls-renegotiation-keyupdate"],
     CLOCK: ["smtp-slow-final-answer", "res-slowloris-commands", "res-slow-body", "res-slow-sink", "fault-clock-jump"],
     CALLS: ["res-alloc-fails", "res-emfile-inside", "fault-short-io"],
     "points at which to kill": ["fault-kill-sync", "fault-kill-random"],
@@ -71,14 +75,16 @@ def stages(keyring, authority, cert):
     secure = {name: dict(more, tls=tls, next_hop_tls={"mode": "require"}) for name, more in listeners.items()}
     for name, of in (("implicit", "annotate"), ("pause-implicit", "pause")):
         secure[name] = dict(secure[of], tls=dict(tls, mode="implicit"))
+    sets = {"tls": secure, "small-tls": secure, "own-tls": secure,
+            "verify-tls": {"annotate": dict(inbound, next_hop_tls={"mode": "verify", "ca": authority.root, "name": HOST})},
+            "may-tls": {"annotate": dict(inbound, next_hop_tls={"mode": "may"})}}
 
     def get(name, next_hop=None, own_key=False, settings=None, files=None):
         if name not in made:
-            more = {"tls": served(cert)} if "tls" in name else {}
-            sink = Sink(extensions=("SIZE 1000",), **more) if "small" in name else Sink(**more)
-            mine = {n: dict(l, next_hop=next_hop) if next_hop else l for n, l in (secure if more else listeners).items()}
-            stage = Stage(keyring, mine, settings, sink, keys=[key], own_key=own_key, files=files, trust=trust(authority))
-            if name == "own":
+            mine = {n: dict(l, next_hop=next_hop) if next_hop else l for n, l in sets.get(name, listeners).items()}
+            sink = Sink(**dict({"extensions": ("SIZE 1000",)} if "small" in name else {}, tls=served(cert) if name in sets else None))
+            stage = Stage(keyring, mine, settings, sink, keys=[key], own_key=own_key, files=files, authority=authority)
+            if name.startswith("own"):
                 owned.append(stage)
                 return stage
             made[name] = stage
@@ -137,4 +143,4 @@ def test_case(run, stages):
 @pytest.mark.parametrize("id", sorted(SCENES))
 def test_scene(id, stages):
     (case,) = [case for case in CASES if case.id == id]
-    SCENES[id](Scene(case, stages))
+    SCENES[id](attacks_scenes.Scene(case, stages))

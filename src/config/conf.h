@@ -150,6 +150,8 @@ struct conf {
  * TLS keys are: workers, which may not read the files, are forked with them.
  */
 struct conf *conf_load(const char *file, struct conf_errors *errors);
+/* The same for a daemon that is to start with it: its folders must be there, or places to make them (folders.h). */
+struct conf *conf_load_start(const char *file, struct conf_errors *errors);
 void conf_free(struct conf **c);
 /* Wipes the TLS keys and certificates in this process, which has no use for them, or has made what it needs of them. */
 void conf_forget_tls(const struct conf *c);

@@ -9,6 +9,7 @@
 
 #include "config/answers.h"
 #include "config/build.h"
+#include "config/folders.h"
 #include "config/text.h"
 #include "crypt/cert.h"
 #include "mail/domain.h"
@@ -41,6 +42,7 @@ struct load {
 	const char *main_file;
 	char *folder;             /* of the main file, absolute */
 	struct cut *cuts;
+	bool start;               /* a daemon is to run with it */
 };
 
 /* ---- files ---- */
@@ -467,6 +469,8 @@ static void load_tree(struct load *l, const config_t *config)
 	conf_tree_end(l->tree);
 	build_conf(l->c, l->tree, &machine);
 	check_files(l);
+	if (l->start)
+		folders_check(l->c, l->tree, l->a, l->e);
 	build_check_keys(l->c, l->e);
 }
 
@@ -505,10 +509,10 @@ static char *folder_of(const char *file)
 	return real;
 }
 
-struct conf *conf_load(const char *file, struct conf_errors *errors)
+static struct conf *load(const char *file, bool start, struct conf_errors *errors)
 {
 	struct conf *c = calloc(1, sizeof(*c));
-	struct load l = { .c = c, .e = errors, .main_file = file, .folder = folder_of(file) };
+	struct load l = { .c = c, .e = errors, .main_file = file, .folder = folder_of(file), .start = start };
 	size_t before = errors->n;
 	char where[PATH_MAX + 4];
 
@@ -532,4 +536,14 @@ struct conf *conf_load(const char *file, struct conf_errors *errors)
 	if (errors->n != before)
 		conf_free(&c);
 	return c;
+}
+
+struct conf *conf_load(const char *file, struct conf_errors *errors)
+{
+	return load(file, false, errors);
+}
+
+struct conf *conf_load_start(const char *file, struct conf_errors *errors)
+{
+	return load(file, true, errors);
 }

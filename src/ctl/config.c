@@ -213,7 +213,7 @@ int ctl_check(int argc, char **argv)
 	if (code != CTL_DONE)
 		return code;
 	conf_errors_init(&errors);
-	c = conf_load(o.file, &errors);
+	c = conf_load_start(o.file, &errors);
 	code = c ? CTL_DONE : CTL_CONFIGURATION;
 	if (c && o.dns)
 		code = check_dns(c, &errors);

@@ -1,7 +1,9 @@
+#include <errno.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "daemon/generation.h"
@@ -66,6 +68,14 @@ bool generation_user(const struct conf *conf, uid_t *uid_out, gid_t *gid_out)
 	return true;
 }
 
+/* Made if it is missing, while we are still root: a first start has nothing to lose there. */
+static bool spool_make(const struct generation *g)
+{
+	if (mkdir(g->conf->spool_dir, 0700) < 0)
+		return errno == EEXIST;
+	return g->uid == (uid_t)-1 || chown(g->conf->spool_dir, g->uid, g->gid) == 0;
+}
+
 struct generation *generation_new(struct conf *take_conf, unsigned number, struct socket_row **sockets, int *code_out,
     char error_out[BIND_ERROR])
 {
@@ -91,6 +101,12 @@ struct generation *generation_new(struct conf *take_conf, unsigned number, struc
 		*code_out = 78;
 		snprintf(error_out, BIND_ERROR, "%s: user = \"%s\": there is no such user; make it, or name another", g->conf->file,
 		    g->conf->user);
+		generation_free(&g);
+		return NULL;
+	}
+	if (!spool_make(g)) {
+		*code_out = 78;
+		snprintf(error_out, BIND_ERROR, "%s: %s", g->conf->spool_dir, strerror(errno));
 		generation_free(&g);
 		return NULL;
 	}

@@ -355,7 +355,7 @@ static void reload_refuse(struct supervisor *s, const char *text)
 	reload_answer(s, false, text);
 }
 
-/* What conf_load() found wrong as a string; cut where there was no memory for all of it. */
+/* What conf_load_start() found wrong as a string; cut where there was no memory for all of it. */
 static const char *errors_string(struct conf_errors *errors)
 {
 	if (errors->text.n == 0)
@@ -377,7 +377,7 @@ static void reload_run(struct supervisor *s)
 	s->reload_wanted = false;
 	s->reload_answer = s->reload_asked;
 	s->reload_asked = false;
-	conf = conf_load(s->file, &errors);
+	conf = conf_load_start(s->file, &errors);
 	if (!conf) {
 		if (errors.keys)
 			log_note(LOG_LEVEL_ERROR, "key_unusable", "%zu key files; those read before stay in use", errors.keys);
@@ -742,7 +742,7 @@ static struct conf *start_conf(const char *file)
 	struct conf *conf;
 
 	conf_errors_init(&errors);
-	conf = conf_load(file, &errors);
+	conf = conf_load_start(file, &errors);
 	if (!conf) {
 		fwrite(errors.text.at, 1, errors.text.n, stderr);
 		fprintf(stderr, "hopseal: %s: %zu mistake%s, nothing was started\n", file, errors.n, errors.n == 1 ? "" : "s");

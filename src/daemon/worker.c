@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -76,21 +75,11 @@ static void on_ready(void *arg)
 	boss_send(w->args->boss_fd, BOSS_READY, 0, NULL, -1);
 }
 
-/* Where body files go; made if it is missing, since a first start has nothing to lose there. */
-static int open_spool(const struct child_args *args)
-{
-	const char *dir = args->conf->spool_dir;
-
-	if (mkdir(dir, 0700) == 0 && args->uid != (uid_t)-1 && chown(dir, args->uid, args->gid) != 0)
-		return -1;
-	return open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-}
-
 int worker_main(const struct child_args *args)
 {
 	struct worker w = { .args = args };
 	const struct conf *conf = args->conf;
-	int spool_fd = open_spool(args);
+	int spool_fd = open(conf->spool_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (spool_fd < 0) {
 		log_note(LOG_LEVEL_ERROR, "start_failed", "%s: %s", conf->spool_dir, strerror(errno));

@@ -148,16 +148,17 @@ def test_signals_to_children_are_the_supervisors_business(hopseal):
 
 
 @pytest.mark.parametrize("args", [["-f"], []])
-def test_why_a_process_could_not_start_reaches_the_terminal(hopseal, args):
+def test_why_a_process_could_not_start_reaches_the_terminal(hopseal, args, room):
+    anchor = os.path.join(room, "anchor")
+    with open(anchor, "w", encoding="ascii") as f:
+        f.write("no anchor at all\n")
+    os.chmod(room, 0o755)
     relay = hopseal("pass", start=False)
+    relay.conf["dns"] = {"resolver": "127.0.0.1:53", "trust_anchor": anchor}
     relay.write()
-    spool = relay.conf["spool"]["dir"]
-    os.chmod(spool, 0)
-    if os.geteuid() == 0:
-        os.chown(spool, 0, 0)
     done = run([DAEMON, "-c", relay.file] + args)
     assert done.returncode == 78 and done.stdout == b"", done
-    assert "hopseal: the worker could not start: %s: Permission denied" % spool in done.stderr.decode()
+    assert "hopseal: the resolver could not start: libunbound, trust anchor %s" % anchor in done.stderr.decode()
 
 
 def gone(pid):

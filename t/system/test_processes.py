@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from mail import BASE, values
-from relay import DAEMON, USER, merge, run
+from relay import DAEMON, USER, ctl, merge, run
 from seal import checked, seal
 from sink import Hold
 from wait import until
@@ -254,6 +254,36 @@ def test_a_mistake_in_the_configuration(hopseal, change, words):
     assert all(word in text for word in words), text
     number = int(text.split(relay.file + ":")[1].split(":")[0])
     assert 1 <= number <= len(lines)
+
+
+@pytest.mark.parametrize("group", ["spool", "run", "state"])
+@pytest.mark.parametrize("name", ["file", "file/below", "missing/below"])
+def test_a_folder_that_cannot_be_used(hopseal, room, group, name):
+    path = os.path.join(room, name)
+    with open(os.path.join(room, "file"), "w", encoding="ascii"):
+        pass
+    relay = hopseal("pass", start=False, **{group: {"dir": path}})
+    relay.write()
+    refused(relay, 78, relay.file + ":", group + ".dir", path)
+    done = ctl("check", "-c", relay.file)
+    assert done.returncode == 78 and ("%s.dir = \"%s\"" % (group, path)).encode() in done.stderr, done
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes somebody else")
+def test_a_spool_of_somebody_else(hopseal, room):
+    path = os.path.join(room, "roots")
+    os.mkdir(path, 0o700)
+    relay = hopseal("pass", start=False, spool={"dir": path})
+    refused(relay, 78, "spool.dir", path, "by " + USER)
+
+
+def test_a_missing_spool_is_made(hopseal, sink, room):
+    path = os.path.join(room, "fresh")
+    os.chmod(room, 0o755)
+    relay = hopseal("pass", spool={"dir": path}, limits={"body_memory": 4096})
+    with relay.connect() as c:
+        c.deliver(BASE + b"x" * 10000 + b"\r\n")
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o700 and len(sink.wait(1)) == 1
 
 
 def test_every_mistake_is_told_at_once(hopseal):

@@ -347,6 +347,7 @@ static void build_listener(struct build *b, struct conf_node *n, struct conf_lis
 	l->xclient_from = networks(b, n, KEY_LISTENER_XCLIENT_FROM, &l->xclient_from_count);
 	l->share_all = conf_value(n, KEY_LISTENER_SHARE)->number == 1;
 	l->seal = (enum conf_seal)conf_value(n, KEY_LISTENER_SEAL)->number;
+	l->from = (enum conf_from)conf_value(n, KEY_LISTENER_FROM)->number;
 	l->unsealed = (enum conf_unsealed)conf_value(n, KEY_LISTENER_UNSEALED)->number;
 	l->shadow = conf_value(n, KEY_LISTENER_SHADOW)->number != 0;
 	l->greet_pause_ms = (unsigned)conf_value(n, KEY_LISTENER_GREET_PAUSE)->number;

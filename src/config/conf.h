@@ -17,6 +17,7 @@
 enum conf_service { SERVICE_PASS, SERVICE_INBOUND, SERVICE_OUTBOUND, SERVICE_FORWARD, SERVICE_LIST_IN, SERVICE_LIST_OUT };
 enum conf_mode { MODE_PROXY, MODE_QUEUE };
 enum conf_seal { SEAL_NEEDED, SEAL_ALWAYS };
+enum conf_from { FROM_READABLE, FROM_ANY };
 enum conf_unsealed { UNSEALED_PASS, UNSEALED_REFUSE };
 enum conf_next_hop_client { NEXT_HOP_CLIENT_NONE, NEXT_HOP_CLIENT_XCLIENT, NEXT_HOP_CLIENT_XFORWARD, NEXT_HOP_CLIENT_PROXY };
 enum conf_tls_mode { TLS_NONE, TLS_MAY, TLS_REQUIRE, TLS_IMPLICIT };
@@ -89,6 +90,7 @@ struct conf_listener {
 	bool share_all;               /* share = "all" */
 	enum conf_seal seal;
 	enum conf_unsealed unsealed;
+	enum conf_from from;
 	bool shadow;
 	unsigned greet_pause_ms;
 	const char *authserv_id;      /* hostname by default */

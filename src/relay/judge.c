@@ -62,7 +62,8 @@ static void read_from(struct tx *t)
 		facts_set(&t->facts, FACT_FROM_DOMAIN, t->from[0]);
 	else
 		t->from_count = 0;
-	if (t->from_count != 1 || header_find(&t->header, S("From"), first + 1) < t->header.n)
+	t->from_single = readable && header_find(&t->header, S("From"), first + 1) >= t->header.n;
+	if (t->from_count != 1 || !t->from_single)
 		event(t, "msg_from_ambiguous", NULL);
 }
 
@@ -244,6 +245,7 @@ static void seal(struct tx *t, const struct dkim2_verdict *v)
 		.mail_from_null = t->commands[0].path.null,
 		.from = t->from,
 		.from_count = t->from_count,
+		.from_single = t->from_single,
 		.known_client = p->known_client,
 	};
 	struct copy_job job = {

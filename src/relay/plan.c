@@ -45,6 +45,9 @@ static struct plan without_chain(const struct plan_facts *f)
 	bool ours = f->from_count > 0 && plan_domain(f->conf, f->from, f->from_count, SLICE_NONE);
 	const char *d;
 
+	/* Whose it is nobody can say for sure: not we, and whoever reads it later may say that it is ours. */
+	if (!f->from_single && f->listener->from == FROM_READABLE)
+		return refuse(FAULT_NO_AUTHOR, "no_author", SLICE_NONE);
 	if (!ours)
 		return (struct plan){ .kind = PLAN_NOTHING, .why = "foreign_from" };
 	d = plan_domain(f->conf, f->from, f->from_count, f->mail_from_domain);

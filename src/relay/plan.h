@@ -30,6 +30,7 @@ struct plan_facts {
 	bool mail_from_null;
 	const struct slice *from;         /* domains of every From field, normal; 0: none, or none that can be read */
 	size_t from_count;
+	bool from_single;                 /* there is one From field, and it can be read */
 	bool known_client;
 };
 

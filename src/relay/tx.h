@@ -56,6 +56,7 @@ struct tx {
 	struct checks *checks;
 	struct slice *from;        /* domains */
 	size_t from_count;
+	bool from_single;          /* one From field, which can be read */
 	struct fault found;        /* a fault of the message, told after its end */
 	struct facts facts;
 	struct ruling ruling;

@@ -90,6 +90,29 @@ def test_unsealed_refuse_says_why(hopseal, sink, key):
     assert len(sink.wait(1)) == 1
 
 
+@pytest.mark.parametrize("header", [
+    b"Subject: no From at all\r\n", b"From: s@a.test\r\nFrom: s@a.test\r\n", b"From: s@a.test\r\nfrom: x@b.test\r\n",
+    b"From: s@a.test <\r\n", b"From: \r\n", b"From: undisclosed:;\r\n", b"From: <s@a.test>(x), \"\r\n"])
+def test_an_author_that_cannot_be_read(hopseal, sink, key, header):
+    """Nobody leaves unsealed because we and the reader read From differently."""
+    relay = hopseal("outbound", keys=[key])
+    with relay.connect() as c:
+        c.deliver(header + b"\r\nhello\r\n", code=550, enhanced="5.6.0", text="From")
+        c.deliver(BASE.replace(b"From: s@a.test", b"From: s@a.test, Other <t@a.test>"))
+    assert relay.event("msg_from_ambiguous")["tx"] == relay.event("transaction", plan="no_author")["tx"]
+    assert len(sink.wait(1)) == 1
+    relay.reload(listener={"main": {"from": "any"}})
+    with relay.connect() as c:
+        c.deliver(header + b"\r\nhello\r\n")
+
+
+def test_shadow_tells_of_an_author_that_cannot_be_read(hopseal, sink, key):
+    relay = hopseal("outbound", keys=[key], listener={"shadow": True})
+    with relay.connect() as c:
+        c.deliver(b"Subject: no From\r\n\r\nhello\r\n")
+    assert relay.event("transaction")["plan"] == "no_author" and len(sink.wait(1)) == 1
+
+
 def test_an_unchanged_envelope_adds_no_hop(hopseal, sink, key, keyring):
     message = seal(BASE, key)
     with hopseal("outbound", keys=[key]).connect() as c:

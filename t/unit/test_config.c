@@ -677,6 +677,7 @@ static void defaults(void **state)
 	assert_true(c->dkim2.now == -1);
 	assert_int_equal(c->listeners[0].seal, SEAL_NEEDED);
 	assert_int_equal(c->listeners[0].unsealed, UNSEALED_PASS);
+	assert_int_equal(c->listeners[0].from, FROM_READABLE);
 	assert_false(c->listeners[0].share_all);
 	assert_string_equal(c->listeners[0].authserv_id, "mx.test");
 	assert_string_equal(c->listeners[0].policy_name, "built-in");

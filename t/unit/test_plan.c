@@ -20,7 +20,7 @@ static void plan_rows(void **state)
 		const char *name;
 		enum chain chain;
 		const char *from, *from2, *sender; /* domains; sender NULL: null sender */
-		bool stranger, always, refuse_unsealed;
+		bool stranger, always, refuse_unsealed, twice, any; /* twice: in two From fields */
 		enum plan_kind kind;
 		const char *d;
 		bool enforce;
@@ -37,7 +37,13 @@ static void plan_rows(void **state)
 		{ "a foreign From is left alone", NONE, "c.test", NULL, "a.test", .kind = PLAN_NOTHING },
 		{ "a foreign From is left alone, refuse or not", NONE, "c.test", NULL, "c.test", .refuse_unsealed = true, .kind = PLAN_NOTHING },
 		{ "one foreign address in From makes it foreign", NONE, "a.test", "c.test", "a.test", .kind = PLAN_NOTHING },
-		{ "no From is not ours", NONE, NULL, NULL, "a.test", .kind = PLAN_NOTHING },
+		{ "no From that can be read is nobody's word", NONE, NULL, NULL, "a.test", .kind = PLAN_REFUSE, .code = 550 },
+		{ "nor are two of them", NONE, "a.test", "a.test", "a.test", .twice = true, .kind = PLAN_REFUSE, .code = 550 },
+		{ "also from elsewhere", NONE, "c.test", "c.test", "c.test", .twice = true, .kind = PLAN_REFUSE, .code = 550 },
+		{ "no From is not ours, where any is taken", NONE, NULL, NULL, "a.test", .any = true, .kind = PLAN_NOTHING },
+		{ "two of ours are, where any is taken", NONE, "a.test", "a.test", "a.test", .twice = true, .any = true, .kind = PLAN_ORIGINATE, .d = "a.test", .enforce = true },
+		{ "two authors in one From are read", NONE, "a.test", "a.test", "a.test", .kind = PLAN_ORIGINATE, .d = "a.test", .enforce = true },
+		{ "a chain speaks for itself", FULL, NULL, NULL, "c.test", .kind = PLAN_NOTHING, .enforce = true },
 		{ "a retired key makes no domain ours", NONE, "old.test", NULL, "old.test", .kind = PLAN_NOTHING },
 		{ "a shared suffix is no label", NONE, "nota.test", NULL, "nota.test", .kind = PLAN_NOTHING },
 		{ "a stranger does not get our seal", NONE, "a.test", NULL, "a.test", .stranger = true, .kind = PLAN_REFUSE, .code = 550 },
@@ -57,11 +63,12 @@ static void plan_rows(void **state)
 		struct dkim2_verdict v = { .hops = &hop, .hop_count = rows[i].chain != NONE, .instance_count = rows[i].chain != NONE,
 			.level = rows[i].chain == PROVISIONAL ? DKIM2_PROVISIONAL : DKIM2_FULL,
 			.state = rows[i].chain == NONE ? DKIM2_NONE : rows[i].chain == FAILED ? DKIM2_FAIL : rows[i].chain == UNKNOWN ? DKIM2_TEMPERROR : DKIM2_PASS };
-		struct conf_listener l = { .seal = rows[i].always ? SEAL_ALWAYS : SEAL_NEEDED, .unsealed = rows[i].refuse_unsealed ? UNSEALED_REFUSE : UNSEALED_PASS };
+		struct conf_listener l = { .seal = rows[i].always ? SEAL_ALWAYS : SEAL_NEEDED, .unsealed = rows[i].refuse_unsealed ? UNSEALED_REFUSE : UNSEALED_PASS,
+			.from = rows[i].any ? FROM_ANY : FROM_READABLE };
 		struct slice from[2] = { slice_str(rows[i].from), slice_str(rows[i].from2) };
 		struct plan_facts f = { .conf = &conf, .listener = &l, .came = &v, .mail_from_domain = slice_str(rows[i].sender),
 			.mail_from_null = !rows[i].sender, .from = from, .from_count = rows[i].from2 ? 2 : rows[i].from ? 1 : 0,
-			.known_client = !rows[i].stranger };
+			.from_single = rows[i].from && !rows[i].twice, .known_client = !rows[i].stranger };
 		struct plan p = plan_make(&f);
 
 		if (p.kind != rows[i].kind || p.enforce != rows[i].enforce || (rows[i].d && (!p.d || strcmp(p.d, rows[i].d) != 0)) ||

@@ -148,6 +148,17 @@ static long long number_of(const json_t *object, const char *key)
 	return (long long)json_integer_value(json_object_get(object, key));
 }
 
+static void print_process(const json_t *p)
+{
+	printf("process %lld %s %lld generation %lld%s, up %lld s", number_of(p, "pid"), text_of(p, "role"), number_of(p, "index"),
+	    number_of(p, "generation"), json_is_true(json_object_get(p, "ready")) ? "" : " (not ready)", number_of(p, "up_s"));
+	if (json_object_get(p, "sessions"))
+		printf(", %lld session%s", number_of(p, "sessions"), number_of(p, "sessions") == 1 ? "" : "s");
+	if (number_of(p, "deaths"))
+		printf(", died %lld time%s", number_of(p, "deaths"), number_of(p, "deaths") == 1 ? "" : "s");
+	printf("\n");
+}
+
 static void print_status(const json_t *status)
 {
 	const json_t *one;
@@ -161,10 +172,18 @@ static void print_status(const json_t *status)
 		printf("listener %s %s %s %s\n", text_of(one, "name"), text_of(one, "address"), text_of(one, "service"),
 		    text_of(one, "mode"));
 	json_array_foreach(json_object_get(status, "generations"), i, one)
-		printf("generation %lld %s\n", number_of(one, "number"), text_of(one, "state"));
+		printf("generation %lld %s, up %lld s, %lld session%s\n", number_of(one, "number"), text_of(one, "state"),
+		    number_of(one, "up_s"), number_of(one, "sessions"), number_of(one, "sessions") == 1 ? "" : "s");
 	json_array_foreach(json_object_get(status, "processes"), i, one)
-		printf("process %lld %s %lld generation %lld%s\n", number_of(one, "pid"), text_of(one, "role"), number_of(one, "index"),
-		    number_of(one, "generation"), json_is_true(json_object_get(one, "ready")) ? "" : " (not ready)");
+		print_process(one);
+	json_array_foreach(json_object_get(status, "waiting"), i, one)
+		printf("dead %s %lld generation %lld, started again in %lld s, died %lld times\n", text_of(one, "role"), number_of(one, "index"),
+		    number_of(one, "generation"), number_of(one, "restart_s"), number_of(one, "deaths"));
+	one = json_object_get(status, "reload");
+	if (json_is_true(json_object_get(one, "ok")))
+		printf("reload done %lld s ago\n", number_of(one, "ago_s"));
+	else if (one)
+		printf("reload refused %lld s ago: %s\n", number_of(one, "ago_s"), text_of(one, "error"));
 	json_object_foreach(json_object_get(status, "counters"), name, value)
 		printf("%s %lld\n", name, (long long)json_integer_value(value));
 }

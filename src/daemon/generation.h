@@ -21,6 +21,7 @@ struct generation {
 	enum generation_state state;
 	unsigned number;
 	int64_t deadline_ms;     /* of the state; 0: none */
+	int64_t begun_ms;
 	struct conf *conf;       /* owned */
 	uid_t uid;               /* whom its processes become; -1: nobody else */
 	gid_t gid;

@@ -24,6 +24,7 @@ struct process {
 	int64_t restart_ms;            /* when to start it again; 0: not at all */
 	int64_t kill_ms;               /* when it is killed; 0: not at all */
 	unsigned delay_ms;             /* before the next restart */
+	unsigned deaths;               /* that were not asked for */
 	char why[200];                 /* what it said last about its end; empty: nothing */
 };
 

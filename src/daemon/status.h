@@ -8,10 +8,13 @@
 
 struct status_view {
 	const char *file;
-	int64_t uptime_ms;
+	int64_t now_ms, started_ms;
 	const struct generation *newest; /* all living ones */
 	const struct generation *serving;
 	const struct process *control;
+	const struct count_page *counts;
+	int64_t reload_ms;       /* when the last one ended; 0: there was none */
+	const char *reload_error; /* its first mistake; empty: it is in force */
 };
 
 /* To be freed; NULL: no memory. */

@@ -51,6 +51,8 @@ struct supervisor {
 	bool reload_asked;           /* control waits for the outcome of the wanted one */
 	bool reload_answer;          /* control waits for the outcome of the one under way */
 	int exit_code;               /* of a start that failed */
+	int64_t reload_ms;           /* the end of the last reload; 0: there was none */
+	char reload_error[256];      /* its first mistake; empty: it is in force */
 };
 
 static int64_t clock_ms(void)
@@ -156,6 +158,7 @@ static void files_raise(const struct conf *conf)
 static void generation_begin(struct supervisor *s, struct generation *g)
 {
 	files_raise(g->conf);
+	g->begun_ms = s->now_ms;
 	generation_enter(s, g, GENERATION_HELPERS, HELPERS_MS);
 	process_begin(s, &g->keeper);
 	process_begin(s, &g->resolver);
@@ -216,6 +219,8 @@ static void start_over(struct supervisor *s, int code, const char *text)
 
 static void reload_answer(struct supervisor *s, bool ok, const char *text)
 {
+	s->reload_ms = s->now_ms;
+	snprintf(s->reload_error, sizeof(s->reload_error), "%.*s", ok ? 0 : (int)strcspn(text, "\n"), text);
 	if (s->reload_answer && s->control.pid)
 		boss_send(s->control.boss_fd, BOSS_RELOAD, ok, text, -1);
 	s->reload_answer = false;
@@ -448,8 +453,9 @@ static void logs_reopen(struct supervisor *s)
 static void status_answer(struct supervisor *s)
 {
 	enum { PIECE = sizeof(((struct boss_message *)0)->text) - 1 };
-	struct status_view view = { .file = s->file, .uptime_ms = s->now_ms - s->started_ms, .newest = s->newest,
-		.serving = s->serving, .control = &s->control };
+	struct status_view view = { .file = s->file, .now_ms = s->now_ms, .started_ms = s->started_ms, .newest = s->newest,
+		.serving = s->serving, .control = &s->control,
+		.counts = s->nursery.counts, .reload_ms = s->reload_ms, .reload_error = s->reload_error };
 	char *text = status_text(&view);
 	size_t n = text ? strlen(text) : 0;
 
@@ -544,6 +550,7 @@ static void process_died(struct supervisor *s, struct process *p, int status)
 	p->kill_ms = 0;
 	if (!wanted)
 		return;
+	p->deaths++;
 	if (g && g->state <= GENERATION_WORKERS && (code == EXIT_STARTED_NOT || code == EXIT_CONFIGURATION))
 		generation_fail(s, g, code, "the %s could not start: %s", role_name(p->role),
 		    p->why[0] ? p->why : "the log says why");

@@ -98,6 +98,8 @@ int worker_main(const struct child_args *args)
 	if (w.loop)
 		w.ask = ask_new(w.loop, args->resolver_fd, args->keeper_fd, conf->dns.timeout_ms, conf->dns.cache_max);
 	if (w.ask)
+		ask_counts(w.ask, args->counts, args->slot);
+	if (w.ask)
 		w.relay = relay_new(w.loop, conf, w.ask, args->counts, args->slot, args->listen_fds, args->listen_count, spool_fd);
 	if (!w.relay || !loop_io_want(w.loop, &w.boss, args->boss_fd, LOOP_READ, on_boss, &w))
 		return EX_OSERR;

@@ -102,6 +102,8 @@ struct ask {
 	struct wait_list ready; /* for the end of this turn */
 	struct loop_later later;
 	struct keyrec *unreachable;
+	struct count_page *counts; /* NULL: not counted */
+	unsigned slot;
 	struct trouble timeouts, failures, bogus;
 	struct buf packet;
 	unsigned char *received; /* LIMIT_IPC octets */
@@ -118,6 +120,12 @@ static struct sign *sign_of(struct open *o)
 }
 
 static void on_later(void *arg);
+
+static void count(struct ask *a, enum count what)
+{
+	if (a->counts != NULL)
+		count_add(a->counts, a->slot, what, 1);
+}
 
 static void later(struct ask *a)
 {
@@ -416,6 +424,7 @@ static struct slice name_text(const struct name *n)
 
 static void question_fail(struct ask *a, struct open *o, unsigned ttl_s)
 {
+	count(a, COUNT_DNS_FAILED);
 	if (ttl_s)
 		trouble_comes(&a->timeouts, "dns_timeout", name_text(name_of(o)), NULL, loop_now_ms(a->loop));
 	name_answer(a, name_of(o), keyrec_hold(a->unreachable), ttl_s);
@@ -426,6 +435,8 @@ static void watch_answer(struct ask *a, const struct name *n, enum dns_status st
 {
 	int64_t now_ms = loop_now_ms(a->loop);
 
+	if (status != DNS_OK && status != DNS_NXDOMAIN && status != DNS_NODATA)
+		count(a, COUNT_DNS_FAILED);
 	switch (status) {
 	case DNS_TIMEOUT:
 		trouble_comes(&a->timeouts, "dns_timeout", name_text(n), NULL, now_ms);
@@ -505,6 +516,7 @@ static struct name *name_ask(struct ask *a, struct slice text)
 		free(n);
 		return NULL;
 	}
+	count(a, COUNT_DNS_QUESTIONS);
 	peer_append(&a->resolver, &n->open, a->dns_timeout_ms);
 	return n;
 }
@@ -557,6 +569,7 @@ static bool sign_add(struct buf *packet, const struct open *o, int64_t now_ms)
 static void sign_fail(struct ask *a, struct open *o, unsigned ttl_s)
 {
 	(void)ttl_s;
+	count(a, COUNT_SIGNATURES_FAILED);
 	peer_remove(&a->keeper, o);
 	o->id = 0;
 	wait_append(&a->ready, &sign_of(o)->wait);
@@ -576,6 +589,8 @@ static void signed_receive(struct ask *a, struct slice packet)
 
 		if (w == NULL || w->on_key != NULL || s->open.id == 0)
 			continue;
+		if (got.status != IPC_SIGNED_DONE)
+			count(a, COUNT_SIGNATURES_FAILED);
 		ticket_take(&a->waits, got.ticket);
 		peer_remove(&a->keeper, &s->open);
 		s->on(w->arg, got.signature, got.status == IPC_SIGNED_REFUSED);
@@ -596,7 +611,9 @@ ask_ticket ask_sign(struct ask *a, const struct dkim2_sign_ask *what, void (*on)
 	}
 	s->wait.arg = arg;
 	s->on = on;
+	count(a, COUNT_SIGNATURES);
 	if (!can) {
+		count(a, COUNT_SIGNATURES_FAILED);
 		wait_append(&a->ready, &s->wait);
 		later(a);
 		return s->wait.ticket;
@@ -663,6 +680,12 @@ void ask_cancel(struct ask *a, ask_ticket ticket)
 size_t ask_open(const struct ask *a)
 {
 	return a->waits.open;
+}
+
+void ask_counts(struct ask *a, struct count_page *counts, unsigned slot)
+{
+	a->counts = counts;
+	a->slot = slot;
 }
 
 void ask_set_resolver(struct ask *a, int fd)

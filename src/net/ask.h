@@ -12,6 +12,7 @@
 #include "auth/dkim2/dkim2.h"
 #include "auth/keyrec.h"
 #include "net/loop.h"
+#include "out/count.h"
 
 struct ask;
 
@@ -21,6 +22,9 @@ void ask_free(struct ask **a);
 /* In the place of the old one. */
 void ask_set_resolver(struct ask *a, int fd);
 void ask_set_keeper(struct ask *a, int fd);
+
+/* Where its questions are counted; before it nowhere. */
+void ask_counts(struct ask *a, struct count_page *counts, unsigned slot);
 
 typedef uint64_t ask_ticket; /* 0: no memory, no answer will come */
 

@@ -38,6 +38,12 @@ void count_add(struct count_page *p, unsigned slot, enum count what, int64_t by)
 	__atomic_fetch_add(&p->slots[slot].value[what], (uint64_t)by, __ATOMIC_RELAXED);
 }
 
+uint64_t count_of(const struct count_page *p, unsigned slot, enum count what)
+{
+	BUG_ON(slot >= COUNT_SLOTS || what >= COUNTS);
+	return __atomic_load_n(&p->slots[slot].value[what], __ATOMIC_RELAXED);
+}
+
 uint64_t count_sum(const struct count_page *p, enum count what)
 {
 	uint64_t sum = 0;

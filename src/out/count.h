@@ -44,6 +44,7 @@ struct count_page {
 /* Anonymous shared memory, zeroed, inherited by children; NULL: no memory. */
 struct count_page *count_page_new(void);
 void count_add(struct count_page *p, unsigned slot, enum count what, int64_t by);
+uint64_t count_of(const struct count_page *p, unsigned slot, enum count what);
 uint64_t count_sum(const struct count_page *p, enum count what);
 /* As in count.def, for status and metrics. */
 const char *count_name(enum count what);

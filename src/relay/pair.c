@@ -49,6 +49,8 @@ void pair_doom(struct pair *p)
 	view_uncount(p);
 	if (p->counted)
 		count_add(p->relay->counts, p->relay->slot, COUNT_SESSIONS_OPEN, -1);
+	if (p->secured)
+		count_add(p->relay->counts, p->relay->slot, COUNT_TLS_OPEN, -1);
 	loop_later(p->relay->loop, &p->doom, destroy, p);
 }
 
@@ -159,8 +161,10 @@ static void on_deadline(void *arg)
 		bad_header(p, "no PROXY header in time");
 		return;
 	}
-	if (p->shaking && p->conn.shaking)
+	if (p->shaking && p->conn.shaking) {
+		count_add(p->relay->counts, p->relay->slot, COUNT_TLS_FAILED, 1);
 		log_tls(p, "tls_handshake_timeout", NULL);
+	}
 	if (p->closing || p->gone || p->conn.shaking) {
 		pair_doom(p); /* it does not even take our last reply */
 		return;
@@ -233,6 +237,9 @@ static void on_secured(void *owner)
 	struct pair *p = pair_of(owner);
 
 	p->shaking = false;
+	p->secured = true;
+	count_add(p->relay->counts, p->relay->slot, COUNT_TLS_OPEN, 1);
+	count_add(p->relay->counts, p->relay->slot, COUNT_TLS_SESSIONS, 1);
 	srv_secured(p->srv);
 	if (p->greeted)
 		pair_deadline(p);
@@ -502,6 +509,8 @@ static void on_ended(void *owner, enum conn_end how)
 			pair_doom(p);
 		return;
 	}
+	if (how == CONN_TLS && p->shaking)
+		count_add(p->relay->counts, p->relay->slot, COUNT_TLS_FAILED, 1);
 	if (how == CONN_TLS)
 		log_tls(p, p->shaking ? "tls_handshake_failed" : tls_abused(p->conn.tls) ? "tls_abuse" : "tls_broken", tls_why(p->conn.tls));
 	if (how == CONN_EOF && (srv_out(p->srv)->n || (!p->closing && (srv_pending(p->srv) > 0 || srv_state(p->srv) == SRV_JUDGE)))) {

@@ -89,6 +89,7 @@ struct pair {
 	uint32_t rate_told;        /* connections of the client that were refused since it was told of last; 0: told lately */
 	bool headless;             /* its PROXY header has not come yet */
 	bool greeted;
+	bool secured;              /* counted as inside TLS */
 	bool shaking;              /* TLS was asked for and is not there yet */
 	bool closing;              /* closes once its replies are written */
 	bool eof;                  /* the client shut down its writing half */

@@ -7,7 +7,9 @@ import socket
 
 import pytest
 
+from mail import BASE
 from relay import CTL, DAEMON, ROOT, ctl, run
+from seal import seal
 from wait import DEADLINE, until
 
 
@@ -56,8 +58,51 @@ def test_status_for_people(hopseal):
     text = done.stdout.decode()
     assert "process %d, up " % relay.process.pid in text
     assert re.search(r"^listener main 127\.0\.0\.1:\d+ inbound proxy$", text, re.M)
-    assert re.search(r"^process \d+ worker 0 generation 1$", text, re.M) and "generation 1 serving\n" in text
+    assert re.search(r"^process \d+ worker 0 generation 1, up \d+ s, 0 sessions$", text, re.M)
+    assert re.search(r"^process \d+ keeper 0 generation 1, up \d+ s$", text, re.M)
+    assert re.search(r"^generation 1 serving, up \d+ s, 0 sessions$", text, re.M)
     assert "sessions 0\n" in text
+
+
+def test_status_tells_of_drains_deaths_and_reloads(hopseal):
+    import jsonschema
+    relay = hopseal("inbound")
+    assert "reload" not in relay.status()
+    with relay.connect() as old:
+        old.ehlo()
+        assert relay.reload()["event"] == "reload_ok"
+        with relay.connect() as new:
+            new.ehlo()
+            status = relay.status()
+            assert [(g["number"], g["state"], g["sessions"]) for g in status["generations"]] == [(2, "serving", 1), (1, "draining", 1)]
+            assert status["reload"]["ok"] is True
+    # Its second death is not mended at once.
+    for n in (1, 2):
+        until("a resolver", lambda: relay.pids("resolver"))
+        os.kill(relay.pids("resolver")[0], signal.SIGKILL)
+        relay.event("resolver_died", n)
+    status = relay.status()
+    waiting = [(p["role"], p["deaths"]) for p in status["waiting"]]
+    back = [(p["role"], p["deaths"]) for p in status["processes"] if p["role"] == "resolver" and p["generation"] == 2]
+    assert waiting + back == [("resolver", 2)], status
+    assert relay.reload(limits={"sessions": 0})["event"] == "reload_refused"
+    status = Control(relay).ask(b"status")
+    assert status["reload"]["ok"] is False and "limits.sessions = 0" in status["reload"]["error"]
+    jsonschema.Draft202012Validator(schema("status.schema.json")).validate(status)
+    text = ctl("status", "--control", os.path.join(relay.folder, "run", "control.sock")).stdout.decode()
+    assert re.search(r"^reload refused \d+ s ago: .*limits.sessions", text, re.M)
+
+
+def test_status_counts_questions_and_signatures(hopseal, sink, keyring):
+    key = keyring.key("a.test")
+    relay = hopseal("outbound", keys=[key])
+    with relay.connect() as c:
+        c.deliver(BASE)
+        c.deliver(seal(BASE, key))
+        c.deliver(seal(BASE, key))
+    counters = relay.status()["counters"]
+    assert (counters["signatures"], counters["signatures_failed"]) == (1, 0)
+    assert (counters["dns_questions"], counters["dns_failed"]) == (1, 0)
 
 
 def test_status_longer_than_one_message(hopseal):

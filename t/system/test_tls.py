@@ -53,6 +53,8 @@ def test_a_message_through_tls(hopseal, sink, authority, cert, mode, version):
         c.ehlo()
         assert not c.has("STARTTLS")
         c.deliver(BASE)
+        counters = relay.status()["counters"]
+        assert (counters["tls_open"], counters["tls_sessions"], counters["tls_failed"]) == (1, 1, 0)
         c.cmd("QUIT", 221)
         assert c.sock.recv(10) == b""       # close_notify, or this raises
     got = sink.one()

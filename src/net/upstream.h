@@ -29,7 +29,17 @@ struct next_hop *next_hop_new(struct loop *l, const struct conf *conf, const str
     struct count_page *counts, unsigned slot);
 /* Closes every connection; users are not told. */
 void next_hop_free(struct next_hop **h);
-/* What it announced last; NULL: never probed, or down. */
+enum next_hop_state {
+	NEXT_HOP_NEW, /* its first probe has not ended */
+	NEXT_HOP_UP,
+	NEXT_HOP_DOWN /* probed until it comes back; it may be tried all the same */
+};
+enum next_hop_state next_hop_state(const struct next_hop *h);
+/* It connects, but serves no mail (or, in `f`, what else it did): down. That it does not connect is known without being said. */
+void next_hop_bad(struct next_hop *h, const struct fault *f);
+/* State, or what it announces, is another than before. One `on` each; it may not take a connection. */
+void next_hop_on_change(struct next_hop *h, void (*on)(void *arg), void *arg);
+/* What it announced last; NULL: not up. */
 const struct ext *next_hop_ext(const struct next_hop *h);
 const char *next_hop_name(const struct next_hop *h); /* as the configuration has it */
 bool next_hop_lmtp(const struct next_hop *h);        /* speaks LMTP (RFC 2033) */
@@ -50,6 +60,9 @@ struct upstream *upstream_take(struct next_hop *h, bool fresh, struct slice head
 void upstream_give(struct upstream **u, bool clean);
 /* Not to be used again: closed at once. */
 void upstream_drop(struct upstream **u);
+
+/* The user waits no longer than this for what the next hop owes, from now on; 0: as long as the protocol says. */
+void upstream_within(struct upstream *u, int64_t ms);
 
 struct cli *upstream_cli(struct upstream *u);
 const struct tls *upstream_tls(const struct upstream *u); /* NULL: in clear */

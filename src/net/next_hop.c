@@ -1,0 +1,199 @@
+/*
+ * next_hop.c - a server that mail goes to: is it up, and what does it offer?
+ *
+ * NEXT_HOP_NEW until its first probe has ended. UP as long as connections can be made; DOWN when one could not while none was idle, or
+ * when a user says so. Down, it is probed after a time that doubles, and starts anew once it has been up for a while. A connection that
+ * a transaction opens to it meanwhile brings it up as well.
+ */
+#include <stdlib.h>
+
+#include "net/upstream_in.h"
+#include "out/log.h"
+#include "smtp/proxy.h"
+
+enum { RETRY_FIRST_MS = 1000, RETRY_MAX_MS = 30000, STEADY_MS = 10000 };
+
+static void log_change(const struct next_hop *h, enum log_level level, const char *event, const char *note)
+{
+	struct log_line l = log_begin(level, event);
+
+	log_str(&l, "listener", h->listener->name);
+	log_str(&l, "next_hop", next_hop_name(h));
+	log_str(&l, "note", note);
+	log_end(&l);
+}
+
+static void enter(struct next_hop *h, enum next_hop_state state)
+{
+	bool changed = h->state != state;
+
+	h->state = state;
+	if (changed && h->on_change)
+		h->on_change(h->on_change_arg);
+}
+
+void next_hop_probed(struct next_hop *h)
+{
+	void (*on)(void *arg) = h->on_probe;
+
+	h->on_probe = NULL;
+	if (on)
+		on(h->on_probe_arg);
+}
+
+static void probe(void *arg);
+
+static void probe_later(struct next_hop *h, int64_t after_ms)
+{
+	if (!h->retry.due_ms)
+		loop_timer_set(h->loop, &h->retry, after_ms, probe, h);
+}
+
+static void on_no_probe(void *arg)
+{
+	next_hop_probed(arg);
+}
+
+static void probe(void *arg)
+{
+	struct next_hop *h = arg;
+	bool headed = h->listener->next_hop_client == NEXT_HOP_CLIENT_PROXY;
+	unsigned char local[PROXY_OUT];
+	struct upstream *u = upstream_open(h, slice_of(local, headed ? proxy_write_local(local) : 0), NULL, NULL);
+
+	if (u) {
+		u->probe = u->spare = true;
+		h->spare++;
+		return;
+	}
+	probe_later(h, RETRY_MAX_MS);
+	loop_later(h->loop, &h->no_probe, on_no_probe, h);
+}
+
+void next_hop_ready(struct next_hop *h, const struct ext *ext)
+{
+	if (ext && (h->ext.bits != ext->bits || h->ext.size_octets != ext->size_octets)) {
+		h->ext = *ext;
+		if (h->state == NEXT_HOP_UP && h->on_change)
+			h->on_change(h->on_change_arg);
+	}
+	loop_timer_stop(&h->retry);
+	if (h->state == NEXT_HOP_UP)
+		return;
+	if (h->state == NEXT_HOP_DOWN)
+		log_change(h, LOG_LEVEL_INFO, "next_hop_up", NULL);
+	h->up_since_ms = loop_now_ms(h->loop);
+	enter(h, NEXT_HOP_UP);
+}
+
+static void down(struct next_hop *h, const struct fault *f)
+{
+	bool steady = h->state == NEXT_HOP_UP && loop_now_ms(h->loop) - h->up_since_ms >= STEADY_MS;
+
+	if (!h->retry.due_ms) {
+		h->retry_ms = h->retry_ms && !steady ? h->retry_ms * 2 : RETRY_FIRST_MS;
+		if (h->retry_ms > RETRY_MAX_MS)
+			h->retry_ms = RETRY_MAX_MS;
+		probe_later(h, h->retry_ms);
+	}
+	if (h->state == NEXT_HOP_DOWN)
+		return;
+	log_change(h, LOG_LEVEL_WARNING, "next_hop_down", f->note[0] ? f->note : f->text);
+	h->ext = (struct ext){ 0 };
+	enter(h, NEXT_HOP_DOWN);
+}
+
+void next_hop_failed(struct next_hop *h, const struct fault *f)
+{
+	/* With connections to spare it lives, and lets us have no more of them. */
+	if (h->state != NEXT_HOP_UP || !h->pooled)
+		down(h, f);
+}
+
+void next_hop_bad(struct next_hop *h, const struct fault *f)
+{
+	down(h, f);
+}
+
+/* False: it cannot be done without, and there is none. */
+static bool make_tls(struct next_hop *h)
+{
+	const struct conf_next_hop_tls *conf = &h->listener->next_hop_tls;
+	const char *why;
+
+	if (conf->mode == NEXT_HOP_TLS_NONE)
+		return true;
+	h->tls = tls_context_client(conf->trust ? buf_get(conf->trust) : SLICE_NONE, &why);
+	if (!h->tls)
+		log_note(LOG_LEVEL_ERROR, "start_failed", "TLS to %s: %s", next_hop_name(h), why);
+	return h->tls != NULL;
+}
+
+struct next_hop *next_hop_new(struct loop *l, const struct conf *conf, const struct conf_listener *listener, const struct conf_next_hop *to,
+    struct count_page *counts, unsigned slot)
+{
+	struct next_hop *h = calloc(1, sizeof(*h));
+
+	if (!h)
+		return NULL;
+	*h = (struct next_hop){ .loop = l, .conf = conf, .listener = listener, .to = to, .counts = counts, .slot = slot };
+	h->addresses[h->address_count++] = to->address;
+	if (!make_tls(h)) {
+		free(h);
+		return NULL;
+	}
+	probe(h);
+	return h;
+}
+
+void next_hop_free(struct next_hop **hp)
+{
+	struct next_hop *h = *hp;
+
+	*hp = NULL;
+	if (!h)
+		return;
+	while (h->all) {
+		struct upstream *u = h->all;
+
+		upstream_doom(u);
+		loop_later_cancel(h->loop, &u->doom);
+		upstream_destroy(u);
+	}
+	loop_timer_release(&h->retry);
+	loop_later_cancel(h->loop, &h->no_probe);
+	tls_context_free(&h->tls);
+	free(h);
+}
+
+enum next_hop_state next_hop_state(const struct next_hop *h)
+{
+	return h->state;
+}
+
+const struct ext *next_hop_ext(const struct next_hop *h)
+{
+	return h->state == NEXT_HOP_UP ? &h->ext : NULL;
+}
+
+bool next_hop_lmtp(const struct next_hop *h)
+{
+	return h->to->lmtp;
+}
+
+const char *next_hop_name(const struct next_hop *h)
+{
+	return h->to->address.text;
+}
+
+void next_hop_on_probe(struct next_hop *h, void (*on)(void *arg), void *arg)
+{
+	h->on_probe = on;
+	h->on_probe_arg = arg;
+}
+
+void next_hop_on_change(struct next_hop *h, void (*on)(void *arg), void *arg)
+{
+	h->on_change = on;
+	h->on_change_arg = arg;
+}

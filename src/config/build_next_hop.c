@@ -1,3 +1,4 @@
+#include "base/limits.h"
 #include "config/build.h"
 #include "config/endpoint.h"
 #include "mail/domain.h"
@@ -31,7 +32,13 @@ static bool read_server(struct arena *a, struct slice text, struct conf_next_hop
 	return true;
 }
 
-static void add(const struct where_to *w, const char *text)
+static bool same(const struct conf_next_hop *x, const struct conf_next_hop *y)
+{
+	return x->lmtp == y->lmtp && x->port == y->port && strcmp(x->host, y->host) == 0;
+}
+
+/* The next hop that this is, an old one or a new one; false: it is none, said. */
+static bool add(const struct where_to *w, const char *text, size_t *hop_out)
 {
 	struct conf_next_hop hop = { .address = { .text = text, .where = conf_value(w->n, KEY_LISTENER_NEXT_HOP)->where } };
 	struct slice server = slice_str(text);
@@ -46,8 +53,38 @@ static void add(const struct where_to *w, const char *text)
 		mistake(w, text, "");
 	else if (!hop.address.sa_len)
 		mistake(w, text, " is the name of a host, which is not there yet");
-	else
+	else {
+		for (*hop_out = 0; *hop_out < w->l->next_hop_count; ++*hop_out)
+			if (same(&hop, &w->l->next_hops[*hop_out]))
+				return true;
 		w->l->next_hops[w->l->next_hop_count++] = hop;
+		return true;
+	}
+	return false;
+}
+
+/* A list of next hops in order of preference. */
+static void add_route(const struct where_to *w, const char *const *texts, size_t count)
+{
+	struct conf_route *route = &w->l->routes[w->l->route_count];
+	size_t *hops = ARENA_ARRAY(w->t->arena, count, size_t), n = 0;
+
+	for (size_t i = 0; hops && i < count; i++) {
+		size_t before = 0;
+
+		if (!add(w, texts[i], &hops[n]))
+			continue;
+		while (before < n && hops[before] != hops[n])
+			before++;
+		if (before < n)
+			mistake(w, texts[i], " twice");
+		else
+			n++;
+	}
+	if (!n)
+		return;
+	*route = (struct conf_route){ hops, n };
+	w->l->route_count++;
 }
 
 static void build_tls(const struct where_to *w)
@@ -75,11 +112,12 @@ void build_next_hops(struct conf_tree *t, const struct conf_node *listener, stru
 	struct where_to w = { .t = t, .n = listener, .l = l };
 
 	l->next_hops = ARENA_ARRAY(t->arena, v->item_count, struct conf_next_hop);
-	if (v->item_count > 1 && !v->bad)
-		conf_mistake(t->errors, v->where, "%s.next-hop is a list, which is not there yet, expected %.*s", listener->path,
-		    SLICE_FMT(conf_row_expected(t->arena, conf_row(KEY_LISTENER_NEXT_HOP))));
-	else if (l->next_hops && !v->bad && v->item_count)
-		add(&w, v->items[0]);
+	l->routes = ARENA_NEW(t->arena, struct conf_route);
+	if (v->item_count > LIMIT_ROUTE)
+		conf_mistake(t->errors, v->where, "%s.next-hop is a list of %zu, expected at most %d", listener->path, v->item_count,
+		    LIMIT_ROUTE);
+	else if (l->next_hops && l->routes && !v->bad)
+		add_route(&w, v->items, v->item_count);
 	build_tls(&w);
 }
 

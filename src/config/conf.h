@@ -69,6 +69,12 @@ struct conf_next_hop {
 	const char *tls_name;        /* asked for, and to be found in its certificate: a host name or an address */
 };
 
+/* Where a message may go: the next hops of one list. */
+struct conf_route {
+	const size_t *hops;          /* in the listener's next_hops, in order of preference, none twice */
+	size_t hop_count;            /* 1..LIMIT_ROUTE */
+};
+
 struct conf_listener {
 	const char *name;
 	const char *where;
@@ -76,8 +82,10 @@ struct conf_listener {
 	size_t address_count;
 	enum conf_service service;
 	enum conf_mode mode;
-	struct conf_next_hop *next_hops; /* all it names, in order of preference; at least one */
+	struct conf_next_hop *next_hops; /* all it names, at least one */
 	size_t next_hop_count;
+	struct conf_route *routes;
+	size_t route_count;
 	enum conf_next_hop_client next_hop_client;
 	struct cidr *proxy_from;      /* who begins with a PROXY header */
 	size_t proxy_from_count;

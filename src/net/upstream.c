@@ -480,6 +480,7 @@ void upstream_give(struct upstream **up, bool clean)
 	if (!u || u->state == UP_GONE)
 		return;
 	u->user = NULL;
+	u->hurry_until_ms = 0;
 	if (clean && u->state == UP_USED && cli_idle(u->cli)) {
 		to_pool(u);
 	} else if (u->content || u->hop->spare >= SPARE_MAX || (u->state == UP_USED && !cli_ready(u->cli))) {

@@ -249,7 +249,7 @@ static void on_secured(void *owner)
 
 static void offer(struct pair *p)
 {
-	struct ext e = ext_offer(p->relay->conf->limits.message_octets, next_hop_ext(p->listener->next_hops[0]));
+	struct ext e = ext_offer(p->relay->conf->limits.message_octets, p->listener->any_up ? &p->listener->common : NULL);
 
 	srv_offer(p->srv, &e);
 }

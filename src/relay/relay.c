@@ -39,6 +39,8 @@ static bool make_next_hops(struct relay_listener *rl)
 			return false;
 		rl->next_hop_count++;
 	}
+	if (rl->next_hops)
+		hop_watch(rl);
 	return rl->next_hops != NULL;
 }
 

@@ -21,6 +21,8 @@ struct relay_listener {
 	struct srv_conf srv;
 	struct next_hop **next_hops; /* in the order of conf->next_hops */
 	size_t next_hop_count;
+	struct ext common;         /* what all that are up announce */
+	bool any_up;
 	struct tls_context *tls;   /* NULL: none */
 	struct listen_socket *sockets;
 	size_t socket_count;
@@ -97,6 +99,9 @@ struct pair {
 	bool going;                /* inside what pair_go_on() asked for */
 	bool gone;                 /* freed at the end of the turn */
 };
+
+/* What its next hops that are up have in common (hop.c), kept as they come and go. */
+void hop_watch(struct relay_listener *l);
 
 struct pair *pair_of(void *arg);
 /* A reply was queued or something finished: at the end of the turn it writes, goes on reading, closes. */

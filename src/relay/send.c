@@ -1,16 +1,17 @@
 /*
  * send.c - towards the next hop: the envelope while the client gives it, then DATA and the content of the judged copy.
  *
- * Lost before the first octet of content: once more on a new connection, MAIL and RCPT replayed; another answer than the first
- * time is 451. Lost later: 451 4.4.2, since what was sent may have arrived.
+ * Lost before the first octet of content: once more on a new connection, to the same next hop or to another (hop.c), MAIL and RCPT
+ * replayed; another answer than the first time is 451. Lost later: 451 4.4.2, since what was sent may have arrived.
  */
 #include <stdio.h>
 
+#include "base/limits.h"
 #include "out/log.h"
 #include "relay/tx.h"
 #include "relay/view.h"
 
-enum { TAKES_MAX = 3, TAG_DATA = UINT32_MAX - 1, TAG_CONTENT = UINT32_MAX - 2 };
+enum { TAG_DATA = UINT32_MAX - 1, TAG_CONTENT = UINT32_MAX - 2 };
 
 /* Nothing more comes of it: whoever waits hears so, and so does whoever asks later. */
 static void break_tx(struct tx *t, const struct fault *f)
@@ -40,20 +41,40 @@ static void break_tx(struct tx *t, const struct fault *f)
 	pair_go_on(p);
 }
 
+/* While another next hop could be tried this one has not all the time there is. */
+static void hurry(struct tx *t)
+{
+	int64_t left_ms = t->hops.until_ms - loop_now_ms(t->pair->relay->loop);
+
+	if (hop_left(t))
+		upstream_within(t->up, left_ms < 1 ? 1 : left_ms < LIMIT_MAIL_WAIT_S * 1000 ? left_ms : LIMIT_MAIL_WAIT_S * 1000);
+}
+
 static bool take(struct tx *t)
 {
+	struct tx_hops *h = &t->hops;
+	int64_t now_ms = loop_now_ms(t->pair->relay->loop);
 	struct fault f = { 0 };
 	unsigned char head[UPSTREAM_HEAD];
 
-	t->up = upstream_take(t->hop, t->takes > 0, slice_of(head, view_head(t->pair, head)), &send_user, t);
-	t->takes++;
-	t->mail_open = t->introduced = false;
+	if (!h->until_ms)
+		h->until_ms = now_ms + LIMIT_PATIENCE_S * 1000;
+	t->up = upstream_take(t->hop, h->takes > 0, slice_of(head, view_head(t->pair, head)), &send_user, t);
+	h->takes++;
+	h->answered = t->mail_open = t->introduced = false;
 	t->sent = t->awaited = 0;
-	if (t->up)
-		return true;
-	fault_note(&f, FAULT_INTERNAL, 0, "no connection to the next hop could be made");
-	break_tx(t, &f);
-	return false;
+	if (!t->up) {
+		fault_note(&f, FAULT_INTERNAL, 0, "no connection to the next hop could be made");
+		break_tx(t, &f);
+		return false;
+	}
+	h->reused = upstream_reused(t->up);
+	h->opened = cli_ready(upstream_cli(t->up));
+	if (h->opened)
+		hurry(t);
+	else
+		upstream_within(t->up, h->until_ms - now_ms);
+	return true;
 }
 
 /*
@@ -106,24 +127,58 @@ static void forward(struct tx *t)
 	cli_xforward(cli, &who);
 }
 
+static void on_event(void *arg, const struct cli_event *ev);
+
+/* A connection to where t->hop says now. */
+static void take_anew(struct tx *t)
+{
+	if (take(t) && cli_ready(upstream_cli(t->up)))
+		on_event(t, &(struct cli_event){ .kind = CLI_EV_READY });
+}
+
+/*
+ * The next hop cannot have this command as it stands. A recipient that is new is refused alone: true, go on. Else the transaction goes
+ * to another next hop, or breaks.
+ */
+static bool lacking(struct tx *t, struct tx_command *c, struct fault *f)
+{
+	struct fault why;
+
+	hop_lacks_now(t, f);
+	if (f->code == FAULT_NEXT_HOP_LACKS && c != t->commands && !c->code) {
+		c->code = f->basic;
+		t->refused++;
+		srv_answer_fault(t->pair->srv, c->seq, f);
+		pair_go_on(t->pair);
+		return true;
+	}
+	if (f->code == FAULT_NEXT_HOP_LACKS && hop_after(t, f, &why)) {
+		upstream_give(&t->up, false);
+		take_anew(t);
+	} else {
+		break_tx(t, f);
+	}
+	return false;
+}
+
 static bool send_commands(struct tx *t)
 {
 	struct cli *cli = upstream_cli(t->up);
-	struct fault f = { 0 };
 
 	for (; t->sent < t->command_count; t->sent++) {
-		const struct tx_command *c = &t->commands[t->sent];
+		struct tx_command *c = &t->commands[t->sent];
+		struct fault f = { 0 };
 		size_t i = t->sent;
 
 		if (c->code && c->code / 100 != 2) /* refused before: not said again */
 			continue;
 		if (i == 0)
 			forward(t);
-		if (i == 0 ? !cli_mail(cli, 0, c->path.raw, &c->params, &f) : !cli_rcpt(cli, (uint32_t)i, c->path.raw, &c->params, &f)) {
-			break_tx(t, &f);
+		if (!hop_lacks(t, c, &f) && (i == 0 ? cli_mail(cli, 0, c->path.raw, &c->params, &f) :
+		    cli_rcpt(cli, (uint32_t)i, c->path.raw, &c->params, &f)))
+			t->awaited++;
+		else if (!lacking(t, c, &f))
 			return false;
-		}
-		t->awaited++;
 	}
 	return true;
 }
@@ -177,8 +232,12 @@ static void on_command_reply(struct tx *t, size_t index, const struct reply *r)
 	struct fault f = { 0 };
 
 	t->awaited--;
-	if (index == 0 && r->code / 100 == 2)
-		t->mail_open = true;
+	if (index == 0) {
+		t->mail_open = r->code / 100 == 2;
+		t->hops.answered = true;
+		t->hops.until_ms = 0;
+		upstream_within(t->up, 0);
+	}
 	if (again && r->code != c->code) {
 		fault_note(&f, FAULT_NEXT_HOP_CHANGED, 0, "%s: %d, then %d", index ? "RCPT" : "MAIL", c->code, r->code);
 		break_tx(t, &f);
@@ -276,6 +335,8 @@ static void on_event(void *arg, const struct cli_event *ev)
 	}
 
 	if (ev->kind == CLI_EV_READY) {
+		t->hops.opened = true;
+		hurry(t);
 		if (t->state == TX_OPEN) {
 			if (introduced(t) && send_commands(t)) {
 				if (all_answered(t))
@@ -345,16 +406,15 @@ static void on_lost(void *arg, const struct fault *f)
 	case TX_DATA:
 		break;
 	}
-	if ((f->code == FAULT_NEXT_HOP_LOST || f->code == FAULT_NEXT_HOP_421) && t->takes < TAKES_MAX) {
-		if (t->state == TX_DATA)
-			tx_enter(t, TX_OPEN);
-		if (t->state == TX_ENVELOPE && srv_pending(t->pair->srv) == 0)
-			return; /* nobody waits: taken when the next command comes */
-		if (take(t) && cli_ready(upstream_cli(t->up)))
-			on_event(t, &(struct cli_event){ .kind = CLI_EV_READY });
+	if (!hop_after(t, f, &told)) {
+		break_tx(t, &told);
 		return;
 	}
-	break_tx(t, &told);
+	if (t->state == TX_DATA)
+		tx_enter(t, TX_OPEN);
+	if (t->state == TX_ENVELOPE && srv_pending(t->pair->srv) == 0)
+		return; /* nobody waits: taken when the next command comes */
+	take_anew(t);
 }
 
 const struct upstream_user send_user = { on_event, on_content, on_wrote, on_lost };

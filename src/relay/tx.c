@@ -307,10 +307,11 @@ void tx_mail(struct pair *p, const struct srv_event *ev)
 		return;
 	}
 	p->tx = t;
-	t->hop = p->listener->next_hops[0];
+	t->hops.route = &p->listener->conf->routes[0];
 	t->begin_ms = loop_now_ms(r->loop);
 	t->unshadowed = !p->listener->conf->shadow;
 	snprintf(t->name, sizeof(t->name), "%08x%02x%x", r->start_s, r->slot, ++r->tx_count);
+	hop_first(t);
 	first_facts(t);
 	if (judge_rules(t, c, false, &f)) {
 		t->end_seq = ev->seq;

@@ -27,15 +27,29 @@ struct tx_command {
 	short code;      /* what the client was told; 0: not yet */
 };
 
+/* Which next hops were tried, and how the connection there is now came to be (hop.c). */
+struct tx_hops {
+	const struct conf_route *route;
+	size_t at;                 /* of tx.hop in it */
+	uint32_t tried;            /* a bit each: not to be tried again */
+	unsigned failed;           /* how many of them */
+	struct fault why;          /* of the one that failed; NEXT_HOP_DOWN when several did, unless all for the same lasting reason */
+	unsigned takes;            /* connections taken to tx.hop */
+	bool opened;               /* the connection was ready */
+	bool reused;               /* it came from the pool */
+	bool answered;             /* and has answered MAIL */
+	int64_t until_ms;          /* one must have answered MAIL; 0: nobody is asked */
+};
+
 enum { TX_RUNS = 32 };
 
 struct tx {
 	struct pair *pair;
 	enum tx_state state;
 	char name[32];
+	struct tx_hops hops;
 	struct next_hop *hop;      /* that has the transaction, or had it last */
 	struct upstream *up;
-	unsigned takes;            /* connections taken */
 	bool introduced;           /* the next hop knows whose mail comes on the connection there is now */
 	bool mail_open;            /* the next hop accepted MAIL on the connection there is now */
 	bool lost_final;           /* the next hop was lost after the final dot */
@@ -93,6 +107,19 @@ void judge_header(struct tx *t);
 void judge_whole(struct tx *t);
 /* Rules whose facts are known by now; true: there is a refusal for the client in *f_out. */
 bool judge_rules(struct tx *t, const struct tx_command *c, bool last, struct fault *f_out);
+
+/* hop.c */
+/* The next hop to try first; its route is known. */
+void hop_first(struct tx *t);
+/* May another be tried if this one fails? */
+bool hop_left(const struct tx *t);
+/* The connection was lost before content: goes on to what is tried now, tx.hop again or another. False: nothing is, and why_out tells. */
+bool hop_after(struct tx *t, const struct fault *f, struct fault *why_out);
+/* What the command needs and this connection's next hop does not announce, beyond what cli_mail() and cli_rcpt() refuse; 4xx where
+ * another might. False: nothing. */
+bool hop_lacks(const struct tx *t, const struct tx_command *c, struct fault *f_out);
+/* In `f` cli told what it lacks: is it for now only? */
+void hop_lacks_now(const struct tx *t, struct fault *f);
 
 /* send.c */
 void send_start(struct tx *t);

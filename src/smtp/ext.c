@@ -39,6 +39,23 @@ void ext_read(struct ext *e, struct slice line)
 	}
 }
 
+static uint64_t limit_of(const struct ext *e)
+{
+	return e->bits & EXT_SIZE && e->size_octets ? e->size_octets : UINT64_MAX;
+}
+
+struct ext ext_both(const struct ext *x, const struct ext *y)
+{
+	struct ext both = { .bits = x->bits & y->bits };
+	uint64_t least = limit_of(x) < limit_of(y) ? limit_of(x) : limit_of(y);
+
+	if (least < UINT64_MAX) {
+		both.bits |= EXT_SIZE;
+		both.size_octets = least;
+	}
+	return both;
+}
+
 struct ext ext_offer(uint64_t message_octets, const struct ext *next_hop)
 {
 	struct ext e = { EXT_PIPELINING | EXT_SIZE | EXT_ENHANCED | EXT_CHUNKING | EXT_LIMITS, message_octets };

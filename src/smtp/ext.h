@@ -31,6 +31,9 @@ struct ext {
 /* Adds what one EHLO answer line (behind code and separator, without CRLF) announces; unknown words are skipped. */
 void ext_read(struct ext *e, struct slice line);
 
+/* What two servers both have; SIZE is the smaller limit, where either names one. */
+struct ext ext_both(const struct ext *x, const struct ext *y);
+
 /* Octets we may add to a message on its way; taken off the next hop's SIZE. */
 enum { EXT_ADDED_OCTETS = 128 * 1024 };
 

@@ -29,6 +29,8 @@ const char *__lsan_default_options(void)
 	name ": { address = [\"" address "\"]; service = \"pass\"; next-hop = \"" hop "\"; };"
 #define ONE "listener: { " PASS("a", "127.0.0.1:2525", "127.0.0.1:2526") " };\n"
 #define GOOD HOST ONE
+/* What a next hop may be. */
+#define A_SERVER "the address:port of a server, or a list of them in order of preference"
 #define KEY "{ domain = \"a.test\"; selector = \"s1\"; file = \"ed.pem\"; }"
 
 static char dir[] = "/tmp/hopseal-config-XXXXXX";
@@ -219,7 +221,7 @@ static void names_types_and_ranges(void **state)
 		{ "an empty listener", HOST "listener: {\n  mx: { }; };\n",
 		    "c:3: listener.mx has no address, expected a list of strings, [\"...\", \"...\"]\n"
 		    "c:3: listener.mx has no service, expected service = \"pass\", \"inbound\" or \"outbound\"\n"
-		    "c:3: listener.mx has no next-hop, expected the address:port of one server\n" },
+		    "c:3: listener.mx has no next-hop, expected " A_SERVER "\n" },
 		{ "an address that is no list",
 		    HOST "listener: { a: { address = \"127.0.0.1:25\"; service = \"pass\"; next-hop = \"127.0.0.1:26\"; }; };\n",
 		    "c:2: listener.a.address is a string, expected a list of strings, [\"...\", \"...\"]\n" },
@@ -277,20 +279,27 @@ static void what_is_not_there_yet(void **state)
 		{ "no such service", LISTENER("relay", ""),
 		    "c:2: listener.a.service = \"relay\", expected service = \"pass\", \"inbound\" or \"outbound\"\n" },
 		{ "mx", HOP("\"mx\""),
-		    "c:3: listener.a.next-hop = \"mx\" is not there yet, expected the address:port of one server\n" },
+		    "c:3: listener.a.next-hop = \"mx\" is not there yet, expected " A_SERVER "\n" },
 		{ "lmtp", HOP("\"lmtp:127.0.0.1:24\""),
-		    "c:3: listener.a.next-hop = \"lmtp:127.0.0.1:24\" is not there yet, expected the address:port of one server\n" },
+		    "c:3: listener.a.next-hop = \"lmtp:127.0.0.1:24\" is not there yet, expected " A_SERVER "\n" },
 		{ "table", HOP("\"table:/etc/routes\""),
-		    "c:3: listener.a.next-hop = \"table:/etc/routes\" is not there yet, expected the address:port of one server\n" },
+		    "c:3: listener.a.next-hop = \"table:/etc/routes\" is not there yet, expected " A_SERVER "\n" },
 		{ "a host name", HOP("\"relay.test:25\""),
-		    "c:3: listener.a.next-hop = \"relay.test:25\" is the name of a host, which is not there yet, expected the "
-		    "address:port of one server\n" },
-		{ "several next hops", HOP("[\"127.0.0.1:26\", \"127.0.0.1:27\"]"),
-		    "c:3: listener.a.next-hop is a list, which is not there yet, expected the address:port of one server\n" },
-		{ "no next hop", HOP("[]"), "c:3: listener.a.next-hop is a list of strings, expected the address:port of one server\n" },
-		{ "no port", HOP("\"127.0.0.1\""), "c:3: listener.a.next-hop = \"127.0.0.1\", expected the address:port of one server\n" },
+		    "c:3: listener.a.next-hop = \"relay.test:25\" is the name of a host, which is not there yet, expected "
+		    A_SERVER "\n" },
+		{ "several next hops", HOP("[\"127.0.0.1:26\", \"127.0.0.1:27\"]"), "" },
+		{ "one of them twice", HOP("[\"127.0.0.1:26\", \"[::1]:26\", \"127.0.0.1:26\"]"),
+		    "c:3: listener.a.next-hop holds \"127.0.0.1:26\" twice, expected " A_SERVER "\n" },
+		{ "one of them wrong", HOP("[\"127.0.0.1:26\", \"127.0.0.1\"]"),
+		    "c:3: listener.a.next-hop holds \"127.0.0.1\", expected " A_SERVER "\n" },
+		{ "too many of them", HOP("[\"127.0.0.1:1\", \"127.0.0.1:2\", \"127.0.0.1:3\", \"127.0.0.1:4\", \"127.0.0.1:5\", \"127.0.0.1:6\","
+		    "\"127.0.0.1:7\", \"127.0.0.1:8\", \"127.0.0.1:9\", \"127.0.0.1:10\", \"127.0.0.1:11\", \"127.0.0.1:12\","
+		    "\"127.0.0.1:13\", \"127.0.0.1:14\", \"127.0.0.1:15\", \"127.0.0.1:16\", \"127.0.0.1:17\"]"),
+		    "c:3: listener.a.next-hop is a list of 17, expected at most 16\n" },
+		{ "no next hop", HOP("[]"), "c:3: listener.a.next-hop is a list of strings, expected " A_SERVER "\n" },
+		{ "no port", HOP("\"127.0.0.1\""), "c:3: listener.a.next-hop = \"127.0.0.1\", expected " A_SERVER "\n" },
 		{ "no address of a server", HOP("\"0.0.0.0:26\""),
-		    "c:3: listener.a.next-hop = \"0.0.0.0:26\", expected the address:port of one server\n" },
+		    "c:3: listener.a.next-hop = \"0.0.0.0:26\", expected " A_SERVER "\n" },
 		{ "TLS without its key", LISTENER("pass", "tls: { mode = \"may\"; certificate = \"c.pem\"; };"),
 		    "c:3: listener.a.tls.mode = \"may\" without key, expected the name of a file in quotes\n"
 		    "c:3: certificate @/c.pem cannot be read: No such file or directory, expected a file this user may read\n" },

@@ -15,7 +15,7 @@
 #include "out/log.h"
 #include "relay/relay.h"
 
-enum { TURNS_MAX = 200000, PEERS = 128 };
+enum { TURNS_MAX = 200000, PEERS = 128, FARS_MAX = 3 };
 
 struct peer {
 	int fd;         /* -1: closed by the test */
@@ -28,13 +28,15 @@ static struct world {
 	struct ask *ask;
 	struct conf conf;
 	struct conf_listener listener;
-	struct conf_next_hop next_hop;
+	struct conf_next_hop next_hops[FARS_MAX];
+	struct conf_route route;
+	size_t route_hops[FARS_MAX];
 	struct count_page *counts;
 	struct relay *relay;
-	int door, far_door; /* where clients connect; where the next hop listens */
+	int door, far_doors[FARS_MAX]; /* where clients connect; where the next hops listen */
 	struct sockaddr_in at;
 	int log;
-	struct peer client[PEERS], far[PEERS]; /* the far ones in the order they were opened; the first is the probe */
+	struct peer client[PEERS], far[PEERS]; /* the far ones in the order they were opened; the first are the probes */
 	size_t clients, fars;
 } w;
 
@@ -77,13 +79,14 @@ static void turn(void)
 
 	loop_later(w.loop, &last, stop, w.loop);
 	loop_run(w.loop);
-	while (w.fars < PEERS && (fd = accept4(w.far_door, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
-		int one = 1;
+	for (size_t i = 0; i < w.listener.next_hop_count; i++)
+		while (w.fars < PEERS && (fd = accept4(w.far_doors[i], NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+			int one = 1;
 
-		assert_int_equal(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)), 0);
-		w.far[w.fars] = (struct peer){ .fd = fd };
-		buf_init(&w.far[w.fars++].got, 1 << 24);
-	}
+			assert_int_equal(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)), 0);
+			w.far[w.fars] = (struct peer){ .fd = fd };
+			buf_init(&w.far[w.fars++].got, 1 << 24);
+		}
 	for (size_t i = 0; i < w.fars; i++)
 		pump(&w.far[i]);
 }
@@ -217,38 +220,62 @@ static struct peer *client(void)
 	return p;
 }
 
-static int set_up(void **state)
+static void next_hop(size_t i)
 {
-	struct sockaddr_in far_at;
+	static const char *const names[FARS_MAX] = { "far", "further", "furthest" };
+	struct sockaddr_in at;
+
+	w.far_doors[i] = listening(&at);
+	w.next_hops[i] = (struct conf_next_hop){ .address = { .sa_len = sizeof(at), .text = names[i] } };
+	memcpy(&w.next_hops[i].address.sa, &at, sizeof(at));
+	w.route_hops[i] = i;
+}
+
+static int set_up_with(size_t next_hops)
+{
 	char log_name[32];
 
-	(void)state;
 	w = (struct world){ .loop = loop_new() };
 	w.door = listening(&w.at);
-	w.far_door = listening(&far_at);
 	w.log = memfd_create("log", MFD_CLOEXEC);
 	w.counts = count_page_new();
 	assert_true(w.loop && w.counts && w.log >= 0);
 	snprintf(log_name, sizeof(log_name), "/proc/self/fd/%d", w.log);
 	w.ask = ask_new(w.loop, -1, -1, 1000, 10);
 	w.listener = (struct conf_listener){ .name = "main", .service = SERVICE_PASS, .address_count = 1 };
-	w.next_hop = (struct conf_next_hop){ .address = { .sa_len = sizeof(far_at), .text = "far" } };
-	memcpy(&w.next_hop.address.sa, &far_at, sizeof(far_at));
-	w.listener.next_hops = &w.next_hop;
-	w.listener.next_hop_count = 1;
+	for (size_t i = 0; i < next_hops; i++)
+		next_hop(i);
+	w.listener.next_hops = w.next_hops;
+	w.listener.next_hop_count = next_hops;
+	w.listener.routes = &w.route;
+	w.listener.route_count = 1;
+	w.route = (struct conf_route){ w.route_hops, next_hops };
 	w.conf = (struct conf){ .hostname = "mx.c.test", .workers = 1, .listeners = &w.listener, .listener_count = 1,
 		.limits = { .message_octets = 1 << 20, .header_octets = 65536, .header_fields = 100, .sessions = 1000,
 		    .sessions_per_client = 1000, .memory_octets = 1 << 24, .body_memory_octets = 1 << 20 },
-		.dkim2 = { .draft = 9, .now = -1 }, .pool = { .idle_ms = 10000, .idle_max = 100, .connect_ms = 30000 } };
+		.dkim2 = { .draft = 9, .now = -1 }, .pool = { .idle_ms = next_hops > 1 ? 3600000 : 10000, .idle_max = 100, .connect_ms = 30000 } };
 	w.conf.log.to = LOG_FILE;
 	w.conf.log.file = log_name;
 	assert_true(log_open(&w.conf, false));
 	log_start(&w.conf, "worker", 0);
 	w.relay = relay_new(w.loop, &w.conf, w.ask, w.counts, 0, &w.door, 1, open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	assert_non_null(w.relay);
-	greet(far_peer(0));
+	for (size_t i = 0; i < next_hops; i++)
+		greet(far_peer(i));
 	settle();
 	return 0;
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	return set_up_with(1);
+}
+
+static int set_up_three(void **state)
+{
+	(void)state;
+	return set_up_with(3);
 }
 
 static void gone(void *arg)
@@ -276,7 +303,8 @@ static int tear_down(void **state)
 	assert_int_equal(count_sum(w.counts, COUNT_SESSIONS_OPEN), 0);
 	assert_int_equal(count_sum(w.counts, COUNT_BODY_MEMORY), 0);
 	assert_int_equal(w.relay->budget.held_octets, 0);
-	next_hop_free(&w.relay->listeners[0].next_hops[0]);
+	for (size_t i = 0; i < w.listener.next_hop_count; i++)
+		next_hop_free(&w.relay->listeners[0].next_hops[i]);
 	free(w.relay->listeners[0].next_hops);
 	assert_int_equal(count_sum(w.counts, COUNT_NEXT_HOP_OPEN), 0);
 	for (size_t i = 0; i < w.clients; i++)
@@ -291,7 +319,8 @@ static int tear_down(void **state)
 	ask_free(&w.ask);
 	loop_free(&w.loop);
 	munmap(w.counts, sizeof(*w.counts));
-	close(w.far_door);
+	for (size_t i = 0; i < w.listener.next_hop_count; i++)
+		close(w.far_doors[i]);
 	close(w.log);
 	return 0;
 }
@@ -688,8 +717,79 @@ static void the_last_descriptors_are_for_sessions_under_way(void **state)
 	WANT(c, "250 2.0.0 taken\r\n");
 }
 
+static void one_silent_at_mail_is_left_while_there_is_another(void **state)
+{
+	struct peer *c = client();
+
+	(void)state;
+	said(c, "MAIL FROM:<s@a.test>\r\n");
+	WANT(far_peer(0), "MAIL FROM:<s@a.test>\r\n");
+	later(LIMIT_MAIL_WAIT_S - 1);
+	want_silence(c);
+	later(2);
+	WANT(far_peer(1), "MAIL FROM:<s@a.test>\r\n");
+	WANT_END(far_peer(0));
+	said(far_peer(1), "250 2.1.0 ok\r\n");
+	WANT(c, "250 2.1.0 ok\r\n");
+	assert_true(logged("next_hop_failover"));
+	/* from now on it has the time that the protocol gives it */
+	said(c, "RCPT TO:<r1@c.test>\r\n");
+	WANT(far_peer(1), "RCPT TO:<r1@c.test>\r\n");
+	later(200);
+	want_silence(c);
+	said(far_peer(1), "250 2.1.5 ok\r\n");
+	WANT(c, "250 2.1.5 ok\r\n");
+}
+
+static void all_of_them_together_have_a_minute(void **state)
+{
+	struct peer *c = client();
+
+	(void)state;
+	said(c, "MAIL FROM:<s@a.test>\r\n");
+	for (size_t i = 0; i < 2; i++) {
+		WANT(far_peer(i), "MAIL FROM:<s@a.test>\r\n");
+		later(LIMIT_MAIL_WAIT_S + 1);
+	}
+	WANT(c, "451 4.4.1 ");
+	assert_true(logged("2 next hops failed"));
+}
+
+/* Silent at MAIL it is down, with a probe a second later, and another twice as long after that. */
+static void one_that_failed_is_probed_with_growing_pauses(void **state)
+{
+	struct peer *c = client();
+	size_t before;
+
+	(void)state;
+	said(c, "MAIL FROM:<s@a.test>\r\n");
+	WANT(far_peer(0), "MAIL FROM:<s@a.test>\r\n");
+	reset(far_peer(0));
+	reset(far_peer(3)); /* a new one, in the place of one that may just have been old */
+	WANT(far_peer(1), "MAIL FROM:<s@a.test>\r\n");
+	said(far_peer(1), "250 2.1.0 ok\r\n");
+	WANT(c, "250 2.1.0 ok\r\n");
+	for (int pause = 1; pause <= 32; pause *= 2) {
+		before = w.fars;
+		later(pause > 30 ? 29 : pause - 1);
+		assert_int_equal(w.fars, before);
+		later(1);
+		reset(far_peer(before));
+	}
+	before = w.fars;
+	later(30);
+	greet(far_peer(before));
+	settle();
+	assert_true(logged("next_hop_up"));
+	said(c, "RSET\r\n");
+	WANT(c, "250 ");
+	said(c, "MAIL FROM:<s2@a.test>\r\n");
+	WANT(far_peer(before), "MAIL FROM:<s2@a.test>\r\n");
+}
+
 int main(void)
 {
+#define ROW3(name) cmocka_unit_test_setup_teardown(name, set_up_three, tear_down)
 #define ROW(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		ROW(a_proxy_header_gets_ten_seconds),
@@ -708,6 +808,9 @@ int main(void)
 		ROW(replies_not_read_stop_reading_and_start_it_again),
 		ROW(no_descriptor_costs_a_message_not_a_session),
 		ROW(the_last_descriptors_are_for_sessions_under_way),
+		ROW3(one_silent_at_mail_is_left_while_there_is_another),
+		ROW3(all_of_them_together_have_a_minute),
+		ROW3(one_that_failed_is_probed_with_growing_pauses),
 	};
 
 	return RUN_TESTS(tests);

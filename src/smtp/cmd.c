@@ -129,13 +129,13 @@ static int hex(unsigned char c)
 
 /*
  * RFC 3461 4: xtext whose octets are printable US-ASCII. RFC 6533 3: with SMTPUTF8 a utf-8 address may hold UTF-8 as it is
- * (`raw`).
+ * (`raw`). Postfix writes a UTF-8 address as rfc822 with its octets encoded (`high`): they harm nobody in this form.
  */
-static bool xtext(struct slice s, bool raw)
+static bool xtext(struct slice s, bool raw, bool high)
 {
 	for (size_t i = 0; i < s.n; i++) {
 		unsigned char c = s.at[i];
-		int high, low;
+		int upper, lower, octet;
 
 		if (c != '+') {
 			if (c <= 0x20 || c == '=' || c == 0x7f || (c >= 0x80 && !raw))
@@ -144,9 +144,10 @@ static bool xtext(struct slice s, bool raw)
 		}
 		if (s.n - i < 3)
 			return false;
-		high = hex(s.at[i + 1]);
-		low = hex(s.at[i + 2]);
-		if (high < 2 || low < 0 || high * 16 + low >= 0x7f)
+		upper = hex(s.at[i + 1]);
+		lower = hex(s.at[i + 2]);
+		octet = upper * 16 + lower;
+		if (upper < 2 || lower < 0 || octet == 0x7f || (octet >= 0x80 && !high))
 			return false;
 		i += 2;
 	}
@@ -190,7 +191,7 @@ static bool ret_value(struct params *p, struct slice v)
 static bool envid_value(struct params *p, struct slice v)
 {
 	p->out->envid = v;
-	return v.n > 0 && v.n <= LIMIT_ENVID && xtext(v, false);
+	return v.n > 0 && v.n <= LIMIT_ENVID && xtext(v, false, false);
 }
 
 static bool notify_value(struct params *p, struct slice v)
@@ -216,7 +217,7 @@ static bool orcpt_value(struct params *p, struct slice v)
 	p->out->orcpt = v;
 	if (v.n > LIMIT_ORCPT || !slice_cut(&rest, ';', &type) || !keyword_valid(type) || rest.n == 0)
 		return false;
-	return xtext(rest, p->utf8 && slice_ieq(type, S("utf-8")));
+	return xtext(rest, p->utf8 && slice_ieq(type, S("utf-8")), true);
 }
 
 static const struct param {

@@ -1,4 +1,5 @@
 """Fixtures: a daemon, a next hop, keys. Every folder is the test's own, every port the kernel's."""
+import contextlib
 import os
 import shutil
 import stat
@@ -98,19 +99,9 @@ def sink(sinks):
     return sinks()
 
 
-@pytest.fixture
-def hopseal(room, ports, sink, keyring):
-    """
-    hopseal(service, ...) is a running daemon in front of `sink`.
-        listener=    more settings of its listener
-        listeners=   name -> settings, for several
-        policy=      rules of the listener's policy; otherwise= its end
-        keys=        keys it signs with
-        answers=     what the DNS says; by default every key made so far
-        clock=       Unix time for all checks; None: the machine's
-        start=False  written, not started
-    Anything else is a setting of its own: limits={"message_size": 1000}.
-    """
+@contextlib.contextmanager
+def daemons(room, ports, sink, keyring):
+    """What the fixture hopseal gives, for as long as it is wanted."""
     made = []
 
     def make(service="pass", listener=None, listeners=None, policy=None, otherwise="accept", keys=(), answers=None, clock=NOW,
@@ -157,3 +148,20 @@ def hopseal(room, ports, sink, keyring):
         except AssertionError as e:
             wrong.append(str(e))
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.fixture
+def hopseal(room, ports, sink, keyring):
+    """
+    hopseal(service, ...) is a running daemon in front of `sink`.
+        listener=    more settings of its listener
+        listeners=   name -> settings, for several
+        policy=      rules of the listener's policy; otherwise= its end
+        keys=        keys it signs with
+        answers=     what the DNS says; by default every key made so far
+        clock=       Unix time for all checks; None: the machine's
+        start=False  written, not started
+    Anything else is a setting of its own: limits={"message_size": 1000}.
+    """
+    with daemons(room, ports, sink, keyring) as make:
+        yield make

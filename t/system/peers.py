@@ -28,7 +28,7 @@ def listens(port, host="127.0.0.1"):
 class Postfix:
     """A private instance: smtpd on a port, everything else relayed to next_hop or stored in a Maildir."""
 
-    def __init__(self, folder, port, next_hop=None, extra=""):
+    def __init__(self, folder, port, next_hop=None, extra="", master=""):
         need("postfix")
         if os.geteuid() != 0:
             pytest.skip("Postfix's master starts only as root")
@@ -73,7 +73,7 @@ default_process_limit = 5
 %(extra)s
 """ % {"f": folder, "relay": relay, "extra": extra})
         with open(os.path.join(folder, "conf", "master.cf"), "w", encoding="ascii") as f:
-            f.write("127.0.0.1:%d inet n - n - - smtpd\n" % port)
+            f.write("127.0.0.1:%d inet n - n - - smtpd\n%s" % (port, master))
             f.write("postlog unix-dgram n - n - 1 postlogd\npickup unix n - n 60 1 pickup\nqmgr unix n - n 300 1 qmgr\n")
             f.write("tlsmgr unix - - n 1000? 1 tlsmgr\nflush unix n - n 1000? 0 flush\nshowq unix n - n - - showq\n")
             for name in ("bounce", "defer", "trace"):

@@ -1,0 +1,227 @@
+"""Mail servers that cannot be installed beside Postfix: unpacked by t/peers, started in a root of their own, ended by pid.
+
+Each relays what comes to its port `front` by the domain of the recipient (routes: domain -> port), as a client of hopseal, and
+what comes to its port `back`, as a next hop of hopseal, to the port `onward`.
+"""
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from peers import listens
+from relay import ROOT
+from sink import Transaction
+from wait import DEADLINE, until
+
+PEERS = os.environ.get("HOPSEAL_PEERS", os.path.join(ROOT, "build", "peers"))
+# Of users that exist in those roots only.
+UID = 64001
+
+
+def fetched(name):
+    folder = os.path.join(PEERS, name)
+    if not os.path.isdir(folder):
+        pytest.skip("%s is not in %s; t/peers fetches it" % (name, PEERS))
+    return folder
+
+
+def libraries(package, program):
+    """What the program loads, as (file, its place in a root)."""
+    own = [os.path.join(folder, name) for folder, _, names in os.walk(package) for name in names if ".so" in name]
+    env = dict(os.environ, LD_LIBRARY_PATH=":".join(sorted({os.path.dirname(path) for path in own})))
+    out = subprocess.run(["ldd", program], env=env, stdout=subprocess.PIPE, check=True).stdout.decode()
+    if "not found" in out:
+        pytest.skip("%s misses a library; t/peers fetches it" % program)
+    for path in re.findall(r"(/\S+) \(0x", out):
+        yield path, path[len(package):] if path.startswith(package) else path
+
+
+class Jail:
+    """A package's program in a root that holds nothing else; its users are known there only."""
+
+    def __init__(self, folder, package, program, users, folders):
+        if os.geteuid() != 0:
+            pytest.skip("%s runs in a root of its own, which only root can give it" % package)
+        source = fetched(package)
+        self.root, self.program, self.process = folder, program, None
+        for path, place in list(libraries(source, source + program)) + [(source + program, program)]:
+            os.makedirs(os.path.dirname(folder + place), exist_ok=True)
+            shutil.copy(path, folder + place)
+        for name in ("/etc", "/tmp") + tuple(folders):
+            os.makedirs(folder + name, exist_ok=True)
+        os.chmod(folder + "/tmp", 0o1777)
+        rows = [("root", 0)] + [(user, UID + n) for n, user in enumerate(users)]
+        self.write("/etc/passwd", "".join("%s:x:%d:%d::/:/bin/false\n" % (name, n, n) for name, n in rows))
+        self.write("/etc/group", "".join("%s:x:%d:\n" % row for row in rows))
+        self.write("/etc/hosts", "127.0.0.1 localhost\n")
+        self.write("/etc/resolv.conf", "")
+
+    def write(self, name, text, mode=0o644):
+        os.makedirs(os.path.dirname(self.root + name), exist_ok=True)
+        with open(self.root + name, "w", encoding="utf-8") as f:
+            f.write(text)
+        os.chmod(self.root + name, mode)
+
+    def give(self, cert, owner=0):
+        """Certificate and key stand in /etc there."""
+        for name, path in (("cert", cert.file), ("key", cert.key)):
+            shutil.copy(path, "%s/etc/%s.pem" % (self.root, name))
+            os.chmod("%s/etc/%s.pem" % (self.root, name), 0o600)
+            os.chown("%s/etc/%s.pem" % (self.root, name), owner, owner)
+
+    def start(self, *args, ports):
+        self.out = open(self.root + ".out", "wb")
+        self.process = subprocess.Popen(["/usr/sbin/chroot", self.root, self.program] + list(args), stdin=subprocess.DEVNULL,
+                                        stdout=self.out, stderr=self.out, start_new_session=True)
+        for port in ports:
+            until("%s on port %d" % (self.program, port), lambda: self.process.poll() is not None or listens(port))
+        assert self.process.poll() is None, self.log()
+
+    def log(self):
+        with open(self.root + ".out", encoding="utf-8", errors="replace") as f:
+            return f.read()
+
+    def inmates(self):
+        """Processes that live in this root."""
+        pids = []
+        for name in os.listdir("/proc"):
+            try:
+                if name.isdigit() and os.readlink("/proc/%s/root" % name) == self.root:
+                    pids.append(int(name))
+            except OSError:     # it ended meanwhile
+                pass
+        return pids
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(DEADLINE)
+        self.out.close()
+        for pid in self.inmates():      # a delivery that was still going on
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
+
+class Exim(Jail):
+    """The user part of an address that begins with `bdat` gets BDAT where it is offered, everybody else DATA."""
+
+    def __init__(self, folder, front, back, onward, routes, cert, fronted=0):
+        super().__init__(folder, "exim", "/usr/sbin/exim4", ["Debian-exim"], ["/var/spool/exim4", "/var/log/exim4"])
+        for name in ("/var/spool/exim4", "/var/log/exim4"):
+            os.chown(folder + name, UID, UID)
+        self.give(cert, UID)
+        self.write("/etc/routes", "".join("%s: %d\n" % row for row in routes.items()))
+        self.write("/etc/exim4/exim4.conf", """
+primary_hostname = exim.b.test
+local_interfaces = 127.0.0.1
+daemon_smtp_ports = %(ports)s
+tls_advertise_hosts = *
+tls_certificate = /etc/cert.pem
+tls_privatekey = /etc/key.pem
+dsn_advertise_hosts = *
+prdr_enable = true
+message_size_limit = 60M
+keep_environment =
+host_lookup =
+rfc1413_query_timeout = 0s
+smtp_accept_max_per_connection = 0
+smtp_accept_queue_per_connection = 0
+hosts_proxy = ${if eq{$received_port}{%(fronted)d}{*}{}}
+log_selector = +all
+acl_smtp_rcpt = accept
+acl_smtp_data = accept
+begin routers
+onward:
+  driver = manualroute
+  condition = ${if eq{$received_port}{%(front)d}{no}{yes}}
+  transport = clear
+  route_data = 127.0.0.1::%(onward)d
+  self = send
+routes:
+  driver = manualroute
+  transport = offered
+  route_data = 127.0.0.1::${lookup{$domain}lsearch{/etc/routes}}
+  self = send
+begin transports
+clear:
+  driver = smtp
+  port = 25
+  hosts_avoid_tls = *
+  hosts_try_chunking =
+offered:
+  driver = smtp
+  port = 25
+  hosts_try_chunking = ${if match{$local_part}{^bdat}{*}{}}
+begin retry
+* * F,1h,1s
+""" % {"front": front, "onward": onward, "fronted": fronted, "ports": " : ".join(str(p) for p in (front, back, fronted) if p)})
+        self.start("-bdf", ports=[front, back])
+
+    def log(self):
+        text = super().log()
+        for name in ("mainlog", "paniclog", "rejectlog"):
+            path = "%s/var/log/exim4/%s" % (self.root, name)
+            if os.path.exists(path):
+                with open(path, encoding="utf-8", errors="replace") as f:
+                    text += f.read()
+        return text
+
+
+class OpenSmtpd(Jail):
+    def __init__(self, folder, front, back, onward, routes, cert, fronted=0):
+        super().__init__(folder, "opensmtpd", "/usr/sbin/smtpd", ["opensmtpd", "opensmtpq"],
+                         ["/var/run", "/var/spool/smtpd", "/var/lib/opensmtpd/empty"])
+        os.chmod(folder + "/var/spool/smtpd", 0o711)
+        self.give(cert)
+        self.write("/etc/mailname", "opensmtpd.b.test\n")
+        # Few connections to an address and pauses between them are its courtesy; here everybody has the same one.
+        rows = ["smtp max-message-size 60M", "mta limit conn-delay-route 0", "mta limit reconn-delay-route 0",
+                "mta limit max-conn-per-route 100", "mta limit max-conn-per-host 100",
+                'pki b.test cert "/etc/cert.pem"', 'pki b.test key "/etc/key.pem"',
+                "listen on 127.0.0.1 port %d tag front" % front, "listen on 127.0.0.1 port %d tls pki b.test tag back" % back]
+        if fronted:
+            rows.append("listen on 127.0.0.1 port %d proxy-v2 tag back" % fronted)
+        rows.append('action onward relay host "smtp+notls://127.0.0.1:%d"' % onward)
+        rows.append("match tag back from any for any action onward")
+        for n, (domain, port) in enumerate(routes.items()):
+            rows.append('action route%d relay host "smtp://127.0.0.1:%d"' % (n, port))
+            rows.append('match tag front from any for domain "%s" action route%d' % (domain, n))
+        self.write("/etc/smtpd.conf", "\n".join(rows) + "\n", 0o600)
+        self.start("-d", "-v", "-f", "/etc/smtpd.conf", ports=[front, back])
+
+
+def python():
+    """aiosmtpd and aiosmtplib may be imported from here on."""
+    folder = os.path.join(fetched("aiosmtpd"), "usr", "lib", "python3", "dist-packages")
+    if folder not in sys.path:
+        sys.path.append(folder)
+
+
+class Aiosmtpd:
+    """A next hop in this process that puts what it takes onto the board of a sink."""
+
+    def __init__(self, back, sink, context=None):
+        python()
+        from aiosmtpd.controller import Controller
+
+        class Handler:
+            async def handle_DATA(self, server, session, envelope):
+                tx = Transaction(0, session.host_name, "MAIL FROM:<%s> %s" % (envelope.mail_from, " ".join(envelope.mail_options)))
+                tx.rcpts = ["RCPT TO:<%s>" % r for r in envelope.rcpt_tos]
+                tx.content = envelope.original_content
+                sink.taken.add(tx)
+                return "250 2.0.0 taken"
+        self.controller = Controller(Handler(), hostname="127.0.0.1", port=back, enable_SMTPUTF8=True, data_size_limit=60000000, ident="aiosmtpd",
+                                     server_hostname="aiosmtpd.b.test", tls_context=context)
+        self.controller.start()
+
+    def log(self):
+        return ""
+
+    def stop(self):
+        self.controller.stop()

@@ -122,7 +122,7 @@ static void on_connection(void *arg, unsigned what)
 		}
 		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
 			/* The connection waits in the backlog; asking at once would only spin. */
-			log_note(LOG_LEVEL_ERROR, "fd_limit", "accept: %s", strerror(errno));
+			trouble_comes(&s->full, "fd_limit", S("accept"), strerror(errno), loop_now_ms(s->loop));
 			loop_io_want(s->loop, &s->io, s->fd, 0, on_connection, s);
 			loop_timer_set(s->loop, &s->pause, PAUSE_MS, on_pause, s);
 			return;

@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 
 #include "net/loop.h"
+#include "net/trouble.h"
 #include "out/count.h"
 
 /*
@@ -29,6 +30,7 @@ struct listen_socket {
 	struct loop *loop;
 	struct loop_io io;
 	struct loop_timer pause; /* after EMFILE: no busy loop */
+	struct trouble full;
 	int fd;
 	void (*on)(void *arg, int fd, const struct sockaddr_storage *from, socklen_t from_len);
 	void *arg;

@@ -10,7 +10,8 @@ void trouble_comes(struct trouble *t, const char *event, struct slice name, cons
 	if (t->told && now_ms - t->told_ms < TROUBLE_MS)
 		return;
 	l = log_begin(LOG_LEVEL_WARNING, event);
-	log_text(&l, "name", name);
+	if (name.n)
+		log_text(&l, "name", name);
 	log_str(&l, "note", note);
 	log_u64(&l, "count", t->count);
 	log_end(&l);

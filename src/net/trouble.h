@@ -17,7 +17,7 @@ struct trouble {           /* zeroed: none */
 	uint64_t count;    /* since it was told last */
 };
 
-/* It happened, to `name`. The line is `event` with name, note and how often it happened unsaid. */
+/* It happened, to `name` (empty: left out). The line is `event` with name, note (NULL: left out) and how often it happened unsaid. */
 void trouble_comes(struct trouble *t, const char *event, struct slice name, const char *note, int64_t now_ms);
 /* All is well now: told when it was not, and nothing has happened for a minute. */
 void trouble_goes(struct trouble *t, const char *event, int64_t now_ms);

@@ -558,7 +558,7 @@ void pair_accept(struct relay_listener *l, int fd, const struct sockaddr_storage
 	struct pair *p;
 
 	if (fd > r->fd_max) {
-		log_note(LOG_LEVEL_ERROR, "fd_limit", "%zu sessions", r->pair_count);
+		trouble_comes(&r->full, "fd_limit", S("sessions"), NULL, loop_now_ms(r->loop));
 		refuse(l, fd, from, FAULT_TOO_MANY_SESSIONS, 0);
 		return;
 	}

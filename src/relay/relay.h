@@ -42,6 +42,7 @@ struct relay {
 	struct pair *pairs;
 	size_t pair_count;
 	int fd_max;                /* a session whose descriptor lies above is refused */
+	struct trouble full;       /* it happens */
 	uint32_t start_s;          /* makes transaction names unique over restarts */
 	uint32_t tx_count;
 	struct loop_timer drain;   /* its deadline */

@@ -4,6 +4,8 @@ which words of the case it rests on. Counts are those of an ordinary run: a few 
 """
 import json
 import os
+import pwd
+import resource
 import shutil
 import signal
 import socket
@@ -370,6 +372,58 @@ def junk(scene):
     stage.canary("annotate")
 
 
+def free_descriptor(pid):
+    """The lowest number that is not in use: with that as its limit the process gets no other."""
+    used = {int(n) for n in os.listdir("/proc/%d/fd" % pid)}
+    return min(set(range(len(used) + 1)) - used)
+
+
+def emfile_inside(scene):
+    """No descriptor for the connection to the next hop, a body file, a client, the files of a reload; then there are some again."""
+    scene.must("fault", {"call": "socket, openat, accept4, dup, epoll_ctl", "errno": "EMFILE", "nth": "each"})
+    # One user for all: the limits of a process are its own user's to change.
+    stage = scene.stage(settings={"limits": {"body_memory": 4096}, "pool": {"idle": 0}, "user": pwd.getpwuid(os.geteuid()).pw_name})
+    relay, worker = stage.relay, stage.worker()
+    before = resource.prlimit(worker, resource.RLIMIT_NOFILE)
+
+    def without(pid):
+        return resource.prlimit(pid, resource.RLIMIT_NOFILE, (free_descriptor(pid), before[1]))
+    c = Dialogue(relay.address("annotate"))
+    c.send(b"EHLO t.a.test\r\n")
+    check(c.reply().code == 250)
+    without(worker)
+    c.send(b"MAIL FROM:<s@a.test>\r\n")
+    got = c.reply()
+    check(got.code == 451 and got.enhanced == "4.3.0", got)
+    relay.event("fd_limit")
+    resource.prlimit(worker, resource.RLIMIT_NOFILE, before)
+    c.send(b"MAIL FROM:<s@a.test>\r\nRCPT TO:<r1@c.test>\r\nDATA\r\n")
+    check([c.reply().code for _ in range(3)] == [250, 250, 354])
+    without(worker)
+    c.send(stuffed(BASE + b"a line of a body that needs a file\r\n" * 1000))
+    got = c.reply()
+    check(got.code == 451 and got.enhanced == "4.3.0", got)
+    relay.event("fd_limit", 2)
+    # The backlog keeps who comes now; the session that is there goes on.
+    with socket.create_connection(relay.address("annotate"), DEADLINE) as late:
+        c.send(b"NOOP\r\n")
+        check(c.reply().code == 250)
+        until("fd_limit", lambda: [e for e in relay.events("fd_limit") if e.get("name") == "accept"])
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, before)
+        check(late.recv(4) == b"220 ", "a connection from the backlog")
+    c.send(b"MAIL FROM:<s@a.test>\r\nRCPT TO:<r1@c.test>\r\nDATA\r\n")
+    check([c.reply().code for _ in range(3)] == [250, 250, 354])
+    c.send(stuffed(BASE + b"a line of a body that needs a file\r\n" * 1000))
+    check(c.reply().code == 250)
+    c.close()
+    supervisor = relay.process.pid
+    without(supervisor)
+    check(relay.reload()["event"] == "reload_refused")
+    resource.prlimit(supervisor, resource.RLIMIT_NOFILE, before)
+    check(relay.reload()["event"] == "reload_ok")
+    stage.canary("annotate")
+
+
 def log_blocked(scene):
     """The log is a pipe that nobody reads while four hundred messages pass, each with a line of two kilobytes."""
     scene.must("host", "stop the log reader")
@@ -442,6 +496,7 @@ def connect_rate(scene):
 SCENES = {
     "res-connect-rate": connect_rate,
     "res-log-blocked": log_blocked,
+    "res-emfile-inside": emfile_inside,
     "dns-servfail": servfail,
     "res-client-not-reading": not_reading,
     "res-junk-commands": junk,

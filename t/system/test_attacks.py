@@ -43,7 +43,7 @@ WAITS = {
     "TLS, certificates of clients": ["tls-ticket-cross-listener"],
     "a client that makes records by hand": ["tls-renegotiation-keyupdate"],
     CLOCK: ["smtp-slow-final-answer", "res-slowloris-commands", "res-slow-body", "res-slow-sink", "fault-clock-jump"],
-    CALLS: ["res-alloc-fails", "res-emfile-inside", "fault-short-io"],
+    CALLS: ["res-alloc-fails", "fault-short-io"],
     "points at which to kill": ["fault-kill-sync", "fault-kill-random"],
     "a network that drops and a cgroup": ["fault-partition", "res-memory-cap"],
     "a name server that cuts its answers": ["dns-truncation"],

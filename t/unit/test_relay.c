@@ -693,7 +693,7 @@ static void no_descriptor_costs_a_message_not_a_session(void **state)
 	said(c, ".\r\n");
 	WANT(c, "451 4.3.0 ");
 	want_silence(waiting);
-	assert_true(logged("fd_limit level=error text=\"accept"));
+	assert_true(logged("fd_limit level=warning name=accept"));
 	assert_true(logged("fd_limit level=warning tx="));
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
 	later(1);

@@ -162,6 +162,11 @@ struct conf {
 struct conf *conf_load(const char *file, struct conf_errors *errors);
 /* The same for a daemon that is to start with it: its folders must be there, or places to make them (folders.h). */
 struct conf *conf_load_start(const char *file, struct conf_errors *errors);
+/*
+ * Where the daemon of that file runs, malloced: run.dir alone, whatever else is wrong in it, and no key is opened, so that who
+ * may talk to the daemon need not be allowed to read its keys. NULL: it cannot be told, and *errors tells why.
+ */
+char *conf_run_dir(const char *file, struct conf_errors *errors);
 void conf_free(struct conf **c);
 /* Wipes the TLS keys and certificates in this process, which has no use for them, or has made what it needs of them. */
 void conf_forget_tls(const struct conf *c);

@@ -42,7 +42,7 @@ struct load {
 	const char *main_file;
 	char *folder;             /* of the main file, absolute */
 	struct cut *cuts;
-	bool start;               /* a daemon is to run with it */
+	enum load_for { LOAD_CHECK, LOAD_START, LOAD_PLACE } purpose; /* START: a daemon is to run with it; PLACE: where it runs */
 };
 
 /* ---- files ---- */
@@ -468,8 +468,10 @@ static void load_tree(struct load *l, const config_t *config)
 		return;
 	conf_tree_end(l->tree);
 	build_conf(l->c, l->tree, &machine);
+	if (l->purpose == LOAD_PLACE)
+		return;
 	check_files(l);
-	if (l->start)
+	if (l->purpose == LOAD_START)
 		folders_check(l->c, l->tree, l->a, l->e);
 	build_check_keys(l->c, l->e);
 }
@@ -509,10 +511,11 @@ static char *folder_of(const char *file)
 	return real;
 }
 
-static struct conf *load(const char *file, bool start, struct conf_errors *errors)
+/* LOAD_PLACE: mistakes are told, but do not prevent it. */
+static struct conf *load(const char *file, enum load_for purpose, struct conf_errors *errors)
 {
 	struct conf *c = calloc(1, sizeof(*c));
-	struct load l = { .c = c, .e = errors, .main_file = file, .folder = folder_of(file), .start = start };
+	struct load l = { .c = c, .e = errors, .main_file = file, .folder = folder_of(file), .purpose = purpose };
 	size_t before = errors->n;
 	char where[PATH_MAX + 4];
 
@@ -533,17 +536,26 @@ static struct conf *load(const char *file, bool start, struct conf_errors *error
 	free(l.folder);
 	if (arena_failed(&c->arena))
 		conf_mistake(errors, where, "out of memory, expected a smaller configuration");
-	if (errors->n != before)
+	if (purpose == LOAD_PLACE ? !c->run_dir || arena_failed(&c->arena) : errors->n != before)
 		conf_free(&c);
 	return c;
 }
 
 struct conf *conf_load(const char *file, struct conf_errors *errors)
 {
-	return load(file, false, errors);
+	return load(file, LOAD_CHECK, errors);
 }
 
 struct conf *conf_load_start(const char *file, struct conf_errors *errors)
 {
-	return load(file, true, errors);
+	return load(file, LOAD_START, errors);
+}
+
+char *conf_run_dir(const char *file, struct conf_errors *errors)
+{
+	struct conf *c = load(file, LOAD_PLACE, errors);
+	char *copy = c ? strdup(c->run_dir) : NULL;
+
+	conf_free(&c);
+	return copy;
 }

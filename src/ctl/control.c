@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -7,71 +8,62 @@
 #include <unistd.h>
 
 #include "config/conf.h"
-#include "ctl/ctl.h"
+#include "ctl/control.h"
 
 enum {
 	ANSWER_OCTETS = 1 << 20,
 	ANSWER_S = 60, /* a reload waits for the new workers */
 };
 
-struct control {
-	const char *file; /* of the configuration, which names run.dir */
-	const char *path; /* of the socket, NULL: by file */
-	bool json;
-};
+bool control_option(struct control *o, int option)
+{
+	switch (option) {
+	case 'c':
+		o->file = optarg;
+		return true;
+	case CONTROL_PATH:
+		o->path = optarg;
+		return true;
+	case CONTROL_JSON:
+		o->json = true;
+		return true;
+	default:
+		return false;
+	}
+}
 
 static int options_read(struct control *o, int argc, char **argv)
 {
-	enum { CONTROL = 1, JSON };
-	static const struct option options[] = {
-		{ "config", required_argument, NULL, 'c' },
-		{ "control", required_argument, NULL, CONTROL },
-		{ "json", no_argument, NULL, JSON },
-		{ NULL, 0, NULL, 0 },
-	};
+	static const struct option options[] = { CONTROL_OPTIONS, { NULL, 0, NULL, 0 } };
 	int option;
 
-	while ((option = ctl_option(argc, argv, options)) >= 0) {
-		switch (option) {
-		case 'c':
-			o->file = optarg;
-			break;
-		case CONTROL:
-			o->path = optarg;
-			break;
-		case JSON:
-			o->json = true;
-			break;
-		default:
+	while ((option = ctl_option(argc, argv, options)) >= 0)
+		if (!control_option(o, option))
 			return CTL_USAGE;
-		}
-	}
 	return optind < argc ? ctl_usage("unexpected argument: %s", argv[optind]) : CTL_DONE;
 }
 
 static int address_find(const struct control *o, struct sockaddr_un *to)
 {
 	struct conf_errors errors;
-	struct conf *conf = NULL;
-	int n, code = CTL_DONE;
+	int n = 0, code = CTL_DONE;
+	char *run_dir;
 
 	*to = (struct sockaddr_un){ .sun_family = AF_UNIX };
 	if (o->path) {
 		n = snprintf(to->sun_path, sizeof(to->sun_path), "%s", o->path);
 	} else {
 		conf_errors_init(&errors);
-		conf = conf_load(o->file, &errors);
-		if (!conf) {
-			/* It names the socket; the daemon may well run on what it had. */
+		run_dir = conf_run_dir(o->file, &errors);
+		if (run_dir) {
+			n = snprintf(to->sun_path, sizeof(to->sun_path), "%s/control.sock", run_dir);
+		} else {
 			fwrite(errors.text.at, 1, errors.text.n, stderr);
 			ctl_complain("%s: the socket is not known; name it with --control", o->file);
 			code = CTL_CONFIGURATION;
 		}
+		free(run_dir);
 		conf_errors_release(&errors);
-		if (!conf)
-			return code;
-		n = snprintf(to->sun_path, sizeof(to->sun_path), "%s/control.sock", conf->run_dir);
-		conf_free(&conf);
 	}
 	if (n >= (int)sizeof(to->sun_path)) {
 		ctl_complain("the name of the control socket is too long");
@@ -106,8 +98,7 @@ static bool answer_read(int fd, struct buf *answer)
 	return false;
 }
 
-/* NULL: complained. */
-static json_t *ask(const struct control *o, const char *request, int *code_out)
+json_t *control_ask(const struct control *o, const char *request, int *code_out)
 {
 	struct timeval limit = { .tv_sec = ANSWER_S };
 	struct sockaddr_un to;
@@ -136,26 +127,26 @@ static json_t *ask(const struct control *o, const char *request, int *code_out)
 	return answer;
 }
 
-static const char *text_of(const json_t *object, const char *key)
+const char *control_text(const json_t *object, const char *key)
 {
 	const char *text = json_string_value(json_object_get(object, key));
 
 	return text ? text : "?";
 }
 
-static long long number_of(const json_t *object, const char *key)
+long long control_number(const json_t *object, const char *key)
 {
 	return (long long)json_integer_value(json_object_get(object, key));
 }
 
 static void print_process(const json_t *p)
 {
-	printf("process %lld %s %lld generation %lld%s, up %lld s", number_of(p, "pid"), text_of(p, "role"), number_of(p, "index"),
-	    number_of(p, "generation"), json_is_true(json_object_get(p, "ready")) ? "" : " (not ready)", number_of(p, "up_s"));
+	printf("process %lld %s %lld generation %lld%s, up %lld s", control_number(p, "pid"), control_text(p, "role"), control_number(p, "index"),
+	    control_number(p, "generation"), json_is_true(json_object_get(p, "ready")) ? "" : " (not ready)", control_number(p, "up_s"));
 	if (json_object_get(p, "sessions"))
-		printf(", %lld session%s", number_of(p, "sessions"), number_of(p, "sessions") == 1 ? "" : "s");
-	if (number_of(p, "deaths"))
-		printf(", died %lld time%s", number_of(p, "deaths"), number_of(p, "deaths") == 1 ? "" : "s");
+		printf(", %lld session%s", control_number(p, "sessions"), control_number(p, "sessions") == 1 ? "" : "s");
+	if (control_number(p, "deaths"))
+		printf(", died %lld time%s", control_number(p, "deaths"), control_number(p, "deaths") == 1 ? "" : "s");
 	printf("\n");
 }
 
@@ -166,30 +157,29 @@ static void print_status(const json_t *status)
 	json_t *value;
 	size_t i;
 
-	printf("hopseal %s on %s, process %lld, up %lld s, %s\n", text_of(status, "version"), text_of(status, "hostname"),
-	    number_of(status, "pid"), number_of(status, "uptime_s"), text_of(status, "configuration"));
+	printf("hopseal %s on %s, process %lld, up %lld s, %s\n", control_text(status, "version"), control_text(status, "hostname"),
+	    control_number(status, "pid"), control_number(status, "uptime_s"), control_text(status, "configuration"));
 	json_array_foreach(json_object_get(status, "listeners"), i, one)
-		printf("listener %s %s %s %s\n", text_of(one, "name"), text_of(one, "address"), text_of(one, "service"),
-		    text_of(one, "mode"));
+		printf("listener %s %s %s %s\n", control_text(one, "name"), control_text(one, "address"), control_text(one, "service"),
+		    control_text(one, "mode"));
 	json_array_foreach(json_object_get(status, "generations"), i, one)
-		printf("generation %lld %s, up %lld s, %lld session%s\n", number_of(one, "number"), text_of(one, "state"),
-		    number_of(one, "up_s"), number_of(one, "sessions"), number_of(one, "sessions") == 1 ? "" : "s");
+		printf("generation %lld %s, up %lld s, %lld session%s\n", control_number(one, "number"), control_text(one, "state"),
+		    control_number(one, "up_s"), control_number(one, "sessions"), control_number(one, "sessions") == 1 ? "" : "s");
 	json_array_foreach(json_object_get(status, "processes"), i, one)
 		print_process(one);
 	json_array_foreach(json_object_get(status, "waiting"), i, one)
-		printf("dead %s %lld generation %lld, started again in %lld s, died %lld times\n", text_of(one, "role"), number_of(one, "index"),
-		    number_of(one, "generation"), number_of(one, "restart_s"), number_of(one, "deaths"));
+		printf("dead %s %lld generation %lld, started again in %lld s, died %lld times\n", control_text(one, "role"), control_number(one, "index"),
+		    control_number(one, "generation"), control_number(one, "restart_s"), control_number(one, "deaths"));
 	one = json_object_get(status, "reload");
 	if (json_is_true(json_object_get(one, "ok")))
-		printf("reload done %lld s ago\n", number_of(one, "ago_s"));
+		printf("reload done %lld s ago\n", control_number(one, "ago_s"));
 	else if (one)
-		printf("reload refused %lld s ago: %s\n", number_of(one, "ago_s"), text_of(one, "error"));
+		printf("reload refused %lld s ago: %s\n", control_number(one, "ago_s"), control_text(one, "error"));
 	json_object_foreach(json_object_get(status, "counters"), name, value)
 		printf("%s %lld\n", name, (long long)json_integer_value(value));
 }
 
-/* What the daemon refused; CTL_DONE: nothing. */
-static int refused(const json_t *answer, const char *verb)
+int control_refused(const json_t *answer, const char *verb)
 {
 	const char *error = json_string_value(json_object_get(answer, "error"));
 
@@ -203,11 +193,11 @@ int ctl_status(int argc, char **argv)
 {
 	struct control o = { .file = CONF_PATH };
 	int code = options_read(&o, argc, argv);
-	json_t *status = code == CTL_DONE ? ask(&o, "status\n", &code) : NULL;
+	json_t *status = code == CTL_DONE ? control_ask(&o, "status\n", &code) : NULL;
 
 	if (!status)
 		return code;
-	code = refused(status, "status");
+	code = control_refused(status, "status");
 	if (code == CTL_DONE && o.json)
 		ctl_print_json(json_incref(status));
 	else if (code == CTL_DONE)
@@ -220,11 +210,11 @@ int ctl_reload(int argc, char **argv)
 {
 	struct control o = { .file = CONF_PATH };
 	int code = options_read(&o, argc, argv);
-	json_t *answer = code == CTL_DONE ? ask(&o, "reload\n", &code) : NULL;
+	json_t *answer = code == CTL_DONE ? control_ask(&o, "reload\n", &code) : NULL;
 
 	if (!answer)
 		return code;
-	code = refused(answer, "reload");
+	code = control_refused(answer, "reload");
 	if (o.json)
 		ctl_print_json(json_incref(answer));
 	json_decref(answer);

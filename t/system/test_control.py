@@ -105,6 +105,19 @@ def test_status_counts_questions_and_signatures(hopseal, sink, keyring):
     assert (counters["dns_questions"], counters["dns_failed"]) == (1, 0)
 
 
+def test_status_needs_no_right_to_read_keys(hopseal, keyring, room):
+    """Who may talk to the daemon sees it, whatever became of the file meanwhile."""
+    relay = hopseal("outbound", keys=[keyring.key("a.test")])
+    relay.conf["keys"][0]["file"] = os.path.join(room, "gone.pem")
+    relay.conf["limits"] = {"sessions": 0}
+    relay.write()
+    assert relay.status()["generation"] == 1
+    with open(relay.file, "a", encoding="utf-8") as f:
+        f.write("}\n")
+    done = ctl("status", "-c", relay.file)
+    assert done.returncode == 78 and b"--control" in done.stderr
+
+
 def test_status_longer_than_one_message(hopseal):
     relay = hopseal("pass", workers=40)
     status = relay.status()

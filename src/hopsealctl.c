@@ -25,6 +25,7 @@ static const struct ctl_verb verbs[] = {
 	    "make a key file and the DNS record to publish" },
 	{ "dns-record", ctl_dns_record, "dns-record --key FILE --domain D --selector S [--json]", "the DNS record of a key" },
 	{ "status", ctl_status, "status [-c FILE | --control PATH] [--json]", "what the daemon runs, and its counters" },
+	{ "top", ctl_top, "top [-c FILE | --control PATH] [--interval S] [--count N] [--json]", "what the daemon does now, again and again" },
 	{ "reload", ctl_reload, "reload [-c FILE | --control PATH] [--json]", "let the daemon read its configuration again" },
 };
 

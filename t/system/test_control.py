@@ -105,6 +105,22 @@ def test_status_counts_questions_and_signatures(hopseal, sink, keyring):
     assert (counters["dns_questions"], counters["dns_failed"]) == (1, 0)
 
 
+def test_top_counts_by_the_second(hopseal, sink):
+    relay = hopseal("inbound", workers=2)
+    with relay.connect() as c:
+        c.deliver(BASE)
+        done = ctl("top", "-c", relay.file, "--interval", "1", "--count", "2")
+        assert done.returncode == 0 and done.stderr == b""
+        first, second, rest = done.stdout.decode().split("\n\n")
+        assert rest == "" and ": 1 sessions open, 0 in TLS; " in first
+        assert re.search(r"^generation 1 serving, 1 sessions; workers (0 1|1 0)$", first, re.M)
+        assert "  transactions 1  accepted 1  " in first and "  transactions 1 (0.0/s)  accepted 1 (0.0/s)  " in second
+    for line in ctl("top", "-c", relay.file, "--count", "1", "--json").stdout.splitlines():
+        assert json.loads(line)["generation"] == 1
+    for wrong in (("--interval", "0"), ("--count", "x"), ("more",)):
+        assert ctl("top", "-c", relay.file, *wrong).returncode == 64
+
+
 def test_status_needs_no_right_to_read_keys(hopseal, keyring, room):
     """Who may talk to the daemon sees it, whatever became of the file meanwhile."""
     relay = hopseal("outbound", keys=[keyring.key("a.test")])

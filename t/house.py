@@ -16,7 +16,7 @@ ALLOWED = [
     (r"__(mem(cpy|move|set)|v?snprintf|explicit_bzero)_chk|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_", "hardened forms of these"),
     (r"abort", "our own broken promise"),
     (r"inet_(pton|ntop)", "an address as text"),
-    (r"(EVP|OPENSSL|OSSL|CRYPTO|BN|RSA|ERR|PEM|ASN1|X509|i2d|d2i)_\w+|BIO_(new_mem_buf|free|new|s_mem|ctrl|read|write)", "libcrypto"),
+    (r"(EVP|OPENSSL|OSSL|CRYPTO|BN|RSA|ERR|PEM|ASN1|X509|GENERAL_NAMES|i2d|d2i)_\w+|BIO_(new_mem_buf|free|new|s_mem|ctrl|read|write)", "libcrypto"),
     (r"json_\w+|jsonp_\w+", "jansson"),
     (r"idn2_\w+", "libidn2"),
     (r"__(asan|ubsan|sanitizer|sancov|afl)_\w+|__start_\w+|__stop_\w+|___asan\w+|_ZN?\w*", "the sanitizers' own"),

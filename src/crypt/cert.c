@@ -1,6 +1,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 
 #include "crypt/cert.h"
 
@@ -42,13 +43,19 @@ static const char *strength_wrong(X509 *cert)
 }
 
 /* The rest of the chain must be certificates to the end. */
-static const char *rest_wrong(BIO *bio)
+static const char *rest_wrong(BIO *bio, bool strong)
 {
+	const char *wrong = NULL;
 	unsigned long error;
 	X509 *more;
 
-	while ((more = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL)))
+	while ((more = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL))) {
+		if (strong && !wrong)
+			wrong = strength_wrong(more);
 		X509_free(more);
+	}
+	if (wrong)
+		return wrong;
 	error = ERR_peek_last_error();
 	return ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE ? NULL : "a damaged certificate";
 }
@@ -60,7 +67,7 @@ const char *cert_chain_wrong(struct slice certificate)
 	const char *wrong = cert ? strength_wrong(cert) : "no certificate";
 
 	if (!wrong)
-		wrong = rest_wrong(bio);
+		wrong = rest_wrong(bio, true);
 	X509_free(cert);
 	BIO_free(bio);
 	ERR_clear_error();
@@ -90,10 +97,125 @@ const char *cert_trust_wrong(struct slice certificates)
 {
 	BIO *bio = memory(certificates);
 	X509 *cert = first(bio);
-	const char *wrong = cert ? rest_wrong(bio) : "no certificate";
+	const char *wrong = cert ? rest_wrong(bio, false) : "no certificate";
 
 	X509_free(cert);
 	BIO_free(bio);
 	ERR_clear_error();
 	return wrong;
+}
+
+/* ---- what is to be known of one ---- */
+
+/* A name that a client may ask for: labels of letters, digits, hyphens and underscores, the first one perhaps "*". */
+static bool name_usable(struct slice name)
+{
+	size_t labels = 0;
+
+	while (name.n) {
+		struct slice label;
+		bool more = slice_cut(&name, '.', &label);
+
+		if (label.n == 0 || label.n > 63 || (more && name.n == 0))
+			return false;
+		for (size_t i = 0; i < label.n; i++)
+			if (!ascii_alpha(label.at[i]) && !ascii_digit(label.at[i]) && label.at[i] != '-' && label.at[i] != '_' &&
+			    !(label.at[i] == '*' && labels == 0 && label.n == 1 && more))
+				return false;
+		labels++;
+	}
+	return labels > 0;
+}
+
+static bool take_names(struct arena *a, const GENERAL_NAMES *all, struct cert_facts *out)
+{
+	int n = all ? sk_GENERAL_NAME_num(all) : 0;
+
+	out->names = ARENA_ARRAY(a, (size_t)n, const char *);
+	for (int i = 0; out->names && i < n; i++) {
+		const GENERAL_NAME *name = sk_GENERAL_NAME_value(all, i);
+		struct slice text;
+		char *copy;
+
+		if (name->type != GEN_DNS)
+			continue;
+		text = slice_of(ASN1_STRING_get0_data(name->d.dNSName), (size_t)ASN1_STRING_length(name->d.dNSName));
+		if (text.n > 253 || !name_usable(text))
+			continue;
+		copy = arena_string(a, text);
+		if (!copy)
+			return false;
+		for (char *p = copy; *p; p++)
+			*p = (char)ascii_lower((unsigned char)*p);
+		out->names[out->name_count++] = copy;
+	}
+	return out->names != NULL;
+}
+
+static bool seconds(const ASN1_TIME *from, const ASN1_TIME *at, int64_t *out)
+{
+	int days, rest;
+
+	if (!from || !at || ASN1_TIME_diff(&days, &rest, from, at) != 1)
+		return false;
+	*out = (int64_t)days * 86400 + rest;
+	return true;
+}
+
+bool cert_facts(struct arena *a, struct slice certificate, struct cert_facts *out)
+{
+	BIO *bio = memory(certificate);
+	X509 *cert = first(bio);
+	GENERAL_NAMES *names = cert ? X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL) : NULL;
+	EVP_PKEY *key = cert ? X509_get0_pubkey(cert) : NULL;
+	const char *kind = key ? EVP_PKEY_get0_type_name(key) : NULL;
+	ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);
+	struct cert_facts f = { 0 };
+	bool good = kind && take_names(a, names, &f) && (f.key = arena_string(a, slice_str(kind))) &&
+	    seconds(epoch, X509_get0_notBefore(cert), &f.before_s) && seconds(epoch, X509_get0_notAfter(cert), &f.after_s);
+
+	ASN1_TIME_free(epoch);
+	GENERAL_NAMES_free(names);
+	X509_free(cert);
+	BIO_free(bio);
+	ERR_clear_error();
+	if (good)
+		*out = f;
+	return good;
+}
+
+enum cert_fit cert_name_fits(const char *pattern, struct slice name)
+{
+	struct slice fits = slice_str(pattern), label;
+
+	if (name.n && name.at[name.n - 1] == '.')
+		name.n--;
+	if (slice_ieq(fits, name))
+		return CERT_EXACT;
+	if (!slice_starts(fits, S("*.")) || !slice_cut(&name, '.', &label) || label.n == 0)
+		return CERT_UNFIT;
+	return slice_ieq(slice_sub(fits, 2, SIZE_MAX), name) ? CERT_WILD : CERT_UNFIT;
+}
+
+bool cert_fingerprint_parse(struct slice text, char out[CERT_FINGERPRINT])
+{
+	bool colons = text.n == 95;
+	size_t n = 0;
+
+	if (!colons && text.n != 64)
+		return false;
+	for (size_t i = 0; i < text.n; i++) {
+		unsigned char c = ascii_lower(text.at[i]);
+
+		if (colons && i % 3 == 2) {
+			if (c != ':')
+				return false;
+			continue;
+		}
+		if (!ascii_digit(c) && (c < 'a' || c > 'f'))
+			return false;
+		out[n++] = (char)c;
+	}
+	out[n] = '\0';
+	return true;
 }

@@ -1,7 +1,10 @@
 /* Digests, keys and signatures against published values and against each other. */
-#include "test.h"
+#include "certs.h"
+
+#include <time.h>
 
 #include "base/b64.h"
+#include "crypt/cert.h"
 #include "crypt/digest.h"
 #include "crypt/key.h"
 #include "crypt/sign.h"
@@ -235,6 +238,76 @@ static void private_keys_of_other_makers(void **state)
 	arena_clear(&a);
 }
 
+static void names_of_a_certificate(void **state)
+{
+	static const char *const want[] = { "mx.a.test", "*.b.test", "_x.c.test", "one" };
+	struct made m = made_valid("P-256", "DNS:MX.a.test,IP:192.0.2.1,DNS:*.B.test,DNS:m*.a.test,DNS:a.*.test,DNS:*,DNS:.a.test,DNS:a..test,DNS:a b,"
+					    "email:u@a.test,DNS:_x.c.test,DNS:one,DNS:x.");
+	struct cert_facts f;
+	struct arena a;
+
+	(void)state;
+	arena_init(&a, 1 << 20);
+	assert_true(cert_facts(&a, made_octets(m.cert_pem), &f));
+	assert_int_equal(f.name_count, 4);
+	for (size_t i = 0; i < 4; i++)
+		assert_string_equal(f.names[i], want[i]);
+	assert_string_equal(f.key, "EC");
+	assert_int_equal(f.after_s - f.before_s, 90 * 86400 + 60);
+	assert_in_range(time(NULL) - f.before_s, 60, 600);
+	made_free(&m);
+	assert_false(cert_facts(&a, S("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), &f));
+	arena_clear(&a);
+}
+
+static void names_that_are_asked_for(void **state)
+{
+	static const struct {
+		const char *title, *pattern, *name;
+		enum cert_fit want;
+	} rows[] = {
+		{ "the same", "mx.a.test", "mx.a.test", CERT_EXACT },
+		{ "in any case", "mx.a.test", "MX.A.test", CERT_EXACT },
+		{ "a final dot", "mx.a.test", "mx.a.test.", CERT_EXACT },
+		{ "another", "mx.a.test", "my.a.test", CERT_UNFIT },
+		{ "above", "mx.a.test", "a.test", CERT_UNFIT },
+		{ "below", "a.test", "mx.a.test", CERT_UNFIT },
+		{ "one label for a star", "*.a.test", "mx.a.test", CERT_WILD },
+		{ "and no two", "*.a.test", "x.mx.a.test", CERT_UNFIT },
+		{ "and not none", "*.a.test", "a.test", CERT_UNFIT },
+		{ "and not an empty one", "*.a.test", ".a.test", CERT_UNFIT },
+		{ "a star itself", "*.a.test", "*.a.test", CERT_EXACT },
+		{ "nothing", "mx.a.test", "", CERT_UNFIT },
+		{ "a dot", "mx.a.test", ".", CERT_UNFIT },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (cert_name_fits(rows[i].pattern, slice_str(rows[i].name)) != rows[i].want)
+			fail_msg("%s", rows[i].title);
+}
+
+#define HEX32 "00112233445566778899aabbccddeeff"
+
+static void fingerprints(void **state)
+{
+	static const char colons[] = "00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:ff";
+	static const char *const bad[] = { "", "00", HEX32, HEX32 HEX32 "0", HEX32 "00112233445566778899aabbccddeefg",
+		"00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee-ff",
+		"0:011:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:ff",
+		"00112233445566778899aabbccddeeff 00112233445566778899aabbccddeef" };
+	char out[CERT_FINGERPRINT];
+
+	(void)state;
+	assert_true(cert_fingerprint_parse(slice_str(colons), out));
+	assert_string_equal(out, HEX32 HEX32);
+	assert_true(cert_fingerprint_parse(S("00112233445566778899AABBCCDDEEFF" HEX32), out));
+	assert_string_equal(out, HEX32 HEX32);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		if (cert_fingerprint_parse(slice_str(bad[i]), out))
+			fail_msg("%s", bad[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -242,6 +315,9 @@ int main(void)
 		cmocka_unit_test(every_key_signs_what_it_verifies),
 		cmocka_unit_test(rsa_public_rows),
 		cmocka_unit_test(private_keys_of_other_makers),
+		cmocka_unit_test(names_of_a_certificate),
+		cmocka_unit_test(names_that_are_asked_for),
+		cmocka_unit_test(fingerprints),
 	};
 
 	return RUN_TESTS(tests);

@@ -260,6 +260,38 @@ static void give(struct conn *c, struct slice fresh)
 	}
 }
 
+/*
+ * Octets are looked at where they lie, in the kernel. They come over when the owner has seen them: all of them, unless it has begun TLS,
+ * whose first octets may stand behind those it took.
+ */
+static void on_spared(struct conn *c, size_t seen)
+{
+	size_t kept = c->in.n, taken;
+	struct slice in;
+
+	buf_add(&c->in, scratch, seen);
+	if (buf_failed(&c->in)) {
+		end(c, CONN_ERROR, ENOMEM);
+		return;
+	}
+	in = buf_get(&c->in);
+	c->busy = true;
+	c->ops->octets(c->owner, &in);
+	c->busy = false;
+	if (c->fd < 0)
+		return;
+	taken = c->in.n - in.n;
+	if (c->tls) {
+		seen = taken > kept ? taken - kept : 0;
+		taken = c->in.n;
+	}
+	buf_drop(&c->in, taken);
+	if (c->in.n == 0)
+		buf_release(&c->in);
+	if (seen && recv(c->fd, scratch, seen, 0) != (ssize_t)seen)
+		end(c, CONN_ERROR, EPROTO);
+}
+
 /* What is left in the kernel wakes the loop again: a session holds no more than a part of a record. */
 static void on_records(struct conn *c)
 {
@@ -300,7 +332,7 @@ static void on_readable(struct conn *c)
 		return;
 	}
 	for (int i = 0; i < READS_A_TURN && c->fd >= 0 && c->want_read && !c->eof && !c->tls; i++) {
-		ssize_t n = recv(c->fd, scratch, sizeof(scratch), 0);
+		ssize_t n = recv(c->fd, scratch, sizeof(scratch), c->sparing ? MSG_PEEK : 0);
 
 		if (n < 0) {
 			if (errno == EINTR)
@@ -316,7 +348,10 @@ static void on_readable(struct conn *c)
 			end(c, c->error ? CONN_ERROR : CONN_EOF, c->error);
 			break;
 		}
-		give(c, slice_of(scratch, (size_t)n));
+		if (c->sparing)
+			on_spared(c, (size_t)n);
+		else
+			give(c, slice_of(scratch, (size_t)n));
 		if ((size_t)n < sizeof(scratch))
 			break;
 	}

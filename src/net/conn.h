@@ -53,6 +53,7 @@ struct conn {
 	bool blocked;      /* the kernel took less than there was */
 	bool ended;        /* ended() was called */
 	bool eof;
+	bool sparing;      /* what the owner leaves stays in the kernel if it begins TLS behind what it took; set after conn_open() */
 	bool busy;         /* inside octets(), to keep calls from nesting */
 	bool shaking;      /* the TLS handshake is under way: nothing is read or written for the owner */
 	bool truncated;    /* CONN_EOF, and TLS had not been told (RFC 8446 6.1) */
@@ -67,7 +68,8 @@ bool conn_connect(struct conn *c, struct loop *l, const struct sockaddr *to, soc
 void conn_close(struct conn *c);
 
 /*
- * Begins TLS, as a client of `name` or as a server (NULL). Nothing may be kept (c->in) or half written. secured() or ended() follows,
+ * Begins TLS, as a client of `name` or as a server (NULL). Nothing may be kept (c->in) or half written; inside octets() only
+ * what is taken by then, and `sparing` must be set. secured() or ended() follows,
  * never before this returns. False: no memory.
  */
 bool conn_start_tls(struct conn *c, struct tls_context *context, const char *name) HS_MUST_USE;

@@ -356,11 +356,14 @@ static bool take_header(struct pair *p, struct slice *in)
 		p->greeted = true;
 		too_many(p, counted);
 		*in = SLICE_NONE;
-		pair_go_on(p);
+		if (p->listener->conf->tls.mode == TLS_IMPLICIT)
+			pair_doom(p); /* a word in clear would be none to it */
+		else
+			pair_go_on(p);
 		return false;
 	}
 	start(p);
-	return in->n && !p->gone;
+	return in->n && !p->gone && !p->shaking;
 }
 
 static void on_octets(void *owner, struct slice *in)
@@ -603,9 +606,12 @@ void pair_accept(struct relay_listener *l, int fd, const struct sockaddr_storage
 		p->next->at = &p->next;
 	r->pairs = p;
 	r->pair_count++;
-	if (!conn_open(&p->conn, r->loop, fd, &ops, p))
+	if (!conn_open(&p->conn, r->loop, fd, &ops, p)) {
 		pair_doom(p);
-	else if (p->headless)
+		return;
+	}
+	p->conn.sparing = p->headless && l->conf->tls.mode == TLS_IMPLICIT;
+	if (p->headless)
 		loop_timer_set(r->loop, &p->deadline, HEADER_MS, on_deadline, p);
 	else
 		start(p);

@@ -36,13 +36,17 @@ static uint64_t wide(const struct build *b, enum conf_key_id key)
 	return (uint64_t)get(b, key)->number;
 }
 
-/* "dns.resolver = "x", expected ...", from the row of the setting. */
+void build_mistake(struct conf_tree *t, const struct conf_node *n, enum conf_key_id key, const char *text, const char *what)
+{
+	conf_mistake(t->errors, conf_value(n, key)->where, "%.*s = \"%s\"%s, expected %.*s",
+	    SLICE_FMT(conf_path(t->arena, n, conf_row(key)->name)), text, what,
+	    SLICE_FMT(conf_row_expected(t->arena, conf_row(key))));
+}
+
 static void mistake(const struct build *b, const struct conf_node *n, enum conf_key_id key, const char *text,
     const char *what)
 {
-	conf_mistake(b->e, conf_value(n, key)->where, "%.*s = \"%s\"%s, expected %.*s",
-	    SLICE_FMT(conf_path(b->a, n, conf_row(key)->name)), text, what,
-	    SLICE_FMT(conf_row_expected(b->a, conf_row(key))));
+	build_mistake(b->t, n, key, text, what);
 }
 
 static void build_root(struct build *b)
@@ -306,32 +310,6 @@ static void build_listener_policy(struct build *b, struct conf_node *n, struct c
 		mistake(b, n, KEY_LISTENER_POLICY, v->text, " looks at what service \"pass\" does not check");
 }
 
-/* A file that the mode cannot do without; NULL: it is not said, or wrong. */
-static const char *tls_file(struct build *b, const struct conf_node *n, enum conf_key_id key)
-{
-	const struct conf_value *v = conf_value(n, key), *mode = conf_value(n, KEY_TLS_MODE);
-
-	if (!v->given && !v->bad)
-		conf_mistake(b->e, mode->where, "%s.mode = \"%s\" without %s, expected %.*s", n->path, mode->text, conf_row(key)->name,
-		    SLICE_FMT(conf_row_expected(b->a, conf_row(key))));
-	return v->bad ? NULL : v->text;
-}
-
-static void build_tls(struct build *b, const struct conf_node *listener, struct conf_listener *l)
-{
-	const struct conf_node *n = conf_tree_one(b->t, GROUP_TLS, listener);
-	const struct conf_value *mode = conf_value(n, KEY_TLS_MODE);
-
-	l->tls.timeout_ms = (unsigned)conf_value(n, KEY_TLS_TIMEOUT)->number;
-	if (mode->bad || mode->number == TLS_NONE)
-		return;
-	l->tls.mode = (enum conf_tls_mode)mode->number;
-	l->tls.certificate = tls_file(b, n, KEY_TLS_CERTIFICATE);
-	l->tls.certificate_where = conf_value(n, KEY_TLS_CERTIFICATE)->where;
-	l->tls.key = tls_file(b, n, KEY_TLS_KEY);
-	l->tls.key_where = conf_value(n, KEY_TLS_KEY)->where;
-}
-
 static void build_listener(struct build *b, struct conf_node *n, struct conf_listener *l)
 {
 	struct conf_value *id = conf_value_edit(n, KEY_LISTENER_LISTENER_AUTHSERV_ID);
@@ -354,10 +332,7 @@ static void build_listener(struct build *b, struct conf_node *n, struct conf_lis
 	if (!id->given)
 		id->text = get(b, KEY_ROOT_AUTHSERV_ID)->text;
 	l->authserv_id = id->text;
-	build_tls(b, n, l);
-	if (l->tls.mode == TLS_IMPLICIT && l->proxy_from_count)
-		conf_mistake(b->e, conf_value(n, KEY_LISTENER_PROXY_FROM)->where,
-		    "%s.proxy-from is not there yet with tls.mode = \"implicit\", expected another mode", n->path);
+	build_tls(b->t, n, l);
 	build_listener_policy(b, n, l);
 }
 

@@ -24,6 +24,12 @@ void build_check_loops(struct conf *c, struct conf_errors *errors);
 /* Once the type of each key is known. */
 void build_check_keys(struct conf *c, struct conf_errors *errors);
 
+/* "dns.resolver = "x"WHAT, expected ...", from the row of the setting. */
+void build_mistake(struct conf_tree *t, const struct conf_node *n, enum conf_key_id key, const char *text, const char *what);
+
+/* config/build_tls: of one listener, once its next hops are built. */
+void build_tls(struct conf_tree *t, const struct conf_node *listener, struct conf_listener *l);
+
 /* config/build_policy: the policy a listener names, made by its first use; NULL accepts. */
 struct build_policy {
 	const char *name;

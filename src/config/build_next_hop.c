@@ -87,25 +87,6 @@ static void add_route(const struct where_to *w, const char *const *texts, size_t
 	w->l->route_count++;
 }
 
-static void build_tls(const struct where_to *w)
-{
-	const struct conf_node *n = conf_tree_one(w->t, GROUP_NEXT_HOP_TLS, w->n);
-	const struct conf_value *mode = conf_value(n, KEY_NEXT_HOP_TLS_MODE), *name = conf_value(n, KEY_NEXT_HOP_TLS_NAME),
-				*ca = conf_value(n, KEY_NEXT_HOP_TLS_CA);
-	struct cidr address;
-
-	if (name->given && !name->bad && !domain_valid(slice_str(name->text)) &&
-	    (slice_find(slice_str(name->text), '/') < strlen(name->text) || !cidr_parse(slice_str(name->text), &address)))
-		conf_mistake(w->t->errors, name->where, "%s.name = \"%s\", expected %.*s", n->path, name->text,
-		    SLICE_FMT(conf_row_expected(w->t->arena, conf_row(KEY_NEXT_HOP_TLS_NAME))));
-	if (mode->bad || name->bad || ca->bad)
-		return;
-	w->l->next_hop_tls = (struct conf_next_hop_tls){ .mode = (enum conf_next_hop_tls_mode)mode->number,
-		.ca = conf_absolute(w->t, ca->text), .ca_where = ca->where };
-	for (size_t i = 0; i < w->l->next_hop_count; i++)
-		w->l->next_hops[i].tls_name = name->given ? name->text : w->l->next_hops[i].host;
-}
-
 void build_next_hops(struct conf_tree *t, const struct conf_node *listener, struct conf_listener *l)
 {
 	const struct conf_value *v = conf_value(listener, KEY_LISTENER_NEXT_HOP);
@@ -118,7 +99,6 @@ void build_next_hops(struct conf_tree *t, const struct conf_node *listener, stru
 		    LIMIT_ROUTE);
 	else if (l->next_hops && l->routes && !v->bad)
 		add_route(&w, v->items, v->item_count);
-	build_tls(&w);
 }
 
 static const struct conf_listener *reached(const struct conf *c, const struct conf_next_hop *hop)

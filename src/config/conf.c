@@ -3,24 +3,33 @@
 
 #include "config/conf.h"
 
-static void wipe(struct buf *b)
+static void wipe(struct conf_pem *p)
 {
-	if (b->room)
-		explicit_bzero(b->at, b->room);
-	buf_release(b);
+	if (!p)
+		return;
+	if (p->held.room)
+		explicit_bzero(p->held.at, p->held.room);
+	buf_release(&p->held);
+}
+
+static void wipe_both(struct conf_certificate *c)
+{
+	wipe(&c->chain);
+	wipe(&c->key);
 }
 
 void conf_forget_tls(const struct conf *c)
 {
 	for (size_t i = 0; i < c->listener_count; i++) {
-		struct conf_pem *pem = c->listeners[i].tls.pem;
+		const struct conf_tls *tls = &c->listeners[i].tls;
+		const struct conf_next_hop_tls *next = &c->listeners[i].next_hop_tls;
 
-		if (c->listeners[i].next_hop_tls.trust)
-			buf_release(c->listeners[i].next_hop_tls.trust);
-		if (!pem)
-			continue;
-		wipe(&pem->certificate);
-		wipe(&pem->key);
+		for (size_t k = 0; k < tls->certificate_count; k++)
+			wipe_both(&tls->certificates[k]);
+		wipe(tls->client_ca);
+		wipe(next->ca);
+		if (next->certificate)
+			wipe_both(next->certificate);
 	}
 }
 
@@ -29,10 +38,6 @@ void conf_free(struct conf **c)
 	if (!*c)
 		return;
 	conf_forget_tls(*c);
-	for (size_t i = 0; i < (*c)->listener_count; i++) {
-		free((*c)->listeners[i].tls.pem);
-		free((*c)->listeners[i].next_hop_tls.trust);
-	}
 	arena_clear(&(*c)->arena);
 	free(*c);
 	*c = NULL;

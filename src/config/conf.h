@@ -21,7 +21,8 @@ enum conf_from { FROM_READABLE, FROM_ANY };
 enum conf_unsealed { UNSEALED_PASS, UNSEALED_REFUSE };
 enum conf_next_hop_client { NEXT_HOP_CLIENT_NONE, NEXT_HOP_CLIENT_XCLIENT, NEXT_HOP_CLIENT_XFORWARD, NEXT_HOP_CLIENT_PROXY };
 enum conf_tls_mode { TLS_NONE, TLS_MAY, TLS_REQUIRE, TLS_IMPLICIT };
-enum conf_next_hop_tls_mode { NEXT_HOP_TLS_NONE, NEXT_HOP_TLS_MAY, NEXT_HOP_TLS_REQUIRE, NEXT_HOP_TLS_VERIFY };
+enum conf_client_certificate { CLIENT_CERTIFICATE_NONE, CLIENT_CERTIFICATE_ASK, CLIENT_CERTIFICATE_REQUIRE };
+enum conf_next_hop_tls_mode { NEXT_HOP_TLS_NONE, NEXT_HOP_TLS_MAY, NEXT_HOP_TLS_REQUIRE, NEXT_HOP_TLS_VERIFY, NEXT_HOP_TLS_IMPLICIT };
 enum conf_log_format { LOG_TEXT, LOG_JSON };
 enum conf_log_to { LOG_STDERR, LOG_SYSLOG, LOG_FILE };
 
@@ -39,25 +40,36 @@ struct conf_key {
 	const char *where;
 };
 
-/* What files of PEM held when the configuration was read, malloced; conf_forget_tls() wipes it. */
+/* A file of PEM, and what it held when the configuration was read (malloced; conf_forget_tls() wipes it). */
 struct conf_pem {
-	struct buf certificate, key;
+	const char *file;  /* NULL: none */
+	const char *where; /* "file:line" of the setting */
+	struct buf held;
+};
+
+/* A certificate, with those between it and a root, and its key. */
+struct conf_certificate {
+	struct conf_pem chain, key;
 };
 
 /* A listener's TLS. */
 struct conf_tls {
 	enum conf_tls_mode mode;
-	const char *certificate, *key; /* files */
-	const char *certificate_where, *key_where;
-	unsigned timeout_ms;           /* of the handshake */
-	struct conf_pem *pem;          /* NULL with TLS_NONE */
+	struct conf_certificate *certificates; /* the first is for clients that name no server, or another one; none with TLS_NONE */
+	size_t certificate_count;
+	enum conf_client_certificate client_certificate;
+	struct conf_pem *client_ca;            /* NULL: any certificate will do */
+	const char **clients;                  /* fingerprints of certificates: who holds one is in `clients` */
+	size_t client_count;
+	unsigned timeout_ms;                   /* of the handshake */
 };
 
 /* And that of its next hop. */
 struct conf_next_hop_tls {
-	enum conf_next_hop_tls_mode mode;
-	const char *ca, *ca_where;     /* file */
-	struct buf *trust;             /* what it held, malloced; NULL but with NEXT_HOP_TLS_VERIFY */
+	enum conf_next_hop_tls_mode mode;     /* never IMPLICIT */
+	bool implicit;                        /* from the first octet; then the mode is REQUIRE or VERIFY */
+	struct conf_pem *ca;                  /* NULL but with NEXT_HOP_TLS_VERIFY */
+	struct conf_certificate *certificate; /* our own; NULL: none */
 };
 
 /* A server that mail goes to. */
@@ -149,6 +161,7 @@ struct conf {
 	size_t key_count;
 	struct conf_listener *listeners;
 	size_t listener_count;
+	struct slice warnings;        /* what conf_warning_next() takes */
 	const struct conf_tree *tree; /* the settings as they were said, for conf_show() */
 };
 

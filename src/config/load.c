@@ -4,14 +4,13 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "config/answers.h"
 #include "config/build.h"
 #include "config/folders.h"
+#include "config/load_in.h"
 #include "config/text.h"
-#include "crypt/cert.h"
 #include "mail/domain.h"
 
 enum {
@@ -19,9 +18,6 @@ enum {
 	READ_OCTETS = 4096,
 	FILE_OCTETS = 1 << 22,    /* one file of the configuration */
 	ANSWERS_OCTETS = 1 << 24,
-	KEY_OCTETS = 1 << 16,
-	CHAIN_OCTETS = 1 << 18,
-	TRUST_OCTETS = 1 << 22,
 	INCLUDE_DEPTH = 10,       /* libconfig's own */
 	RSA_BITS_MIN = 2048,      /* to sign with */
 	RSA_BITS_MAX = 8192,      /* what peers verify */
@@ -47,8 +43,7 @@ struct load {
 
 /* ---- files ---- */
 
-/* Whole content of a regular file into *content (initialised); false: *why_out. */
-static bool read_file(const char *name, struct buf *content, struct stat *st_out, const char **why_out)
+bool load_file(const char *name, struct buf *content, struct stat *st_out, const char **why_out)
 {
 	int fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	struct stat st;
@@ -60,7 +55,6 @@ static bool read_file(const char *name, struct buf *content, struct stat *st_out
 	}
 	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
 		*why_out = "File too large";
-		/* all room at once, so that growing leaves no copy of a key behind */
 		buf_room(content, (size_t)st.st_size + READ_OCTETS);
 		while (!done && !buf_failed(content)) {
 			unsigned char *room = buf_room(content, READ_OCTETS);
@@ -118,7 +112,7 @@ static bool check_text(struct load *l, const char *file, const char *where, unsi
 		return false;
 	}
 	buf_init(&text, FILE_OCTETS);
-	good = read_file(file, &text, NULL, &why);
+	good = load_file(file, &text, NULL, &why);
 	if (good)
 		good = text_check(l->a, file, buf_get(&text), l->e, &notes);
 	else
@@ -308,8 +302,8 @@ static void check_key_file(struct load *l, struct conf_key *k)
 	const char *why = "";
 	size_t before = l->e->n;
 
-	buf_init(&content, KEY_OCTETS);
-	if (!read_file(k->file, &content, &st, &why))
+	buf_init(&content, LOAD_KEY_OCTETS);
+	if (!load_file(k->file, &content, &st, &why))
 		conf_mistake(l->e, k->where, "key file %s cannot be read: %s, expected a file this user may read", k->file, why);
 	else if (st.st_mode & 077)
 		conf_mistake(l->e, k->where, "key file %s has mode %04o, expected 0600 or 0400", k->file,
@@ -329,74 +323,6 @@ static void check_key_file(struct load *l, struct conf_key *k)
 	buf_release(&content);
 }
 
-static bool take_certificate(struct load *l, struct conf_tls *t)
-{
-	const char *why = "";
-
-	if (!t->certificate)
-		return false;
-	if (!read_file(t->certificate, &t->pem->certificate, NULL, &why)) {
-		conf_mistake(l->e, t->certificate_where, "certificate %s cannot be read: %s, expected a file this user may read",
-		    t->certificate, why);
-		return false;
-	}
-	why = cert_chain_wrong(buf_get(&t->pem->certificate));
-	if (why)
-		conf_mistake(l->e, t->certificate_where, "certificate %s holds %s, expected a chain in PEM that peers accept",
-		    t->certificate, why);
-	return why == NULL;
-}
-
-/* The chain is good, or its mistake has been said. */
-static void take_tls_key(struct load *l, struct conf_tls *t, bool chain)
-{
-	const char *why = "";
-	size_t before = l->e->n;
-	struct stat st;
-
-	if (!t->key)
-		return;
-	if (!read_file(t->key, &t->pem->key, &st, &why))
-		conf_mistake(l->e, t->key_where, "key file %s cannot be read: %s, expected a file this user may read", t->key, why);
-	else if (st.st_mode & 077)
-		conf_mistake(l->e, t->key_where, "key file %s has mode %04o, expected 0600 or 0400", t->key, (unsigned)(st.st_mode & 07777));
-	else if ((why = cert_key_wrong(buf_get(&t->pem->key), chain ? buf_get(&t->pem->certificate) : SLICE_NONE)))
-		conf_mistake(l->e, t->key_where, "key file %s holds %s, expected the private key of the certificate", t->key, why);
-	l->e->keys += l->e->n - before;
-}
-
-static void take_tls(struct load *l, struct conf_tls *t)
-{
-	if (t->mode == TLS_NONE)
-		return;
-	t->pem = calloc(1, sizeof(*t->pem));
-	if (!t->pem) {
-		conf_mistake(l->e, l->main_file, "out of memory, expected a smaller configuration");
-		return;
-	}
-	buf_init(&t->pem->certificate, CHAIN_OCTETS);
-	buf_init(&t->pem->key, KEY_OCTETS);
-	take_tls_key(l, t, take_certificate(l, t));
-}
-
-static void take_trust(struct load *l, struct conf_next_hop_tls *t)
-{
-	const char *why = "";
-
-	if (t->mode != NEXT_HOP_TLS_VERIFY)
-		return;
-	t->trust = calloc(1, sizeof(*t->trust));
-	if (!t->trust) {
-		conf_mistake(l->e, l->main_file, "out of memory, expected a smaller configuration");
-		return;
-	}
-	buf_init(t->trust, TRUST_OCTETS);
-	if (!read_file(t->ca, t->trust, NULL, &why))
-		conf_mistake(l->e, t->ca_where, "trusted certificates %s cannot be read: %s, expected a file this user may read", t->ca, why);
-	else if ((why = cert_trust_wrong(buf_get(t->trust))))
-		conf_mistake(l->e, t->ca_where, "trusted certificates %s holds %s, expected certificates in PEM", t->ca, why);
-}
-
 static void check_answers(struct load *l)
 {
 	const struct conf_value *v = conf_value(conf_tree_one(l->tree, GROUP_DNS, l->tree->first), KEY_DNS_ANSWERS);
@@ -408,7 +334,7 @@ static void check_answers(struct load *l)
 		return;
 	buf_init(&content, ANSWERS_OCTETS);
 	buf_init(&error, 4096);
-	if (!read_file(v->text, &content, NULL, &why)) {
+	if (!load_file(v->text, &content, NULL, &why)) {
 		conf_mistake(l->e, v->where, "dns.answers = \"%s\" cannot be read: %s, expected a readable file", v->text, why);
 	} else if (!(answers = answers_new(buf_get(&content), &error))) {
 		struct slice first;
@@ -431,10 +357,7 @@ static void check_files(struct load *l)
 
 	for (size_t i = 0; i < l->c->key_count; i++)
 		check_key_file(l, &l->c->keys[i]);
-	for (size_t i = 0; i < l->c->listener_count; i++)
-		take_tls(l, &l->c->listeners[i].tls);
-	for (size_t i = 0; i < l->c->listener_count; i++)
-		take_trust(l, &l->c->listeners[i].next_hop_tls);
+	load_tls(l->c, l->e);
 	check_answers(l);
 	if (anchor && anchor[0] == '/' && access(anchor, R_OK) != 0)
 		conf_mistake(l->e, conf_value(dns, KEY_DNS_TRUST_ANCHOR)->where,
@@ -534,6 +457,7 @@ static struct conf *load(const char *file, enum load_for purpose, struct conf_er
 	if (l.tree)
 		l.tree->folder = NULL;
 	free(l.folder);
+	c->warnings = arena_copy(l.a, buf_get(&errors->warnings));
 	if (arena_failed(&c->arena))
 		conf_mistake(errors, where, "out of memory, expected a smaller configuration");
 	if (purpose == LOAD_PLACE ? !c->run_dir || arena_failed(&c->arena) : errors->n != before)

@@ -168,11 +168,11 @@ static int check_dns(const struct conf *c, struct conf_errors *errors)
 
 /* ---- what is said ---- */
 
-/* {"file": ..., "errors": [{"where": "file:line", "text": ...}]} */
-static void print_json(const char *file, struct slice errors)
+/* {"file": ..., "errors": [{"where": "file:line", "text": ...}], "warnings": [the same with "event"]} */
+static void print_json(const char *file, struct slice errors, struct slice warnings)
 {
-	json_t *object = json_object(), *list = json_array();
-	struct slice line;
+	json_t *object = json_object(), *list = json_array(), *warned = json_array();
+	struct slice line, event, where, text;
 	struct arena a;
 
 	arena_init(&a, ARENA_OCTETS);
@@ -188,9 +188,26 @@ static void print_json(const char *file, struct slice errors)
 		json_object_set_new(one, "text", ctl_json(&a, slice_sub(line, colon + 2, SIZE_MAX)));
 		json_array_append_new(list, one);
 	}
+	while (conf_warning_next(&warnings, &event, &where, &text)) {
+		json_t *one = json_object();
+
+		json_object_set_new(one, "event", ctl_json(&a, event));
+		json_object_set_new(one, "where", ctl_json(&a, where));
+		json_object_set_new(one, "text", ctl_json(&a, text));
+		json_array_append_new(warned, one);
+	}
 	json_object_set_new(object, "errors", list);
+	json_object_set_new(object, "warnings", warned);
 	ctl_print_json(object);
 	arena_clear(&a);
+}
+
+static void print_warnings(struct slice warnings)
+{
+	struct slice event, where, text;
+
+	while (conf_warning_next(&warnings, &event, &where, &text))
+		fprintf(stderr, "%.*s: warning: %.*s\n", SLICE_FMT(where), SLICE_FMT(text));
 }
 
 int ctl_check(int argc, char **argv)
@@ -217,13 +234,15 @@ int ctl_check(int argc, char **argv)
 	code = c ? CTL_DONE : CTL_CONFIGURATION;
 	if (c && o.dns)
 		code = check_dns(c, &errors);
-	if (o.json)
-		print_json(o.file, buf_get(&errors.text));
-	else if (errors.n)
+	if (o.json) {
+		print_json(o.file, buf_get(&errors.text), buf_get(&errors.warnings));
+	} else {
+		print_warnings(buf_get(&errors.warnings));
 		fwrite(errors.text.at, 1, errors.text.n, stderr);
-	else if (code == CTL_DONE)
-		printf("%s: no mistakes, %zu listener%s, %zu key%s\n", o.file, c->listener_count,
-		    c->listener_count == 1 ? "" : "s", c->key_count, c->key_count == 1 ? "" : "s");
+		if (code == CTL_DONE)
+			printf("%s: no mistakes, %zu listener%s, %zu key%s\n", o.file, c->listener_count,
+			    c->listener_count == 1 ? "" : "s", c->key_count, c->key_count == 1 ? "" : "s");
+	}
 	conf_free(&c);
 	conf_errors_release(&errors);
 	return ctl_end(code);

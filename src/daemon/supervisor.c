@@ -370,6 +370,18 @@ static const char *errors_string(struct conf_errors *errors)
 	return (const char *)errors->text.at;
 }
 
+/* What was found in a configuration that is taken all the same. */
+static void warn(const struct conf *conf)
+{
+	struct slice left = conf->warnings, event, where, text;
+	char name[32];
+
+	while (conf_warning_next(&left, &event, &where, &text)) {
+		snprintf(name, sizeof(name), "%.*s", SLICE_FMT(event));
+		log_note(LOG_LEVEL_WARNING, name, "%.*s: %.*s", SLICE_FMT(where), SLICE_FMT(text));
+	}
+}
+
 static void reload_run(struct supervisor *s)
 {
 	struct conf_errors errors;
@@ -388,7 +400,7 @@ static void reload_run(struct supervisor *s)
 			log_note(LOG_LEVEL_ERROR, "key_unusable", "%zu key files; those read before stay in use", errors.keys);
 		reload_refuse(s, errors_string(&errors));
 	}
-	buf_release(&errors.text);
+	conf_errors_release(&errors);
 	if (!conf)
 		return;
 	if (strcmp(conf->run_dir, s->run_dir) != 0) {
@@ -404,6 +416,7 @@ static void reload_run(struct supervisor *s)
 	} else if (!log_open(g->conf, !s->foreground)) {
 		generation_fail(s, g, EXIT_STARTED_NOT, "%.100s: %s", g->conf->log.file, strerror(errno));
 	} else {
+		warn(g->conf);
 		generation_begin(s, g);
 	}
 }
@@ -754,7 +767,7 @@ static struct conf *start_conf(const char *file)
 		fwrite(errors.text.at, 1, errors.text.n, stderr);
 		fprintf(stderr, "hopseal: %s: %zu mistake%s, nothing was started\n", file, errors.n, errors.n == 1 ? "" : "s");
 	}
-	buf_release(&errors.text);
+	conf_errors_release(&errors);
 	return conf;
 }
 
@@ -776,6 +789,7 @@ static int start_prepare(struct supervisor *s, struct conf *take_conf, struct ge
 		return start_refuse(EXIT_STARTED_NOT, error);
 	}
 	log_start(take_conf, "supervisor", 0);
+	warn(take_conf);
 	/* The user first: run.dir is made for its group. */
 	if (generation_user(take_conf, &s->nursery.control_uid, &s->nursery.control_gid)) {
 		s->lock_fd = bind_lock(s->run_dir, s->nursery.control_gid, error);

@@ -119,11 +119,14 @@ void next_hop_bad(struct next_hop *h, const struct fault *f)
 static bool make_tls(struct next_hop *h)
 {
 	const struct conf_next_hop_tls *conf = &h->listener->next_hop_tls;
+	struct tls_pem own = { SLICE_NONE, SLICE_NONE };
 	const char *why;
 
 	if (conf->mode == NEXT_HOP_TLS_NONE)
 		return true;
-	h->tls = tls_context_client(conf->trust ? buf_get(conf->trust) : SLICE_NONE, &why);
+	if (conf->certificate)
+		own = (struct tls_pem){ buf_get(&conf->certificate->chain.held), buf_get(&conf->certificate->key.held) };
+	h->tls = tls_context_client(conf->ca ? buf_get(&conf->ca->held) : SLICE_NONE, conf->certificate ? &own : NULL, &why);
 	if (!h->tls)
 		log_note(LOG_LEVEL_ERROR, "start_failed", "TLS to %s: %s", next_hop_name(h), why);
 	return h->tls != NULL;

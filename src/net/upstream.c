@@ -227,11 +227,26 @@ static void start_tls(struct upstream *u)
 	lost(u, &f);
 }
 
+/* TLS from the first octet, but for a PROXY header, which comes before it. */
+static bool starts_with_tls(const struct upstream *u)
+{
+	return u->hop->listener->next_hop_tls.implicit && !u->conn.tls && cli_out(u->cli)->n == 0;
+}
+
+static void on_connected(void *owner)
+{
+	struct upstream *u = owner;
+
+	if (starts_with_tls(u))
+		start_tls(u);
+}
+
 static void on_secured(void *owner)
 {
 	struct upstream *u = owner;
 
-	cli_secured(u->cli);
+	if (!u->hop->listener->next_hop_tls.implicit)
+		cli_secured(u->cli);
 }
 
 static void on_octets(void *owner, struct slice *in)
@@ -301,6 +316,10 @@ static void on_wrote(void *owner, size_t n)
 	buf_drop(b, ours);
 	if (b->n == 0)
 		buf_release(b);
+	if (starts_with_tls(u)) {
+		start_tls(u);
+		return;
+	}
 	if (n > ours && u->user)
 		u->user->wrote(u->arg, n - ours);
 	/* The data block timer starts anew for each block, not for each octet a slow next hop takes. */
@@ -352,13 +371,13 @@ static void on_ended(void *owner, enum conn_end how)
 	lost(u, &f);
 }
 
-static const struct conn_ops ops = { on_octets, on_out, on_wrote, NULL, on_secured, on_ended };
+static const struct conn_ops ops = { on_octets, on_out, on_wrote, on_connected, on_secured, on_ended };
 
 /* What the machine is told of TLS. */
 static enum cli_tls wanted_tls(const struct next_hop *h)
 {
-	if (h->listener->next_hop_tls.mode == NEXT_HOP_TLS_NONE)
-		return CLI_TLS_NONE;
+	if (h->listener->next_hop_tls.mode == NEXT_HOP_TLS_NONE || h->listener->next_hop_tls.implicit)
+		return CLI_TLS_NONE; /* or there is no need to ask */
 	if (h->listener->next_hop_tls.mode == NEXT_HOP_TLS_MAY)
 		return h->clear_until_ms > loop_now_ms(h->loop) ? CLI_TLS_NONE : CLI_TLS_MAY;
 	return CLI_TLS_REQUIRE;

@@ -1,9 +1,10 @@
 #include "base/ip.h"
+#include "crypt/cert.h"
 #include "mail/addr.h"
 #include "mail/domain.h"
 #include "policy/fact.h"
 
-enum fact_type { TYPE_TEXT, TYPE_WORD, TYPE_DOMAIN, TYPE_PATH, TYPE_ADDRESS, TYPE_NUMBER };
+enum fact_type { TYPE_TEXT, TYPE_WORD, TYPE_DOMAIN, TYPE_PATH, TYPE_ADDRESS, TYPE_NUMBER, TYPE_FINGERPRINT };
 
 static const struct {
 	const char *name;
@@ -102,6 +103,19 @@ static bool path_value(struct arena *a, struct slice text, struct fact_value *v)
 	return path_parse(v->text, &p);
 }
 
+/* As it is known, however it was written; or "none". */
+static bool fingerprint_value(struct arena *a, struct slice text, struct fact_value *v)
+{
+	char digits[CERT_FINGERPRINT];
+
+	if (slice_eq(text, S("none")))
+		return true;
+	if (!cert_fingerprint_parse(text, digits))
+		return false;
+	v->text = arena_copy(a, slice_str(digits));
+	return true;
+}
+
 static bool value_parse(struct arena *a, enum fact fact, enum fact_op op, struct slice text, struct fact_value *v,
     const char **expected_out)
 {
@@ -132,6 +146,10 @@ static bool value_parse(struct arena *a, enum fact fact, enum fact_op op, struct
 	case TYPE_NUMBER:
 		good = number_parse(text, op == FACT_IN, v);
 		*expected_out = op == FACT_IN ? "numbers or N..M" : "a number";
+		break;
+	case TYPE_FINGERPRINT:
+		good = fingerprint_value(a, text, v);
+		*expected_out = "a SHA-256 fingerprint of 64 hexadecimal digits, or none";
 		break;
 	}
 	return good;
@@ -224,6 +242,7 @@ static bool value_matches(struct arena *a, const struct fact_test *t, const stru
 	switch (rows[t->fact].type) {
 	case TYPE_TEXT:
 	case TYPE_WORD:
+	case TYPE_FINGERPRINT:
 		return slice_eq(value, v->text);
 	case TYPE_DOMAIN:
 		return domain_matches(a, v, value);

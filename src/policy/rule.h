@@ -9,7 +9,8 @@
  * asks that no check be made that has not been made yet.
  *
  * A value is, by the type of its fact: a word; an address or network; a domain, or ".domain" for all below it; a
- * path, brackets or not; a number, or N..M with `in`; for a text anything, without `in`.
+ * path, brackets or not; a number, or N..M with `in`; a SHA-256 fingerprint in hexadecimal, with or without colons, or "none"; for
+ * a text anything, without `in`.
  */
 #ifndef POLICY_RULE_H
 #define POLICY_RULE_H

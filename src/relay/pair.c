@@ -143,9 +143,9 @@ static void bad_header(struct pair *p, const char *why)
 }
 
 /* What came of TLS with the client. */
-static void log_tls(const struct pair *p, const char *event, const char *note)
+static void log_tls(const struct pair *p, enum log_level level, const char *event, const char *note)
 {
-	struct log_line l = log_begin(LOG_LEVEL_WARNING, event);
+	struct log_line l = log_begin(level, event);
 
 	log_str(&l, "session", p->name);
 	log_str(&l, "client", p->client_text);
@@ -163,7 +163,7 @@ static void on_deadline(void *arg)
 	}
 	if (p->shaking && p->conn.shaking) {
 		count_add(p->relay->counts, p->relay->slot, COUNT_TLS_FAILED, 1);
-		log_tls(p, "tls_handshake_timeout", NULL);
+		log_tls(p, LOG_LEVEL_WARNING, "tls_handshake_timeout", NULL);
 	}
 	if (p->closing || p->gone || p->conn.shaking) {
 		pair_doom(p); /* it does not even take our last reply */
@@ -240,6 +240,9 @@ static void on_secured(void *owner)
 	p->secured = true;
 	count_add(p->relay->counts, p->relay->slot, COUNT_TLS_OPEN, 1);
 	count_add(p->relay->counts, p->relay->slot, COUNT_TLS_SESSIONS, 1);
+	if (tls_foreign(p->conn.tls))
+		log_tls(p, LOG_LEVEL_INFO, "tls_ticket_foreign", NULL);
+	view_secured(p);
 	srv_secured(p->srv);
 	if (p->greeted)
 		pair_deadline(p);
@@ -515,7 +518,7 @@ static void on_ended(void *owner, enum conn_end how)
 	if (how == CONN_TLS && p->shaking)
 		count_add(p->relay->counts, p->relay->slot, COUNT_TLS_FAILED, 1);
 	if (how == CONN_TLS)
-		log_tls(p, p->shaking ? "tls_handshake_failed" : tls_abused(p->conn.tls) ? "tls_abuse" : "tls_broken", tls_why(p->conn.tls));
+		log_tls(p, LOG_LEVEL_WARNING, p->shaking ? "tls_handshake_failed" : tls_abused(p->conn.tls) ? "tls_abuse" : "tls_broken", tls_why(p->conn.tls));
 	if (how == CONN_EOF && (srv_out(p->srv)->n || (!p->closing && (srv_pending(p->srv) > 0 || srv_state(p->srv) == SRV_JUDGE)))) {
 		p->eof = true; /* a half-closed client still gets its answer, the last one too */
 		return;

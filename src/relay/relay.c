@@ -46,10 +46,19 @@ static bool make_next_hops(struct relay_listener *rl)
 
 static bool make_tls(struct relay_listener *rl)
 {
-	const struct conf_pem *pem = rl->conf->tls.pem;
-	const char *why;
+	static const enum tls_ask asks[] = { [CLIENT_CERTIFICATE_NONE] = TLS_ASK_NONE, [CLIENT_CERTIFICATE_ASK] = TLS_ASK_MAY,
+		[CLIENT_CERTIFICATE_REQUIRE] = TLS_ASK_MUST };
+	const struct conf_tls *tls = &rl->conf->tls;
+	struct tls_pem *pems = calloc(tls->certificate_count, sizeof(*pems));
+	struct tls_server server = { .pems = pems, .pem_count = tls->certificate_count, .ask = asks[tls->client_certificate],
+		.client_trust = tls->client_ca ? buf_get(&tls->client_ca->held) : SLICE_NONE };
+	const char *why = "no memory";
 
-	rl->tls = tls_context_server(buf_get(&pem->certificate), buf_get(&pem->key), &why);
+	for (size_t i = 0; pems && i < tls->certificate_count; i++)
+		pems[i] = (struct tls_pem){ buf_get(&tls->certificates[i].chain.held), buf_get(&tls->certificates[i].key.held) };
+	if (pems)
+		rl->tls = tls_context_server(&server, &why);
+	free(pems);
 	if (!rl->tls)
 		log_note(LOG_LEVEL_ERROR, "start_failed", "listener.%s.tls: %s", rl->conf->name, why);
 	return rl->tls != NULL;
@@ -81,7 +90,7 @@ struct relay *relay_new(struct loop *l, const struct conf *conf, struct ask *ask
 		rl->conf = &conf->listeners[i];
 		rl->srv = (struct srv_conf){ .hostname = slice_str(conf->hostname), .rcpt_max = LIMIT_RCPT,
 			.rcpt_told = rl->conf->sealing && !rl->conf->share_all && !rl->conf->shadow ? 1 : 0 };
-		if (rl->conf->tls.pem && !make_tls(rl))
+		if (rl->conf->tls.mode != TLS_NONE && !make_tls(rl))
 			return NULL;
 		rl->sockets = calloc(rl->conf->address_count, sizeof(*rl->sockets));
 		if (!make_next_hops(rl) || !rl->sockets)

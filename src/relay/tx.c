@@ -87,6 +87,7 @@ static void log_transaction(struct tx *t, const char *outcome, short code, const
 	log_str(&l, "mode", "proxy");
 	view_log(p, &l);
 	log_tls(&l, "tls", p->conn.tls);
+	view_log_certificate(p, &l);
 	log_text(&l, "helo", srv_helo(p->srv));
 	log_text(&l, "mail_from", t->commands[0].path.raw);
 	log_rcpts(&l, t);
@@ -284,6 +285,7 @@ static void first_facts(struct tx *t)
 	facts_set(&t->facts, FACT_SERVICE, slice_str(services[l->service]));
 	facts_set(&t->facts, FACT_CLIENT, slice_str(p->client_text));
 	facts_set(&t->facts, FACT_HELO, srv_helo(p->srv));
+	view_facts(p, &t->facts);
 	facts_set(&t->facts, FACT_MAIL_FROM, t->commands[0].path.raw);
 	facts_set(&t->facts, FACT_MAIL_FROM_DOMAIN, normal_domain(&p->arena, t->commands[0].path.domain));
 }

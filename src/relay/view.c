@@ -167,6 +167,36 @@ void view_log(const struct pair *p, struct log_line *l)
 	}
 }
 
+void view_secured(struct pair *p)
+{
+	const struct conf_tls *tls = &p->listener->conf->tls;
+	const char *fingerprint = tls_fingerprint(p->conn.tls);
+
+	for (size_t i = 0; fingerprint && i < tls->client_count; i++)
+		p->known_client |= strcmp(tls->clients[i], fingerprint) == 0;
+}
+
+void view_facts(const struct pair *p, struct facts *f)
+{
+	const struct tls *tls = p->conn.tls;
+	const char *fingerprint = tls ? tls_fingerprint(tls) : NULL;
+
+	facts_set(f, FACT_TLS, tls ? slice_str(tls_version(tls)) : S("none"));
+	facts_set(f, FACT_CLIENT_CERTIFICATE, fingerprint ? slice_str(fingerprint) : S("none"));
+	facts_set(f, FACT_CLIENT_CERTIFICATE_VERIFIED, fingerprint && tls_verified(tls) ? S("yes") : S("no"));
+}
+
+void view_log_certificate(const struct pair *p, struct log_line *l)
+{
+	const struct tls *tls = p->conn.tls;
+
+	if (!tls || !tls_fingerprint(tls))
+		return;
+	log_str(l, "client_cert", tls_fingerprint(tls));
+	if (p->listener->conf->tls.client_ca)
+		log_str(l, "client_cert_verified", tls_verified(tls) ? "yes" : "no");
+}
+
 void view_client(const struct pair *p, struct xclient *who)
 {
 	struct slice helo = srv_helo(p->srv);

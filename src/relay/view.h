@@ -32,6 +32,13 @@ void view_forget(struct pair *p);
 /* client=, peer= and forwarded= */
 void view_log(const struct pair *p, struct log_line *l);
 
+/* TLS is there: a certificate may make it one of the listener's clients. */
+void view_secured(struct pair *p);
+/* What policy may know of TLS with it. */
+void view_facts(const struct pair *p, struct facts *f);
+/* client_cert= and client_cert_verified= */
+void view_log_certificate(const struct pair *p, struct log_line *l);
+
 /* What the next hop is told: the client of the session; with what XFORWARD said of it; as a PROXY header, its octets or 0. */
 void view_client(const struct pair *p, struct xclient *who_out);
 void view_forwarded(const struct pair *p, struct xclient *who_out);

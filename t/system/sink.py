@@ -6,7 +6,8 @@
     sink.script("dot", Hold(gate))                           waits until gate.set(), then answers as always
     sink.always("mail", Last(b"421 4.3.2 bye\\r\\n"))           says it and closes
 Stages: connect, ehlo, helo, starttls, handshake, mail, rcpt, data, content (its first octet is here), dot, rset, noop, quit; xclient and xforward, which
-are commands when they stand in its extensions. With sink.fronted a connection begins with a PROXY header, version 2.
+are commands when they stand in its extensions. With sink.fronted a connection begins with a PROXY header, version 2; with sink.implicit
+it, or what follows the header, begins with TLS.
 """
 import socket
 import struct
@@ -124,16 +125,33 @@ class Session:
             raw = raw[1:]
         return raw.replace(b"\r\n..", b"\r\n.")
 
+    def exactly(self, n):
+        while n:
+            more = self.sock.recv(n)
+            if not more:
+                raise Gone()
+            self.held += more
+            n -= len(more)
+
     def header(self):
-        while len(self.held) < 16 or len(self.held) < 16 + int.from_bytes(self.held[14:16], "big"):
-            self.read()
-        n = 16 + int.from_bytes(self.held[14:16], "big")
-        self.front, self.held = self.held[:n], self.held[n:]
+        self.exactly(16)
+        self.exactly(int.from_bytes(self.held[14:16], "big"))
+        self.front, self.held = self.held, b""
         assert self.front.startswith(b"\r\n\r\n\0\r\nQUIT\n")
+
+    def start_tls(self):
+        raw = self.sock
+        self.sock = self.sink.tls.wrap_socket(raw, server_side=True)
+        self.sink.replace(raw, self.sock)
+        self.held, self.helo, self.tx, self.secure = b"", None, None, True
 
     def run(self):
         if self.sink.fronted:
             self.header()
+        if self.sink.implicit:
+            assert not self.held
+            self.act("handshake", b"")
+            self.start_tls()
         self.act("connect", b"220 sink.test ESMTP\r\n")
         while True:
             line = self.line()
@@ -181,10 +199,7 @@ class Session:
                     if self.sink.has_action("handshake"):
                         self.sock.recv(1, socket.MSG_PEEK)      # the hello is here: what is said now is no early data
                     self.act("handshake", b"")
-                    raw = self.sock
-                    self.sock = self.sink.tls.wrap_socket(raw, server_side=True)
-                    self.sink.replace(raw, self.sock)
-                    self.held, self.helo, self.tx, self.secure = b"", None, None, True
+                    self.start_tls()
             elif verb == "QUIT":
                 self.act("quit", b"221 2.0.0 bye\r\n")
                 return
@@ -195,7 +210,7 @@ class Session:
 class Sink:
     def __init__(self, extensions=ALL_EXTENSIONS, esmtp=True, tls=None):
         self.extensions, self.esmtp = extensions, esmtp
-        self.fronted = False
+        self.fronted = self.implicit = False
         self.tls = tls              # an ssl context: STARTTLS is offered
         self.scripts, self.standing = {}, {}
         self.lock = threading.Lock()

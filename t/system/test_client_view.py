@@ -1,15 +1,18 @@
 """Who the client is: told to hopseal by a PROXY header, XCLIENT or XFORWARD, and told by hopseal to the next hop."""
 import os
 import socket
+import ssl
 import struct
 import subprocess
 
 import pytest
 
+from certs import HOST, trust
 from client import Client
 from mail import BASE, values
 from peers import Postfix, listens, need
 from sink import ALL_EXTENSIONS
+from tls_client import tls
 from wait import DEADLINE, until
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
@@ -150,6 +153,81 @@ def test_greet_pause_begins_behind_the_header(hopseal):
         c.want(554, "5.5.1")
         c.gone()
     relay.event("smtp_early_talk", client="192.0.2.7")
+
+
+# ---- and TLS from the first octet behind it
+
+@pytest.mark.parametrize("how", ["whole", "octets", "cuts"])
+@pytest.mark.parametrize("header, client", [
+    (V1, "192.0.2.7"), (b"PROXY UNKNOWN\r\n", "127.0.0.1"), (v2(), "192.0.2.7"), (v2("2001:db8::7", b"\x04\x00\x03abc"), "2001:db8::7"),
+    (SIGNATURE + b"\x20\0\0\0", "127.0.0.1")])
+def test_implicit_tls_behind_a_proxy_header(hopseal, sink, authority, cert, header, client, how):
+    """The hello may stand in the segment of the header, or anywhere behind it."""
+    relay = hopseal("pass", listener=dict(tls(cert, "implicit"), proxy_from=["127.0.0.1"]))
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    session = trust(authority).wrap_bio(incoming, outgoing, server_hostname=HOST)
+    with pytest.raises(ssl.SSLWantReadError):
+        session.do_handshake()
+    octets = header + outgoing.read()
+    step = {"whole": len(octets), "octets": 1, "cuts": 7}[how]
+    with Client(relay.address(), banner=False) as c:
+        for at in range(0, len(octets), step):
+            c.send(octets[at:at + step])
+
+        def speak(do):
+            while True:
+                try:
+                    return do()
+                except ssl.SSLWantReadError:
+                    c.send(outgoing.read())
+                    incoming.write(c.sock.recv(65536))
+        speak(session.do_handshake)
+        c.send(outgoing.read())
+        assert speak(lambda: session.read(1000)).startswith(b"220 ")
+        for line in (b"EHLO t.a.test\r\n", b"MAIL FROM:<s@a.test>\r\n", b"RSET\r\n"):
+            session.write(line)
+            c.send(outgoing.read())
+            assert speak(lambda: session.read(1000)).startswith(b"250")
+    got = relay.event("transaction")
+    assert got["client"] == client and got["tls"].startswith("TLSv1.3/")
+
+
+@pytest.mark.parametrize("octets", [b"\x16\x03\x01\x02\x00\x01", b"EHLO t.a.test\r\n", V1[:20], v2()[:20]])
+def test_no_header_before_implicit_tls(hopseal, cert, octets):
+    relay = hopseal("pass", listener=dict(tls(cert, "implicit"), proxy_from=["127.0.0.1"]))
+    with Client(relay.address(), banner=False) as c:
+        c.send(octets)
+        c.sock.shutdown(socket.SHUT_WR)
+        c.gone()
+    relay.event("proxy_header_bad")
+
+
+def test_garbage_behind_the_header_is_no_handshake(hopseal, cert):
+    relay = hopseal("pass", listener=dict(tls(cert, "implicit"), proxy_from=["127.0.0.1"]))
+    with Client(relay.address(), banner=False) as c:
+        c.send(V1 + b"EHLO t.a.test\r\n")
+        assert relay.event("tls_handshake_failed")["client"] == "192.0.2.7"
+
+
+def ended(c):
+    """Closed, without a word."""
+    try:
+        c.sock.setblocking(False)
+        assert c.sock.recv(1) == b""
+        return True
+    except BlockingIOError:
+        return False
+    except ConnectionResetError:
+        return True
+
+
+def test_too_many_sessions_of_a_client_before_implicit_tls(hopseal, cert):
+    relay = hopseal("pass", listener=dict(tls(cert, "implicit"), proxy_from=["127.0.0.1"]), limits={"sessions_per_client": 1})
+    with Client(relay.address(), banner=False) as first, Client(relay.address(), banner=False) as c:
+        for each in (first, c):
+            each.send(v2())
+        relay.event("session_limit", client="192.0.2.7")
+        until("the end of one of them", lambda: [ended(first), ended(c)].count(True) == 1)
 
 
 @pytest.mark.parametrize("option, server", [("send-proxy", "127.0.0.1"), ("send-proxy-v2", "127.0.0.1")])

@@ -1,11 +1,5 @@
 /* hopseal.conf: what is in force, and the exact text of every mistake. */
-#include "test.h"
-
-#include <dirent.h>
-#include <fcntl.h>
-#include <ftw.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include "files.h"
 
 #include "config/conf.h"
 #include "config/endpoint.h"
@@ -35,16 +29,6 @@ const char *__lsan_default_options(void)
 
 static char dir[] = "/tmp/hopseal-config-XXXXXX";
 static char start[4096];
-
-static void put(const char *name, struct slice octets, mode_t mode)
-{
-	int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, octets.n ? (const char *)octets.at : "", octets.n), (ssize_t)octets.n);
-	assert_int_equal(fchmod(fd, mode), 0);
-	close(fd);
-}
 
 static void put_key(const char *name, enum key_type type, unsigned bits, mode_t mode)
 {
@@ -78,16 +62,10 @@ static int setup(void **state)
 	return mkdir("folder", 0755);
 }
 
-static int drop(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st, (void)type, (void)ftw;
-	return remove(path);
-}
-
 static int teardown(void **state)
 {
 	(void)state;
-	return chdir(start) != 0 || nftw(dir, drop, 8, FTW_DEPTH | FTW_PHYS) != 0;
+	return chdir(start) != 0 || !files_remove(dir);
 }
 
 /* The temporary folder reads "@" in what is compared. */
@@ -309,16 +287,11 @@ static void what_is_not_there_yet(void **state)
 		{ "no TLS", LISTENER("pass", "tls: { mode = \"none\"; }; next-hop-tls: { mode = \"none\"; }; next-hop-client = \"none\";"),
 		    "" },
 		{ "TLS to the next hop", LISTENER("pass", "next-hop-tls: { mode = \"dane\"; };"),
-		    "c:3: listener.a.next-hop-tls.mode = \"dane\" is not there yet, expected mode = \"none\", \"may\", \"require\" or \"verify\"\n" },
+		    "c:3: listener.a.next-hop-tls.mode = \"dane\" is not there yet, expected mode = \"none\", \"may\", \"require\", \"verify\" or \"implicit\"\n" },
 		{ "TLS to no name", LISTENER("pass", "next-hop-tls: { mode = \"may\"; name = \"a b\"; };"),
 		    "c:3: listener.a.next-hop-tls.name = \"a b\", expected a host name or an address\n" },
 		{ "TLS to be verified by nothing", LISTENER("pass", "next-hop-tls: { mode = \"verify\"; ca = \"noca\"; };"),
 		    "c:3: trusted certificates @/noca cannot be read: No such file or directory, expected a file this user may read\n" },
-		{ "PROXY before implicit TLS",
-		    LISTENER("pass", "tls: { mode = \"implicit\"; certificate = \"cert.pem\"; key = \"cert.key\"; }; proxy-from = [\"192.0.2.10\"];"),
-		    "c:3: listener.a.proxy-from is not there yet with tls.mode = \"implicit\", expected another mode\n"
-		    "c:3: certificate @/cert.pem cannot be read: No such file or directory, expected a file this user may read\n"
-		    "c:3: key file @/cert.key cannot be read: No such file or directory, expected a file this user may read\n" },
 		{ "a shared state", GOOD "state: { url = \"redis://10.0.0.5:6379/0\"; };\n",
 		    "c:3: state.url is not there yet, expected it to be left out\n" },
 		{ "metrics", GOOD "http: { address = \"127.0.0.1:9425\"; };\n",
@@ -475,7 +448,7 @@ static void policies(void **state)
 		    POLICY("rules = (\n" RULE("x", "\"dkm2 = fail\"", "refuse") ",\n" RULE("y", "", "accept") ",\n" RULE(
 			"z", "", "refuse 451 4.7.1 no") ");\n otherwise = \"maybe\";"),
 		    "c:6: policy.p.rules[0] \"x\": unknown fact \"dkm2\", expected one of listener, service, client, helo, "
-		    "mail-from, mail-from.domain, rcpt, rcpt.domain, from.domain, dkim2, dkim2.reason, dkim2.level, dkim2.domain, "
+		    "tls, client-certificate, client-certificate.verified, mail-from, mail-from.domain, rcpt, rcpt.domain, from.domain, dkim2, dkim2.reason, dkim2.level, dkim2.domain, "
 		    "dkim2.sealer, dkim2.hops, dkim2.exploded, dkim2.testing\n"
 		    "c:8: policy.p.rules[2] \"z\": reply code \"451\", expected 500..559 but not 521\n"
 		    "c:9: policy.p.otherwise: unknown ruling \"maybe\", expected accept, bypass, refuse or defer\n" },
@@ -786,76 +759,6 @@ static void cut_at_every_octet(void **state)
 	conf_errors_release(&e);
 }
 
-static void copy(const char *from, const char *to)
-{
-	char octets[65536];
-	FILE *f = fopen(from, "r");
-	size_t n;
-
-	assert_non_null(f);
-	n = fread(octets, 1, sizeof(octets), f);
-	fclose(f);
-	put(to, slice_of(octets, n), 0644);
-}
-
-/* Every name of a file behind `file = ` gets a key. */
-static void make_keys(const char *sample)
-{
-	char line[1024], name[512];
-	FILE *f = fopen(sample, "r");
-
-	assert_non_null(f);
-	while (fgets(line, sizeof(line), f)) {
-		const char *file = strstr(line, "file = \"");
-
-		if (file && sscanf(file, "file = \"%500[^\"]", name) == 1)
-			put_key(name, KEY_ED25519, 0, 0600);
-	}
-	fclose(f);
-}
-
-/* Of conf/, each loads, its files beside it. */
-static void samples(void **state)
-{
-	const char *root = getenv("SRCDIR");
-	char from[8192];
-	struct dirent *d;
-	unsigned loaded = 0;
-	DIR *folder;
-
-	(void)state;
-	snprintf(from, sizeof(from), "%s/conf", root ? root : start);
-	folder = opendir(from);
-	assert_non_null(folder);
-	assert_int_equal(mkdir("samples", 0755), 0);
-	assert_int_equal(chdir("samples"), 0);
-	assert_int_equal(mkdir("keys", 0755), 0);
-	while ((d = readdir(folder)) != NULL) {
-		snprintf(from, sizeof(from), "%s/conf/%s", root ? root : start, d->d_name);
-		if (d->d_name[0] != '.')
-			copy(from, d->d_name);
-	}
-	rewinddir(folder);
-	while ((d = readdir(folder)) != NULL) {
-		struct conf_errors e;
-		struct conf *c;
-
-		if (!slice_ends(slice_str(d->d_name), S(".conf")))
-			continue;
-		make_keys(d->d_name);
-		conf_errors_init(&e);
-		c = conf_load(d->d_name, &e);
-		WANT_SLICE(buf_get(&e.text), S(""));
-		assert_non_null(c);
-		conf_free(&c);
-		conf_errors_release(&e);
-		loaded++;
-	}
-	closedir(folder);
-	assert_true(loaded >= 6);
-	assert_int_equal(chdir(".."), 0);
-}
-
 /* Rows are what the parser, the checks and the manual rely on. */
 static void the_table(void **state)
 {
@@ -896,7 +799,6 @@ int main(void)
 		cmocka_unit_test(defaults),
 		cmocka_unit_test(show),
 		cmocka_unit_test(cut_at_every_octet),
-		cmocka_unit_test(samples),
 		cmocka_unit_test(the_table),
 	};
 

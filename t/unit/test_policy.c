@@ -79,6 +79,9 @@ static struct policy *one_rule(const char *when, const char *then, const char **
 	return policy_new(&arena, "p", r, 1, "accept", error, &rule);
 }
 
+#define HEX63 "0112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+#define HEX64 "0" HEX63
+
 static void conditions(void **state)
 {
 	static const struct {
@@ -86,6 +89,16 @@ static void conditions(void **state)
 		enum fact fact;
 		bool want;
 	} rows[] = {
+		{ "a certificate", "client-certificate = " HEX64, HEX64, FACT_CLIENT_CERTIFICATE, true },
+		{ "a certificate as openssl(1) shows it",
+		    "client-certificate in none, 00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF",
+		    HEX64, FACT_CLIENT_CERTIFICATE, true },
+		{ "another certificate", "client-certificate = " HEX64, "a" HEX63, FACT_CLIENT_CERTIFICATE, false },
+		{ "no certificate", "client-certificate = none", "none", FACT_CLIENT_CERTIFICATE, true },
+		{ "no certificate is not one", "client-certificate = " HEX64, "none", FACT_CLIENT_CERTIFICATE, false },
+		{ "some certificate", "client-certificate != none", HEX64, FACT_CLIENT_CERTIFICATE, true },
+		{ "a version of TLS", "tls in TLSv1.2 TLSv1.3", "TLSv1.3", FACT_TLS, true },
+		{ "in clear", "tls = none", "none", FACT_TLS, true },
 		{ "a word is equal", "dkim2 = fail", "fail", FACT_DKIM2, true },
 		{ "a word is another", "dkim2 = fail", "pass", FACT_DKIM2, false },
 		{ "blanks around = are free", " dkim2=fail ", "fail", FACT_DKIM2, true },
@@ -142,13 +155,18 @@ static void conditions(void **state)
 static void mistakes(void **state)
 {
 #define FACTS                                                                                                       \
-	"listener, service, client, helo, mail-from, mail-from.domain, rcpt, rcpt.domain, from.domain, dkim2, "     \
+	"listener, service, client, helo, tls, client-certificate, client-certificate.verified, mail-from, "         \
+	"mail-from.domain, rcpt, rcpt.domain, from.domain, dkim2, "                                                 \
 	"dkim2.reason, dkim2.level, dkim2.domain, dkim2.sealer, dkim2.hops, dkim2.exploded, dkim2.testing"
 #define SHAPE "expected FACT = VALUE, FACT != VALUE or FACT in LIST"
 	static const struct {
 		const char *when, *then, *want;
 	} rows[] = {
 		{ "dkm2 = fail", "accept", "unknown fact \"dkm2\", expected one of " FACTS },
+		{ "client-certificate = 00:11", "accept",
+		    "\"00:11\" is no value of client-certificate, expected a SHA-256 fingerprint of 64 hexadecimal digits, or none" },
+		{ "client-certificate in " HEX64 " " HEX63, "accept",
+		    "\"" HEX63 "\" is no value of client-certificate, expected a SHA-256 fingerprint of 64 hexadecimal digits, or none" },
 		{ "dkim2 fail", "accept", "condition \"dkim2 fail\" has no operator, " SHAPE },
 		{ "dkim2 infail", "accept", "condition \"dkim2 infail\" has no operator, " SHAPE },
 		{ "", "accept", "condition \"\" has no operator, " SHAPE },

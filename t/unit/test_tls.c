@@ -51,13 +51,12 @@ static int start(void **state)
 
 	(void)state;
 	make_pem(certificate, key);
-	w.context = tls_context_server(octets(certificate), octets(key), &why);
+	w.context = tls_context_server(&(struct tls_server){ .pems = &(struct tls_pem){ octets(certificate), octets(key) }, .pem_count = 1 }, &why);
 	assert_non_null(w.context);
 	BIO_free(certificate);
 	BIO_free(key);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, w.fd), 0);
 	w.server = tls_new(w.context, w.fd[0], NULL);
-	tls_context_free(&w.context); /* a session holds on to what it needs */
 	w.ctx = SSL_CTX_new(TLS_client_method());
 	w.client = SSL_new(w.ctx);
 	assert_true(w.server && w.client && SSL_set_fd(w.client, w.fd[1]));
@@ -73,6 +72,7 @@ static int stop(void **state)
 {
 	(void)state;
 	tls_free(&w.server);
+	tls_context_free(&w.context);
 	SSL_free(w.client);
 	SSL_CTX_free(w.ctx);
 	close(w.fd[0]);

@@ -1,0 +1,219 @@
+/* The TLS of hopseal.conf: what certificates and keys must be to be taken, and the exact text of every mistake. */
+#include "certs.h"
+#include "files.h"
+
+#include "config/conf.h"
+
+static char dir[] = "/tmp/hopseal-config-XXXXXX";
+
+/* NAME.pem and NAME.key */
+static void put_pair(const char *name, struct made m)
+{
+	char file[64];
+
+	snprintf(file, sizeof(file), "%s.pem", name);
+	put(file, made_octets(m.cert_pem), 0644);
+	snprintf(file, sizeof(file), "%s.key", name);
+	put(file, made_octets(m.key_pem), 0600);
+	made_free(&m);
+}
+
+enum { DAY = 86400 };
+
+static int setup(void **state)
+{
+	(void)state;
+	if (!mkdtemp(dir) || chdir(dir) != 0)
+		return -1;
+	put_pair("a", made_valid("P-256", "DNS:a.test,DNS:*.a.test"));
+	put_pair("a2", made_valid("P-256", "DNS:x.test,DNS:*.a.test"));
+	put_pair("ar", made_valid("RSA", "DNS:a.test"));
+	put_pair("ae", made_valid("ED25519", "DNS:a.test"));
+	put_pair("b", made_valid("P-256", "DNS:b.test"));
+	put_pair("none", made_valid("P-256", NULL));
+	put_pair("address", made_valid("P-256", "IP:192.0.2.1"));
+	put_pair("old", made_new("P-256", "DNS:old.test", -9 * DAY, -2 * DAY - 60, NULL));
+	put_pair("soon", made_new("P-256", "DNS:soon.test", -60, 13 * DAY + 600, NULL));
+	put_pair("later", made_new("P-256", "DNS:later.test", -60, 14 * DAY + 600, NULL));
+	put_pair("early", made_new("P-256", "DNS:early.test", DAY, 90 * DAY, NULL));
+	put_pair("open", made_valid("P-256", "DNS:open.test"));
+	return chmod("open.key", 0640);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	return chdir("/") != 0 || !files_remove(dir);
+}
+
+/* The temporary folder reads "@" in what is compared. */
+static char *plain(struct slice s)
+{
+	static char out[8192];
+	size_t n = strlen(dir), at = 0;
+
+	for (size_t i = 0; i < s.n && at < sizeof(out) - 1; i++) {
+		bool here = slice_starts(slice_sub(s, i, SIZE_MAX), slice_of(dir, n));
+
+		out[at++] = here ? '@' : (char)s.at[i];
+		i += here ? n - 1 : 0;
+	}
+	out[at] = '\0';
+	return out;
+}
+
+/* Mistakes, or what there are only warnings about. */
+static struct conf *want(const char *title, const char *settings, const char *mistakes, const char *warnings)
+{
+	struct conf_errors e;
+	struct conf *c;
+	char text[4096];
+
+	conf_errors_init(&e);
+	snprintf(text, sizeof(text), "hostname = \"mx.test\";\nlistener: { a: { address = [\"127.0.0.1:2525\"]; service = \"pass\"; next-hop = "
+	    "\"127.0.0.1:2526\";\n%s\n}; };\n", settings);
+	put("c", slice_str(text), 0644);
+	c = conf_load("c", &e);
+	if (strcmp(plain(buf_get(&e.text)), mistakes) != 0 || (c == NULL) != (mistakes[0] != '\0'))
+		fail_msg("%s\nwanted: %s\n   got: %s", title, mistakes, plain(buf_get(&e.text)));
+	if (strcmp(plain(c ? c->warnings : buf_get(&e.warnings)), warnings) != 0)
+		fail_msg("%s\nwanted: %s\n   got: %s", title, warnings, plain(buf_get(&e.warnings)));
+	conf_errors_release(&e);
+	return c;
+}
+
+#define MINE "tls: { mode = \"require\"; certificate = \"a.pem\"; key = \"a.key\"; "
+#define BESIDE(name) "{ certificate = \"" name ".pem\"; key = \"" name ".key\"; }"
+#define TO "next-hop-tls: { "
+#define NO_FILE "No such file or directory, expected a file this user may read\n"
+#define FP "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+
+static void mistakes(void **state)
+{
+	static const struct {
+		const char *title, *settings, *want;
+	} rows[] = {
+		{ "as it should be", MINE "};", "" },
+		{ "a list beside it", MINE "certificates = ( " BESIDE("b") ", " BESIDE("soon") " ); };", "" },
+		{ "a list alone", "tls: { mode = \"may\"; certificates = ( " BESIDE("none") ", " BESIDE("a") " ); };", "" },
+		{ "kinds of key side by side", MINE "certificates = ( " BESIDE("ar") ", " BESIDE("ae") " ); };", "" },
+		{ "a key without its certificate beside a list", "tls: { mode = \"may\"; key = \"a.key\"; certificates = ( " BESIDE("b") " ); };",
+		    "c:3: listener.a.tls.mode = \"may\" without certificate, expected the name of a file in quotes\n" },
+		{ "nothing of it", "tls: { mode = \"implicit\"; };",
+		    "c:3: listener.a.tls.mode = \"implicit\" without certificate, expected the name of a file in quotes\n"
+		    "c:3: listener.a.tls.mode = \"implicit\" without key, expected the name of a file in quotes\n" },
+		{ "half of one in the list", MINE "\ncertificates = (\n{ certificate = \"b.pem\"; } ); };",
+		    "c:5: listener.a.tls.certificates[0] has no key, expected the name of a file in quotes\n" },
+		{ "a file that is not there", MINE "certificates = ( { certificate = \"no.pem\"; key = \"b.key\"; } ); };",
+		    "c:3: certificate @/no.pem cannot be read: " NO_FILE },
+		{ "the key of another", MINE "certificates = (\n{ certificate = \"b.pem\";\nkey = \"a.key\"; } ); };",
+		    "c:5: key file @/a.key holds the key of another certificate, expected the private key of the certificate\n" },
+		{ "a key its group may read", MINE "certificates = (\n" BESIDE("open") " ); };", "c:4: key file @/open.key has mode 0640, expected 0600 or 0400\n" },
+		{ "two for one name", MINE "\ncertificates = (\n" BESIDE("b") ",\n" BESIDE("a2") " ); };",
+		    "c:6: certificate @/a2.pem is for *.a.test, as is @/a.pem at c:3, expected one of a name and kind of key (EC)\n" },
+		{ "one twice", MINE "certificates = ( " BESIDE("a") " ); };",
+		    "c:3: certificate @/a.pem is for a.test, as is @/a.pem at c:3, expected one of a name and kind of key (EC)\n" },
+		{ "one nobody can ask for", MINE "certificates = ( " BESIDE("none") " ); };",
+		    "c:3: certificate @/none.pem has no DNS name, so that no client could ask for it, expected a subjectAltName\n" },
+		{ "nor by an address", MINE "certificates = ( " BESIDE("address") " ); };",
+		    "c:3: certificate @/address.pem has no DNS name, so that no client could ask for it, expected a subjectAltName\n" },
+
+		{ "clients are asked", MINE "client-certificate = \"ask\"; clients = [\"" FP "\"]; };", "" },
+		{ "and held against somebody's word", MINE "client-certificate = \"require\"; client-ca = \"b.pem\"; };", "" },
+		{ "asked without TLS", "tls: { client-certificate = \"ask\"; };",
+		    "c:3: listener.a.tls.client-certificate without TLS, expected mode = \"none\", \"may\", \"require\" or \"implicit\"\n" },
+		{ "required where TLS is not",
+		    "tls: { mode = \"may\"; certificate = \"a.pem\"; key = \"a.key\";\nclient-certificate = \"require\"; };",
+		    "c:4: listener.a.tls.client-certificate = \"require\" where TLS is optional, expected mode = \"require\" or \"implicit\"\n" },
+		{ "a word for nobody", MINE "client-ca = \"b.pem\"; };",
+		    "c:3: listener.a.tls.client-ca without client-certificate, expected client-certificate = \"none\", \"ask\" or \"require\"\n" },
+		{ "clients nobody asks", MINE "clients = [\"" FP "\"]; };",
+		    "c:3: listener.a.tls.clients without client-certificate, expected client-certificate = \"none\", \"ask\" or \"require\"\n" },
+		{ "no fingerprint", MINE "client-certificate = \"ask\"; clients = [\"" FP "\", \"00:11\"]; };",
+		    "c:3: listener.a.tls.clients holds \"00:11\", expected SHA-256 fingerprints of 64 hexadecimal digits\n" },
+		{ "trust that is not there", MINE "client-certificate = \"ask\"; client-ca = \"no.pem\"; };",
+		    "c:3: trusted certificates @/no.pem cannot be read: " NO_FILE },
+		{ "trust in a key", MINE "client-certificate = \"ask\"; client-ca = \"a.key\"; };",
+		    "c:3: trusted certificates @/a.key holds no certificate, expected certificates in PEM\n" },
+		{ "PROXY before implicit TLS", "proxy-from = [\"192.0.2.10\"]; tls: { mode = \"implicit\"; certificate = \"a.pem\"; key = \"a.key\"; };", "" },
+
+		{ "implicit to the next hop", TO "mode = \"implicit\"; };", "" },
+		{ "implicit beside what cannot do without", TO "mode = \"verify\"; ca = \"a.pem\"; implicit = true; };", "" },
+		{ "implicit beside what can", TO "mode = \"may\"; implicit = true; };",
+		    "c:3: listener.a.next-hop-tls.implicit = true where TLS is optional, expected mode = \"require\" or \"verify\"\n" },
+		{ "implicit beside nothing", TO "implicit = true; };",
+		    "c:3: listener.a.next-hop-tls.implicit = true where TLS is optional, expected mode = \"require\" or \"verify\"\n" },
+		{ "our own certificate", TO "mode = \"may\"; certificate = \"none.pem\"; key = \"none.key\"; };", "" },
+		{ "without its key", TO "mode = \"may\"; certificate = \"a.pem\"; };",
+		    "c:3: listener.a.next-hop-tls.certificate without key, expected the name of a file in quotes\n" },
+		{ "without its certificate", TO "mode = \"may\"; key = \"a.key\"; };",
+		    "c:3: listener.a.next-hop-tls.key without certificate, expected the name of a file in quotes\n" },
+		{ "without TLS", TO "certificate = \"a.pem\"; key = \"a.key\"; };",
+		    "c:3: listener.a.next-hop-tls.certificate without TLS, expected mode = \"none\", \"may\", \"require\", \"verify\" or \"implicit\"\n" },
+		{ "with another's key", TO "mode = \"may\"; certificate = \"a.pem\"; key = \"b.key\"; };",
+		    "c:3: key file @/b.key holds the key of another certificate, expected the private key of the certificate\n" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		bool soon = strstr(rows[i].settings, "soon.pem") != NULL;
+		struct conf *c = want(rows[i].title, rows[i].settings, rows[i].want,
+		    soon ? "certificate_expires c:3: certificate @/soon.pem expires in 13 day(s)\n" : "");
+
+		conf_free(&c);
+	}
+}
+
+static void ages(void **state)
+{
+	struct conf *c;
+
+	(void)state;
+	c = want("ages", MINE "certificates = (\n" BESIDE("old") ",\n" BESIDE("soon") ",\n" BESIDE("later") ",\n" BESIDE("early") " ); };\n"
+	    TO "mode = \"may\"; certificate = \"old.pem\"; key = \"old.key\"; };", "",
+	    "certificate_expired c:4: certificate @/old.pem expired 2 day(s) ago\n"
+	    "certificate_expires c:5: certificate @/soon.pem expires in 13 day(s)\n"
+	    "certificate_early c:7: certificate @/early.pem is not valid yet\n"
+	    "certificate_expired c:8: certificate @/old.pem expired 2 day(s) ago\n");
+	conf_free(&c);
+}
+
+static void what_workers_are_handed(void **state)
+{
+	struct conf *c = want("all of it", MINE "client-certificate = \"ask\"; client-ca = \"b.pem\"; certificates = ( " BESIDE("b") " ); clients = "
+	    "[\"00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:ff\"]; };"
+	    TO "mode = \"verify\"; implicit = true; ca = \"b.pem\"; certificate = \"none.pem\"; key = \"none.key\"; };", "", "");
+	const struct conf_tls *tls = &c->listeners[0].tls;
+	const struct conf_next_hop_tls *next = &c->listeners[0].next_hop_tls;
+
+	(void)state;
+	assert_int_equal(tls->certificate_count, 2);
+	for (size_t i = 0; i < 2; i++) {
+		assert_true(slice_starts(buf_get(&tls->certificates[i].chain.held), S("-----BEGIN CERTIFICATE-----\n")));
+		assert_true(slice_starts(buf_get(&tls->certificates[i].key.held), S("-----BEGIN PRIVATE KEY-----\n")));
+	}
+	assert_int_equal(tls->client_certificate, CLIENT_CERTIFICATE_ASK);
+	assert_true(tls->client_ca->held.n > 0);
+	assert_int_equal(tls->client_count, 1);
+	assert_string_equal(tls->clients[0], FP);
+	assert_int_equal(next->mode, NEXT_HOP_TLS_VERIFY);
+	assert_true(next->implicit && next->ca->held.n > 0 && next->certificate->key.held.n > 0);
+	conf_forget_tls(c);
+	assert_true(tls->certificates[1].key.held.n == 0 && tls->client_ca->held.n == 0 && next->certificate->key.held.n == 0);
+	conf_free(&c);
+	c = want("implicit", TO "mode = \"implicit\"; };", "", "");
+	assert_int_equal(c->listeners[0].next_hop_tls.mode, NEXT_HOP_TLS_REQUIRE);
+	assert_true(c->listeners[0].next_hop_tls.implicit);
+	conf_free(&c);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(mistakes),
+		cmocka_unit_test(ages),
+		cmocka_unit_test(what_workers_are_handed),
+	};
+
+	return cmocka_set_message_output(CM_OUTPUT_TAP), cmocka_run_group_tests(tests, setup, teardown);
+}

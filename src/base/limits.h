@@ -36,7 +36,7 @@ enum {
 	LIMIT_PATIENCE_S = 60,           /* seconds for next hops, one after the other, to take MAIL; a client gives 300, RFC 5321 4.5.3.2: 451 4.4.1 */
 	LIMIT_MAIL_WAIT_S = 30,          /* seconds of these for one to answer MAIL while there is another: that one is tried */
 	LIMIT_RECEIVED = 100,            /* Received fields; RFC 5321 6.3: 554 5.4.6 */
-	LIMIT_HEADER_LINE = 1048576,     /* octets of one header field: 552 5.3.4 */
+	LIMIT_HEADER_LINE = 1048576,     /* octets of one header field: 552 5.3.4, as soon as it has more */
 	LIMIT_TLS_TURNS = 1000,          /* key updates and renegotiations a TLS session may ask for; RFC 8446 4.6.3: close */
 	LIMIT_OUT_PENDING = 262144,      /* octets not yet taken by a peer: the other side is not read */
 	LIMIT_TX_ARENA = 67108864,       /* octets a transaction may parse into: 452 4.3.1 */

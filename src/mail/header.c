@@ -79,6 +79,43 @@ bool header_parse(struct arena *a, struct slice block, size_t field_max, struct 
 	return true;
 }
 
+/* The first octets of the line at line_at are here: what do they begin? False: too many fields. */
+static bool begin_line(struct header_count *c, struct slice octets, size_t field_max)
+{
+	struct slice line = slice_sub(octets, c->line_at, SIZE_MAX);
+
+	if (line.n == 1 && line.at[0] == '\r')
+		return true; /* the empty line, or no line at all yet */
+	c->whole = slice_starts(line, S("\r\n"));
+	c->begun = true;
+	if (c->whole || (blank(line.at[0]) && c->fields))
+		return true;
+	c->field_at = c->line_at;
+	return c->fields++ < field_max;
+}
+
+bool header_fits(struct header_count *c, struct slice octets, size_t field_max, struct fault *f)
+{
+	while (!c->whole && c->seen < octets.n) {
+		const unsigned char *lf;
+		size_t end;
+
+		if (!c->begun && !begin_line(c, octets, field_max))
+			return fault_set(f, FAULT_HEADER_TOO_BIG, c->line_at);
+		if (!c->begun || c->whole)
+			break;
+		lf = memchr(octets.at + c->seen, '\n', octets.n - c->seen);
+		c->seen = end = lf ? (size_t)(lf - octets.at) + 1 : octets.n;
+		if (end - c->field_at > LIMIT_HEADER_LINE)
+			return fault_set(f, FAULT_HEADER_TOO_BIG, c->field_at);
+		if (lf && end - c->line_at >= 2 && lf[-1] == '\r') {
+			c->line_at = end;
+			c->begun = false;
+		}
+	}
+	return true;
+}
+
 size_t header_find(const struct header *h, struct slice name, size_t from)
 {
 	while (from < h->n && !slice_ieq(h->fields[from].name, name))

@@ -28,6 +28,20 @@ struct header {
  */
 bool header_parse(struct arena *a, struct slice block, size_t field_max, struct header *header_out, struct fault *f) HS_MUST_USE;
 
+/*
+ * header_fits - may the header that is still coming go on? So that one too big is refused then, not when it is whole.
+ * In:    octets: all that came so far, the same and more at each call; field_max as for header_parse()
+ *        count: zeroed for the first call; each octet is looked at once
+ * Fault: HEADER_TOO_BIG where header_parse() would say so of the whole block
+ */
+struct header_count {
+	size_t fields, field_at;
+	size_t line_at, seen; /* of the line that has not come to its end; searched up to there */
+	bool begun;           /* its first octet was looked at */
+	bool whole;           /* the empty line was met */
+};
+bool header_fits(struct header_count *count, struct slice octets, size_t field_max, struct fault *f) HS_MUST_USE;
+
 /* The next field of that name (any case) at or below index `from`, or h->n. */
 size_t header_find(const struct header *h, struct slice name, size_t from);
 

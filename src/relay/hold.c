@@ -21,6 +21,7 @@ struct hold {
 	struct hold_budget *budget;
 	struct buf header;         /* until its end is seen: all octets; then the block alone */
 	size_t seen;               /* header_end() got this far */
+	struct header_count count; /* of its fields */
 	bool header_done;
 	bool empty_line;           /* stood behind the header */
 	struct block *first, *last;
@@ -183,6 +184,8 @@ bool hold_add(struct hold *h, struct slice octets, struct slice *body_out, struc
 			return fault_note(f, FAULT_NO_MEMORY, 0, "%llu octets held", (unsigned long long)h->budget->held_octets);
 		if (buf_failed(&h->header))
 			return fault_set(f, h->header.n + octets.n > h->budget->conf->limits.header_octets ? FAULT_HEADER_TOO_BIG : FAULT_NO_MEMORY, 0);
+		if (!header_fits(&h->count, buf_get(&h->header), h->budget->conf->limits.header_fields, f))
+			return false;
 		h->header_done = header_end(buf_get(&h->header), &h->seen, &block, &behind);
 		if ((h->header_done ? block : h->header.n) > h->budget->conf->limits.header_octets)
 			return fault_set(f, FAULT_HEADER_TOO_BIG, block);

@@ -23,6 +23,24 @@ static void want_end(struct slice message, size_t piece)
 	WANT(!whole || body == block + 2);
 }
 
+/* Told as it comes, the same as of the whole. */
+static void want_fits(struct arena *a, struct slice block, size_t piece)
+{
+	struct header_count count = { 0 };
+	struct fault f = { 0 };
+	struct header h;
+	size_t seen = 0, body;
+	bool fits = true;
+
+	(void)header_end(block, &seen, &block.n, &body);
+	for (size_t n = 0; fits && n < block.n;) {
+		n = piece < block.n - n ? n + piece : block.n;
+		fits = header_fits(&count, slice_of(block.at, n), 5, &f);
+	}
+	/* A CR at the very end may be half of the empty line. */
+	WANT(fits == header_parse(a, block, 5, &h, &f) || (fits && slice_ends(block, S("\n\r"))));
+}
+
 static void want_domain(struct arena *a, struct slice domain)
 {
 	struct slice again;
@@ -87,6 +105,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *at, size_t n)
 	block = slice_of(at + 1, n - 1);
 	want_end(block, at[0] ? at[0] : 1);
 	arena_init(&a, LIMIT_TX_ARENA);
+	want_fits(&a, block, at[0] ? at[0] : 1);
 	if (!header_parse(&a, block, 100, &h, &f)) {
 		WANT(f.code == FAULT_HEADER_TOO_BIG);
 		arena_clear(&a);

@@ -17,6 +17,7 @@ static int set_up(void **state)
 	(void)state;
 	conf.limits.message_octets = 1 << 20;
 	conf.limits.header_octets = 65536;
+	conf.limits.header_fields = 30000;
 	conf.limits.body_memory_octets = 100000;
 	budget = (struct hold_budget){ .conf = &conf, .body_octets = 1 << 30, .ceiling_octets = 1U << 31, .counts = count_page_new() };
 	if (!budget.counts || !mkdtemp(dir))
@@ -139,6 +140,13 @@ static void limits_have_their_answers(void **state)
 	h = feed(buf_get(&in), 1000, &body, &f);
 	assert_int_equal(f.code, FAULT_HEADER_TOO_BIG);
 	hold_free(&h);
+	f = (struct fault){ 0 };
+	conf.limits.header_fields = 1000; /* and no more of it is held than it takes to see that */
+	h = feed(buf_get(&in), 100, &body, &f);
+	assert_int_equal(f.code, FAULT_HEADER_TOO_BIG);
+	assert_in_range(hold_octets(h), 6000, 6100);
+	hold_free(&h);
+	conf.limits.header_fields = 30000;
 	f = (struct fault){ 0 };
 	buf_clear(&in);
 	buf_str(&in, "A: b\r\n\r\n");

@@ -1,6 +1,8 @@
 /* What a message is: domains, paths, address lists, header blocks, the edit log, dates. */
 #include "test.h"
 
+#include "base/buf.h"
+#include "base/limits.h"
 #include "mail/addr.h"
 #include "mail/date.h"
 #include "mail/domain.h"
@@ -433,6 +435,68 @@ static void header_end_is_the_same_at_every_cut(void **state)
 	}
 }
 
+/* What header_fits() says of it in pieces of `step` octets. */
+static bool fits(struct slice all, size_t step, size_t field_max)
+{
+	struct header_count count = { 0 };
+	struct fault f = { 0 };
+
+	for (size_t n = 0; n < all.n;) {
+		n = step < all.n - n ? n + step : all.n;
+		if (!header_fits(&count, slice_sub(all, 0, n), field_max, &f)) {
+			assert_int_equal(f.code, FAULT_HEADER_TOO_BIG);
+			return false;
+		}
+	}
+	return true;
+}
+
+static void a_header_too_big_is_seen_as_it_comes(void **state)
+{
+	static const struct {
+		const char *name, *text;
+		size_t fields;
+	} rows[] = {
+		{ "plain", "A: 1\r\nB: 2\r\n\r\n", 2 },
+		{ "folds are no fields", "A: 1\r\n 2\r\n\t3\r\nB: 2\r\n\r\n", 2 },
+		{ "the body is none of it", "A: 1\r\n\r\nB: 2\r\nC: 3\r\n", 1 },
+		{ "a fold in front of all is a field", " 1\r\nB: 2\r\n\r\n", 2 },
+		{ "LF alone ends no line", "A: 1\nB: 2\r\nC: 3\r\n\r\n", 2 },
+		{ "nor does CR", "A: 1\r\r\n\r\n", 1 },
+		{ "a line of CR is a field", "A: 1\r\n\rx\r\n\r\n", 2 },
+		{ "no end", "A: 1\r\nB: 2", 2 },
+		{ "empty", "\r\nA: 1\r\nB: 2\r\n", 0 },
+	};
+	enum { LONG = LIMIT_HEADER_LINE };
+	struct buf b;
+
+	(void)state;
+	for (size_t i = 0; i < ROWS(rows); i++)
+		for (size_t step = 1; step < 30; step++) {
+			struct slice all = slice_str(rows[i].text);
+
+			assert_true(fits(all, step, rows[i].fields));
+			assert_true(rows[i].fields == 0 || !fits(all, step, rows[i].fields - 1));
+		}
+	buf_init(&b, LONG * 2);
+	buf_str(&b, "A: 1\r\n");
+	for (buf_str(&b, "B: 1\r\n xyz\r\n"); b.n < 6 + LONG;)
+		buf_str(&b, " x\r\n");
+	assert_int_equal(b.n, 6 + LONG); /* a field of just as many octets as it may have */
+	for (size_t step = 1000; step <= 64000; step *= 64) {
+		assert_true(fits(buf_get(&b), step, 9));
+		buf_str(&b, "\r\nbody");
+		assert_true(fits(buf_get(&b), step, 9));
+		b.at[6 + LONG] = '\t'; /* it goes on */
+		assert_false(fits(slice_sub(buf_get(&b), 0, 6 + LONG + 1), step, 9));
+		b.n = 6 + LONG;
+	}
+	memset(b.at, 'A', b.n); /* one line that does not end */
+	assert_true(fits(slice_sub(buf_get(&b), 0, LONG), 1000, 9));
+	assert_false(fits(slice_sub(buf_get(&b), 0, LONG + 1), 1000, 9));
+	buf_release(&b);
+}
+
 static struct slice written(struct edit *e)
 {
 	struct slice *runs;
@@ -539,6 +603,7 @@ int main(void)
 		TEST(header_parse_rows),
 		TEST(header_fields_are_split),
 		TEST(header_end_is_the_same_at_every_cut),
+		TEST(a_header_too_big_is_seen_as_it_comes),
 		TEST(edit_changes_only_what_it_was_told),
 		TEST(edit_refuses_what_is_no_field),
 		TEST(date_rows),

@@ -284,7 +284,7 @@ static void on_event(struct pair *p, const struct srv_event *ev)
 	case SRV_EV_END:
 		if (ev->crlf_added)
 			log_client(p, "smtp_crlf_added");
-		tx_whole(p, ev->seq);
+		tx_whole(p, ev);
 		break;
 	case SRV_EV_RESET:
 		tx_abort(p, "reset by client");

@@ -121,7 +121,7 @@ void tx_data(struct pair *p, const struct srv_event *ev);
 void tx_content(struct pair *p, struct slice octets);
 /* The content is refused, the rest of it swallowed by the server machine. */
 void tx_bad(struct pair *p, const struct fault *f);
-void tx_whole(struct pair *p, uint32_t seq);
+void tx_whole(struct pair *p, const struct srv_event *ev);
 /* RSET, or the client is gone. */
 void tx_abort(struct pair *p, const char *why);
 /* The client has waited long for the answer to its content; see tx_late_s(). */

@@ -495,17 +495,18 @@ void tx_content(struct pair *p, struct slice octets)
 		checks_body(t->checks, body);
 }
 
-void tx_whole(struct pair *p, uint32_t seq)
+void tx_whole(struct pair *p, const struct srv_event *ev)
 {
 	struct tx *t = p->tx;
 	struct fault f = { 0 };
 
 	if (!t) {
 		fault_set(&f, FAULT_INTERNAL, 0);
-		srv_answer_fault(p->srv, seq, &f);
+		srv_answer_fault(p->srv, ev->seq, &f);
 		return;
 	}
-	t->end_seq = seq;
+	t->end_seq = ev->seq;
+	t->dots = ev->dots;
 	t->whole_ms = loop_now_ms(p->relay->loop);
 	if (!hold_end(t->hold, &f)) {
 		tx_end_fault(t, &f);

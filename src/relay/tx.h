@@ -85,9 +85,11 @@ struct tx {
 	size_t hold_at;
 	struct slice run;          /* what is left of the current one */
 	struct body_writer writer;
+	bool dots;                 /* a line of the content as it came may begin with a dot */
 	bool finished;             /* everything is in `ring` or behind it */
 	struct iovec ring[TX_RUNS];
 	size_t ring_at, ring_count;
+	size_t ring_octets;
 	uint64_t sent_octets;
 	int64_t begin_ms;
 	int64_t whole_ms;          /* the client's final dot came */

@@ -18,7 +18,7 @@ void body_reader_init(struct body_reader *r)
 
 void body_reader_init_framed(struct body_reader *r)
 {
-	*r = (struct body_reader){ .state = AT_START, .framed = true };
+	*r = (struct body_reader){ .state = AT_START, .framed = true, .dots = true };
 }
 
 static bool odd(unsigned char before, unsigned char c)
@@ -140,6 +140,7 @@ enum body_status body_read(struct body_reader *r, struct slice *in, struct slice
 		} else if (r->state == AT_DOT && c != '\r') {
 			/* the dot in front goes; what follows is content, a second dot as well */
 			r->state = IN_LINE;
+			r->dots |= c == '.';
 			run = take_plain(r, in);
 		} else if (r->state == AT_START || r->state == IN_LINE) {
 			run = take_plain(r, in);
@@ -225,6 +226,16 @@ bool body_write(struct body_writer *w, struct slice *in, struct slice *run_out)
 		*run_out = *in;
 	}
 	step(in, n);
+	return true;
+}
+
+bool body_write_dotless(struct body_writer *w, struct slice *in, struct slice *run_out)
+{
+	if (in->n == 0)
+		return false;
+	w->state = in->at[in->n - 1] == '\n' ? LINE_START : LINE_INSIDE;
+	*run_out = *in;
+	step(in, in->n);
 	return true;
 }
 

@@ -11,6 +11,7 @@
 struct body_reader {
 	unsigned char state;   /* what the last octets were */
 	bool framed;           /* somebody else counts the octets: a dot is nothing special */
+	bool dots;             /* a line of the content given out so far begins with a dot; framed: may, nobody looks */
 	struct fault fault;    /* BARE_CR, BARE_LF, NUL, `at` in content octets: sticky; reading goes on to the real end, without runs */
 	uint64_t octets;       /* content octets so far */
 };
@@ -49,6 +50,8 @@ void body_writer_init(struct body_writer *w);
  * it. Two runs in a row may share an octet, the dot that is doubled.
  */
 bool body_write(struct body_writer *w, struct slice *in, struct slice *run_out);
+/* The same for content none of whose lines begins with a dot, as the reader says when it has ended: nothing is looked for. */
+bool body_write_dotless(struct body_writer *w, struct slice *in, struct slice *run_out);
 /* What ends the content: ".\r\n", with CRLF before it if content did not end in one. */
 struct slice body_finish(struct body_writer *w);
 

@@ -53,7 +53,7 @@ enum srv_event_kind {
 	SRV_EV_DATA,     /* srv_data_go() or srv_answer_fault() */
 	SRV_EV_CONTENT,  /* content: octets of the message, dots unstuffed, borrowed from the input or constant */
 	SRV_EV_BAD,      /* content is refused (fault): drop what came; the rest is swallowed and answered by srv itself */
-	SRV_EV_END,      /* content whole (crlf_added); answer seq, which ends the transaction */
+	SRV_EV_END,      /* content whole (dots, crlf_added); answer seq, which ends the transaction */
 	SRV_EV_RESET,    /* RSET, or EHLO/HELO in a transaction or behind XFORWARD, already answered: drop both */
 	SRV_EV_CLOSE,    /* QUIT or fault: close once srv_out() is written; no further feed. Drop any transaction. */
 	SRV_EV_XCLIENT,  /* who, already answered by a new greeting: from now on the client is that one, and has not said EHLO */
@@ -68,6 +68,7 @@ struct srv_event {
 	struct path path;        /* MAIL, RCPT: slices live in the tx arena */
 	struct srv_params params;
 	struct slice content;
+	bool dots;               /* END: a line of the content may begin with a dot */
 	bool crlf_added;         /* END: the last octets of the content are a CRLF that did not come */
 	const struct xclient *who; /* XCLIENT, XFORWARD: the attributes of this command; in the tx arena */
 	struct fault fault;      /* BAD, REFUSED, CLOSE (after QUIT: FAULT_NONE); unset with the others */

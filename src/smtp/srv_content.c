@@ -11,6 +11,7 @@ static int whole(struct call *c)
 	struct srv *s = c->s;
 
 	c->ev->crlf_added = s->chunk.crlf_added;
+	c->ev->dots = s->body->dots;
 	srv_drop_body(s);
 	if (!srv_owe(s, OWED_END, &c->ev->seq))
 		return srv_no_memory(c);

@@ -9,7 +9,7 @@
 struct taken {
 	struct buf content;
 	struct fault fault;
-	bool ended;
+	bool ended, dots;
 	size_t left;
 };
 
@@ -36,9 +36,10 @@ static void take(struct slice s, size_t piece, struct taken *t)
 	}
 	WANT(r.octets == t->content.n);
 	t->fault = r.fault;
+	t->dots = r.dots;
 }
 
-static void round_trip(struct slice content)
+static void round_trip(struct slice content, bool dots)
 {
 	struct slice rest = content, run;
 	struct body_writer w;
@@ -47,7 +48,7 @@ static void round_trip(struct slice content)
 
 	buf_init(&sent, SIZE_MAX / 2);
 	body_writer_init(&w);
-	while (body_write(&w, &rest, &run))
+	while (dots ? body_write(&w, &rest, &run) : body_write_dotless(&w, &rest, &run))
 		buf_slice(&sent, run);
 	buf_slice(&sent, body_finish(&w));
 	take(buf_get(&sent), SIZE_MAX, &again);
@@ -86,7 +87,7 @@ static void framed(struct slice s, size_t piece)
 	WANT(slice_eq(buf_get(&whole.content), buf_get(&cut.content)));
 	if (whole.fault.code == FAULT_NONE) {
 		WANT(slice_starts(buf_get(&whole.content), s) && whole.content.n - s.n == (slice_ends(s, S("\r\n")) || s.n == 0 ? 0 : 2));
-		round_trip(buf_get(&whole.content));
+		round_trip(buf_get(&whole.content), true);
 	}
 	buf_release(&whole.content);
 	buf_release(&cut.content);
@@ -103,10 +104,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *at, size_t n)
 	take(s, SIZE_MAX, &whole);
 	take(s, at[0] ? at[0] : 1, &cut);
 	WANT(whole.ended == cut.ended && (!whole.ended || whole.left == cut.left));
-	WANT(whole.fault.code == cut.fault.code && whole.fault.at == cut.fault.at);
+	WANT(whole.fault.code == cut.fault.code && whole.fault.at == cut.fault.at && whole.dots == cut.dots);
 	WANT(slice_eq(buf_get(&whole.content), buf_get(&cut.content)));
 	if (whole.ended && whole.fault.code == FAULT_NONE)
-		round_trip(buf_get(&whole.content));
+		round_trip(buf_get(&whole.content), whole.dots);
 	buf_release(&whole.content);
 	buf_release(&cut.content);
 	framed(s, at[0] ? at[0] : 1);

@@ -22,6 +22,11 @@ static void taken_clear(struct taken *t)
 	t->ended = false;
 }
 
+static bool leading_dot(struct slice s)
+{
+	return slice_starts(s, S(".")) || (s.n > 2 && memmem(s.at, s.n, "\r\n.", 3));
+}
+
 static void read_piece(struct body_reader *r, struct slice piece, struct taken *t)
 {
 	struct slice run;
@@ -45,6 +50,7 @@ static void read_piece(struct body_reader *r, struct slice piece, struct taken *
 	t->fault = r->fault.code;
 	t->fault_at = r->fault.at;
 	assert_true(r->octets == t->content.n);
+	assert_int_equal(r->dots, leading_dot(buf_get(&t->content)));
 }
 
 /* Fed in two pieces cut at `cut`; SIZE_MAX: octet by octet. */
@@ -233,6 +239,7 @@ static void framed_content_is_what_came(void **state)
 			assert_int_equal(r.fault.code, rows[i].fault);
 			WANT_SLICE(buf_get(&got), rows[i].given);
 			assert_true(r.octets == got.n);
+			assert_true(r.dots); /* for all it knows */
 		}
 	buf_release(&got);
 }
@@ -287,6 +294,20 @@ static void write_cut(struct slice s, size_t cut, struct buf *out, size_t *runs)
 	buf_slice(out, body_finish(&w));
 }
 
+/* The writer that need not look, where the reader said so. */
+static void write_dotless(struct slice s, size_t cut, struct buf *out)
+{
+	struct slice piece[2] = { slice_sub(s, 0, cut), slice_sub(s, cut, SIZE_MAX) }, run;
+	struct body_writer w;
+
+	buf_clear(out);
+	body_writer_init(&w);
+	for (int i = 0; i < 2; i++)
+		while (body_write_dotless(&w, &piece[i], &run))
+			buf_slice(out, run);
+	buf_slice(out, body_finish(&w));
+}
+
 static void write_plainly(struct slice s, struct buf *out)
 {
 	buf_clear(out);
@@ -321,6 +342,10 @@ static void content_goes_round(void **state)
 			buf_str(&content, parts[v % 3]);
 		write_plainly(buf_get(&content), &want);
 		for (size_t cut = 0; cut <= content.n; cut++) {
+			if (!leading_dot(buf_get(&content))) {
+				write_dotless(buf_get(&content), cut, &got);
+				WANT_SLICE(buf_get(&got), buf_get(&want));
+			}
 			write_cut(buf_get(&content), cut, &got, &runs);
 			WANT_SLICE(buf_get(&got), buf_get(&want));
 		}

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "mail/header.h"
@@ -10,6 +11,8 @@
 
 /* Parsing a header takes about as much again as the header. */
 enum { FIRST_OCTETS = 4096, BLOCK_OCTETS = 65536, HEADER_COST = 3 };
+/* Of a file: what is in memory at a time while it is read; runs that are gathered before they are written. */
+enum { WINDOW_OCTETS = 262144, GATHER_OCTETS = 8192, SMALL_OCTETS = 1024 };
 
 struct block {
 	struct block *next;
@@ -24,11 +27,12 @@ struct hold {
 	struct header_count count; /* of its fields */
 	bool header_done;
 	bool empty_line;           /* stood behind the header */
-	struct block *first, *last;
+	struct block *first, *last; /* in a file: one block at most, what is not written yet */
 	uint64_t body_octets;
 	uint64_t charged;          /* to the budget */
 	int fd;                    /* -1: in memory */
-	void *map;
+	unsigned char *map;
+	size_t dropped;            /* octets at its front that were let go */
 };
 
 struct hold *hold_new(struct hold_budget *b)
@@ -86,16 +90,21 @@ static bool no_disk(struct fault *f, const char *what)
 	return fault_note(f, code, 0, "%s: %s", what, strerror(errno));
 }
 
-static bool write_all(int fd, struct slice s, struct fault *f)
+/* One behind the other. */
+static bool write_both(int fd, struct slice a, struct slice b, struct fault *f)
 {
-	while (s.n) {
-		ssize_t n = write(fd, s.at, s.n);
+	while (a.n || b.n) {
+		struct iovec iov[2] = { { (void *)(uintptr_t)a.at, a.n }, { (void *)(uintptr_t)b.at, b.n } };
+		ssize_t done = writev(fd, a.n ? iov : iov + 1, a.n ? 2 : 1);
+		size_t n;
 
-		if (n < 0 && errno == EINTR)
+		if (done < 0 && errno == EINTR)
 			continue;
-		if (n < 0)
+		if (done < 0)
 			return no_disk(f, "write body");
-		s = slice_sub(s, (size_t)n, SIZE_MAX);
+		n = (size_t)done < a.n ? (size_t)done : a.n;
+		a = slice_sub(a, n, SIZE_MAX);
+		b = slice_sub(b, (size_t)done - n, SIZE_MAX);
 	}
 	return true;
 }
@@ -115,10 +124,56 @@ static bool to_file(struct hold *h, struct fault *f)
 	if (h->fd < 0)
 		return no_disk(f, "open body file");
 	for (struct block *b = h->first; b; b = b->next)
-		if (!write_all(h->fd, slice_of(b->octets, b->n), f))
+		if (!write_both(h->fd, slice_of(b->octets, b->n), SLICE_NONE, f))
 			return false;
 	free_blocks(h);
 	count_add(h->budget->counts, h->budget->slot, COUNT_BODY_FILES, 1);
+	return true;
+}
+
+static bool add_block(struct hold *h, size_t room, struct fault *f)
+{
+	struct block *block = malloc(sizeof(*block) + room);
+
+	if (!block)
+		return fault_set(f, FAULT_NO_MEMORY, 0);
+	block->next = NULL;
+	block->n = 0;
+	block->room = room;
+	if (h->last)
+		h->last->next = block;
+	else
+		h->first = block;
+	h->last = block;
+	charge(h, (int64_t)room);
+	return true;
+}
+
+static void fill(struct block *b, struct slice *s)
+{
+	struct slice piece;
+
+	(void)slice_take(s, s->n < b->room - b->n ? s->n : b->room - b->n, &piece);
+	memcpy(b->octets + b->n, piece.at, piece.n);
+	b->n += piece.n;
+}
+
+/* A body of many lines with a dot in front comes in as many small runs. */
+static bool add_to_file(struct hold *h, struct slice s, struct fault *f)
+{
+	struct slice gathered = h->last ? slice_of(h->last->octets, h->last->n) : SLICE_NONE;
+
+	if (s.n <= SMALL_OCTETS && !h->last && h->budget->held_octets + GATHER_OCTETS <= h->budget->body_octets &&
+	    !add_block(h, GATHER_OCTETS, f))
+		return false;
+	if (s.n <= SMALL_OCTETS && h->last && s.n <= h->last->room - h->last->n) {
+		fill(h->last, &s);
+		return true;
+	}
+	if (!write_both(h->fd, gathered, s, f))
+		return false;
+	if (h->last)
+		h->last->n = 0;
 	return true;
 }
 
@@ -133,32 +188,11 @@ static bool add_body(struct hold *h, struct slice s, struct fault *f)
 	if (h->fd < 0 && (h->body_octets > b->conf->limits.body_memory_octets || b->held_octets > share) && !to_file(h, f))
 		return false;
 	if (h->fd >= 0)
-		return write_all(h->fd, s, f);
+		return add_to_file(h, s, f);
 	while (s.n) {
-		size_t n;
-
-		if (!h->last || h->last->n == h->last->room) {
-			size_t room = s.n > FIRST_OCTETS || h->last ? BLOCK_OCTETS : FIRST_OCTETS;
-			struct block *block = malloc(sizeof(*block) + room);
-
-			if (!block)
-				return fault_set(f, FAULT_NO_MEMORY, 0);
-			block->next = NULL;
-			block->n = 0;
-			block->room = room;
-			if (h->last)
-				h->last->next = block;
-			else
-				h->first = block;
-			h->last = block;
-			charge(h, (int64_t)room);
-		}
-		n = h->last->room - h->last->n;
-		if (n > s.n)
-			n = s.n;
-		memcpy(h->last->octets + h->last->n, s.at, n);
-		h->last->n += n;
-		s = slice_sub(s, n, SIZE_MAX);
+		if ((!h->last || h->last->n == h->last->room) && !add_block(h, s.n > FIRST_OCTETS || h->last ? BLOCK_OCTETS : FIRST_OCTETS, f))
+			return false;
+		fill(h->last, &s);
 	}
 	return true;
 }
@@ -213,23 +247,43 @@ bool hold_end(struct hold *h, struct fault *f)
 	h->header_done = true;
 	if (h->fd < 0 || h->body_octets == 0)
 		return true;
-	h->map = mmap(NULL, (size_t)h->body_octets, PROT_READ, MAP_PRIVATE | MAP_POPULATE, h->fd, 0);
+	if (h->last && !write_both(h->fd, slice_of(h->last->octets, h->last->n), SLICE_NONE, f))
+		return false;
+	free_blocks(h);
+	h->map = mmap(NULL, (size_t)h->body_octets, PROT_READ, MAP_SHARED, h->fd, 0);
 	if (h->map != MAP_FAILED)
 		return true;
 	h->map = NULL;
 	return fault_note(f, FAULT_NO_MEMORY, 0, "map body: %s", strerror(errno));
 }
 
-bool hold_run(const struct hold *h, size_t at, struct slice *run_out)
+/*
+ * A part of the file. It is made present in one go; what lies before the part in front of it, which may still be on its way out, is
+ * let go, and comes back from the file should anybody look at it again.
+ */
+static bool window(struct hold *h, size_t at, struct slice *run_out)
+{
+	size_t all = (size_t)h->body_octets, from = at * WINDOW_OCTETS;
+
+	if (at >= (all + WINDOW_OCTETS - 1) / WINDOW_OCTETS)
+		return false;
+	if (at && from - WINDOW_OCTETS > h->dropped) {
+		(void)madvise(h->map + h->dropped, from - WINDOW_OCTETS - h->dropped, MADV_DONTNEED);
+		h->dropped = from - WINDOW_OCTETS;
+	}
+	*run_out = slice_of(h->map + from, all - from < WINDOW_OCTETS ? all - from : WINDOW_OCTETS);
+	(void)madvise(h->map + from, run_out->n, MADV_POPULATE_READ);
+	return true;
+}
+
+bool hold_run(struct hold *h, size_t at, struct slice *run_out)
 {
 	if (h->empty_line && at-- == 0) {
 		*run_out = S("\r\n");
 		return true;
 	}
-	if (h->map) {
-		*run_out = slice_of(h->map, (size_t)h->body_octets);
-		return at == 0;
-	}
+	if (h->map)
+		return window(h, at, run_out);
 	for (const struct block *b = h->first; b; b = b->next)
 		if (at-- == 0) {
 			*run_out = slice_of(b->octets, b->n);

@@ -3,7 +3,7 @@
  *
  * Header and body are one run of octets as received, dots unstuffed; the one header/body boundary is found here. A worker's holds
  * share a budget: what does not fit into it, or into body_memory_octets for one message, goes to a file in the spool directory,
- * which is mapped read-only once the content is whole.
+ * which is mapped read-only once the content is whole, a part at a time in memory.
  */
 #ifndef RELAY_HOLD_H
 #define RELAY_HOLD_H
@@ -37,8 +37,11 @@ bool hold_add(struct hold *h, struct slice octets, struct slice *body_out, struc
 struct slice hold_header(const struct hold *h, bool *done_out);
 /* Nothing more comes: a header that was not ended is the whole content. False: the file could not be mapped. */
 bool hold_end(struct hold *h, struct fault *f) HS_MUST_USE;
-/* After the end: the empty line (if there is one) and the body, in runs; false past the last. `at` counts from 0. */
-bool hold_run(const struct hold *h, size_t at, struct slice *run_out);
+/*
+ * After the end: the empty line (if there is one) and the body, in runs; false past the last. `at` counts from 0. Of a body in a file
+ * only the run given last and the one before it need stay in memory.
+ */
+bool hold_run(struct hold *h, size_t at, struct slice *run_out);
 uint64_t hold_octets(const struct hold *h);
 bool hold_in_file(const struct hold *h);
 

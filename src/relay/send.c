@@ -11,6 +11,8 @@
 #include "relay/tx.h"
 #include "relay/view.h"
 
+/* RING_OCTETS: as much as a socket takes at a time; what is looked at further ahead would only be in memory for longer. */
+enum { RING_OCTETS = 262144 };
 enum { TAG_DATA = UINT32_MAX - 1, TAG_CONTENT = UINT32_MAX - 2 };
 
 /* Nothing more comes of it: whoever waits hears so, and so does whoever asks later. */
@@ -260,6 +262,12 @@ static void on_command_reply(struct tx *t, size_t index, const struct reply *r)
 	pair_go_on(p);
 }
 
+static void put(struct tx *t, struct slice run)
+{
+	t->ring[t->ring_at + t->ring_count++] = (struct iovec){ (void *)(uintptr_t)run.at, run.n };
+	t->ring_octets += run.n;
+}
+
 /* Fills the ring with what comes next. */
 static void fill(struct tx *t)
 {
@@ -267,21 +275,21 @@ static void fill(struct tx *t)
 
 	if (t->ring_count == 0)
 		t->ring_at = 0;
-	while (!t->finished && t->ring_at + t->ring_count < TX_RUNS) {
+	while (!t->finished && t->ring_at + t->ring_count < TX_RUNS && t->ring_octets < RING_OCTETS) {
 		if (t->run.n == 0) {
 			if (t->run_at < t->run_count)
 				t->run = t->runs[t->run_at++];
 			else if (hold_run(t->hold, t->hold_at, &t->run))
 				t->hold_at++;
 			else {
-				run = body_finish(&t->writer);
-				t->ring[t->ring_at + t->ring_count++] = (struct iovec){ (void *)(uintptr_t)run.at, run.n };
+				put(t, body_finish(&t->writer));
 				t->finished = true;
 			}
 			continue;
 		}
-		if (body_write(&t->writer, &t->run, &run))
-			t->ring[t->ring_at + t->ring_count++] = (struct iovec){ (void *)(uintptr_t)run.at, run.n };
+		/* What was looked at when it came need not be looked at again; what we add is. */
+		if (t->dots || t->hold_at == 0 ? body_write(&t->writer, &t->run, &run) : body_write_dotless(&t->writer, &t->run, &run))
+			put(t, run);
 	}
 }
 
@@ -303,6 +311,7 @@ static void on_wrote(void *arg, size_t n)
 	struct tx *t = arg;
 
 	t->sent_octets += n;
+	t->ring_octets -= n;
 	while (n) {
 		struct iovec *v = &t->ring[t->ring_at];
 

@@ -1,5 +1,6 @@
 /* Content while it is judged: one boundary, memory then a file, limits. */
 #include <fcntl.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "test.h"
@@ -51,7 +52,7 @@ static struct hold *feed(struct slice all, size_t step, struct buf *body_seen, s
 	return h;
 }
 
-static void gather(const struct hold *h, struct buf *out)
+static void gather(struct hold *h, struct buf *out)
 {
 	struct slice run;
 	bool done;
@@ -120,6 +121,92 @@ static void big_content_goes_to_a_file_unchanged(void **state)
 	assert_true(budget.held_octets >= 300000);
 	hold_free(&h);
 	assert_int_equal(budget.held_octets, 0);
+	conf.limits.body_memory_octets = 100000;
+	buf_release(&in);
+	buf_release(&body);
+	buf_release(&out);
+}
+
+static long resident_file_kib(void)
+{
+	FILE *f = fopen("/proc/self/status", "r");
+	char line[200];
+	long kib = -1;
+
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f))
+		(void)sscanf(line, "RssFile: %ld", &kib);
+	fclose(f);
+	assert_true(kib >= 0);
+	return kib;
+}
+
+static void a_file_is_in_memory_a_part_at_a_time(void **state)
+{
+	struct fault f = { 0 };
+	struct buf in, body;
+	struct slice run, rest;
+	struct hold *h;
+	long before, most = 0;
+
+	(void)state;
+	conf.limits.message_octets = 1 << 24;
+	buf_init(&in, 1 << 24);
+	buf_init(&body, 1 << 24);
+	buf_str(&in, "Subject: x\r\n\r\n");
+	for (unsigned i = 0; in.n < 8000000; i++)
+		buf_printf(&in, "line %u\r\n", i);
+	h = feed(buf_get(&in), 65536, &body, &f);
+	assert_true(hold_in_file(h));
+	rest = slice_sub(buf_get(&in), in.n - body.n - 2, SIZE_MAX);
+	before = resident_file_kib();
+	for (size_t i = 0; hold_run(h, i, &run); i++) {
+		struct slice piece;
+
+		assert_true(slice_take(&rest, run.n, &piece) && slice_eq(run, piece));
+		most = resident_file_kib() - before > most ? resident_file_kib() - before : most;
+	}
+	assert_int_equal(rest.n, 0);
+	assert_in_range(most, 256, 1024);
+	hold_free(&h);
+	conf.limits.message_octets = 1 << 20;
+	buf_release(&in);
+	buf_release(&body);
+}
+
+/* What a body of stuffed lines is cut into. */
+static void small_runs_keep_their_order(void **state)
+{
+	static const size_t steps[] = { 1, 60, 1024, 1025, 5000, 9000, 70000 };
+	struct fault f = { 0 };
+	struct buf in, body, out;
+
+	(void)state;
+	conf.limits.body_memory_octets = 4096;
+	buf_init(&in, 1 << 20);
+	buf_init(&body, 1 << 20);
+	buf_init(&out, 1 << 20);
+	buf_str(&in, "Subject: x\r\n\r\n");
+	for (unsigned i = 0; in.n < 200000; i++)
+		buf_printf(&in, "line %u\r\n", i);
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) * 2; i++) {
+		struct slice all = buf_get(&in), piece, part;
+		struct hold *h = hold_new(&budget);
+
+		for (size_t k = 0; all.n; k++) { /* of two sizes in turn, or of one */
+			size_t n = k % 2 && i % 2 ? steps[(i / 2 + 3) % 7] : steps[i / 2];
+
+			assert_true(slice_take(&all, n < all.n ? n : all.n, &piece));
+			assert_true(hold_add(h, piece, &part, &f));
+		}
+		assert_true(hold_end(h, &f) && hold_in_file(h));
+		buf_clear(&out);
+		gather(h, &out);
+		assert_true(slice_eq(buf_get(&out), buf_get(&in)));
+		assert_true(budget.held_octets < 100);
+		hold_free(&h);
+		assert_int_equal(budget.held_octets, 0);
+	}
 	conf.limits.body_memory_octets = 100000;
 	buf_release(&in);
 	buf_release(&body);
@@ -304,6 +391,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(any_split_gives_the_same),
 		cmocka_unit_test(big_content_goes_to_a_file_unchanged),
+		cmocka_unit_test(a_file_is_in_memory_a_part_at_a_time),
+		cmocka_unit_test(small_runs_keep_their_order),
 		cmocka_unit_test(limits_have_their_answers),
 		cmocka_unit_test(small_bodies_keep_the_ceiling_too),
 		cmocka_unit_test(clients_are_counted_over_all_workers),

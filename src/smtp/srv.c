@@ -202,6 +202,9 @@ int srv_no_memory(struct call *c)
 
 static int refuse_fault(struct call *c, const struct fault *f)
 {
+	/* What stands behind it is content of somebody who did not wait (RFC 2920 3.1), and not to be run as commands. */
+	if (c->last && c->in->n)
+		return srv_leave(c, f);
 	if (f->code != FAULT_TOO_MANY_RCPT)
 		c->s->bad++;
 	c->ev->fault = *f;
@@ -352,6 +355,8 @@ static int do_data(struct call *c)
 		return refuse(c, FAULT_COMMAND_SYNTAX);
 	if (s->state != SRV_RCPT)
 		return refuse(c, s->state == SRV_MAIL && s->rcpt_tried ? FAULT_NO_RCPT : FAULT_BAD_SEQUENCE);
+	if (c->in->n)
+		return early_talk(c);
 	s->body = malloc(sizeof(*s->body));
 	if (!s->body || !srv_owe(s, OWED_DATA, &c->ev->seq)) {
 		srv_drop_body(s);
@@ -561,14 +566,13 @@ static int run(struct call *c, const struct command *cmd)
 	struct srv *s = c->s;
 	struct fault f = { 0 };
 
+	c->last = cmd->flags & LAST;
 	if (s->bad >= LIMIT_BAD_COMMANDS && !(cmd->flags & FREE))
 		return leave_for(c, FAULT_TOO_MANY_ERRORS);
 	if (cmd->run == do_rcpt && s->bad_rcpt >= LIMIT_BAD_RCPT)
 		return leave_for(c, FAULT_TOO_MANY_ERRORS);
 	if ((cmd->flags & IDLE) && ++s->idle > LIMIT_IDLE_COMMANDS)
 		return leave_for(c, FAULT_TOO_MANY_COMMANDS);
-	if ((cmd->flags & LAST) && c->in->n)
-		return early_talk(c);
 	if (!(cmd->flags & LOOSE) && !cmd_text(c->line, &f))
 		return refuse_fault(c, &f);
 	if ((cmd->flags & PRIVATE) && s->tls == SRV_TLS_REQUIRE)

@@ -9,7 +9,8 @@
  * answered; chunks but the last are answered here, the last ends as END does. The octets of a refused chunk are read and dropped, then
  * its answer is said, and the transaction is over: further chunks are dropped and answered 503, with no event for each. A BDAT whose
  * size cannot be read is 501 and the end.
- * Octets behind DATA before its 354 are a fault (RFC 2920 3.1): 554 5.5.0 and the end.
+ * Octets behind DATA before its 354 are a fault (RFC 2920 3.1): 554 5.5.0 and the end. Behind a DATA that is refused they are the end
+ * too, after its own answer.
  * The caller feeds nothing while srv_out() holds more than LIMIT_OUT_PENDING.
  *
  * States and what each awaits: SRV_GREET (banner not sent), SRV_IDLE (no transaction), SRV_MAIL (sender known), SRV_RCPT (a recipient

@@ -66,6 +66,7 @@ struct call {
 	struct slice *in;
 	struct arena *tx;
 	struct slice line, arg;
+	bool last;            /* nothing may come together with what follows it */
 	struct srv_event *ev;
 };
 

@@ -45,9 +45,24 @@ static size_t line_octets(struct slice s, bool cr, bool any_lf, bool *pair_out)
 	return 0;
 }
 
+/* What there is of the line is about to be let go. */
+static void keep_head(struct line_reader *r, struct slice more)
+{
+	struct slice held = slice_sub(buf_get(&r->held), 0, LINE_HEAD);
+
+	memset(r->head, 0, sizeof(r->head));
+	if (held.n)
+		memcpy(r->head, held.at, held.n);
+	more = slice_sub(more, 0, LINE_HEAD - held.n);
+	if (more.n)
+		memcpy(r->head + held.n, more.at, more.n);
+}
+
 static enum line_status part(struct line_reader *r, struct slice more, size_t seen, size_t max)
 {
 	if (r->dropped || more.n > max - seen) {
+		if (!r->dropped)
+			keep_head(r, more);
 		buf_release(&r->held);
 		r->dropped = seen + more.n;
 		r->cr = more.at[more.n - 1] == '\r';
@@ -60,6 +75,8 @@ static enum line_status part(struct line_reader *r, struct slice more, size_t se
 static enum line_status whole(struct line_reader *r, struct slice end, size_t seen, size_t max, struct slice *line_out)
 {
 	if (r->dropped || end.n > max - seen) {
+		if (!r->dropped)
+			keep_head(r, end);
 		buf_release(&r->held);
 		r->dropped = 0;
 		return LINE_LONG;

@@ -9,9 +9,12 @@
 
 #include "base/buf.h"
 
+enum { LINE_HEAD = 8 };
+
 struct line_reader {
 	struct buf held;    /* what has come of a line that is not whole */
 	size_t dropped;     /* octets of a line that is too long, all let go; 0: none is being dropped */
+	unsigned char head[LINE_HEAD]; /* how it began, zeros where it was shorter */
 	bool cr;            /* the last octet dropped was CR */
 	bool given;         /* held is the line given last, to be forgotten */
 	bool strict;        /* a bare LF is told at once, and so is a line above `max`: LINE_ENDLESS, none is dropped */
@@ -20,7 +23,7 @@ struct line_reader {
 enum line_status {
 	LINE_MORE,     /* all input taken */
 	LINE_WHOLE,    /* *line_out, without CRLF; borrowed from the input or the reader until the next call */
-	LINE_LONG,     /* a line above `max` octets (CRLF counted) has ended and is gone */
+	LINE_LONG,     /* a line above `max` octets (CRLF counted) has ended and is gone, all but its head */
 	LINE_ENDLESS,  /* LIMIT_LINE_DROP octets above that and it still goes on: read no more */
 	LINE_BARE_LF,  /* only with `strict`: read no more */
 	LINE_NO_MEMORY

@@ -580,17 +580,30 @@ static int run(struct call *c, const struct command *cmd)
 	return cmd->run(c);
 }
 
-static int endless(struct call *c)
+/* A line of which it is not known where it ends, or what follows it: the end, behind the answers that are owed. */
+static int hopeless(struct call *c, const char *why)
 {
 	struct fault f = { 0 };
 
-	fault_note(&f, FAULT_LINE_TOO_LONG, LIMIT_COMMAND_LINE, "no end of line");
+	fault_note(&f, FAULT_LINE_TOO_LONG, LIMIT_COMMAND_LINE, "%s", why);
 	if (!c->s->owed_n)
 		return srv_leave(c, &f);
 	if (!srv_remember(c->s, &f))
 		return srv_no_memory(c);
 	c->s->ending = true;
 	return SRV_EV_WAIT;
+}
+
+static int too_long(struct call *c)
+{
+	struct srv *s = c->s;
+
+	if (s->bad >= LIMIT_BAD_COMMANDS && !s->owed_n)
+		return leave_for(c, FAULT_TOO_MANY_ERRORS);
+	/* Its chunk is next, of a size that nobody has read (RFC 3030 2). */
+	if (slice_ieq(cmd_verb(slice_of(s->line.head, LINE_HEAD), &c->arg), S("BDAT")))
+		return hopeless(c, "BDAT");
+	return refuse(c, FAULT_LINE_TOO_LONG);
 }
 
 static int step_command(struct call *c)
@@ -611,9 +624,9 @@ static int step_command(struct call *c)
 	case LINE_MORE:
 		return SRV_EV_MORE;
 	case LINE_LONG:
-		return s->bad >= LIMIT_BAD_COMMANDS && !s->owed_n ? leave_for(c, FAULT_TOO_MANY_ERRORS) : refuse(c, FAULT_LINE_TOO_LONG);
+		return too_long(c);
 	case LINE_ENDLESS:
-		return endless(c);
+		return hopeless(c, "no end of line");
 	case LINE_BARE_LF:
 	case LINE_NO_MEMORY:
 		return srv_no_memory(c);

@@ -391,22 +391,31 @@ static void long_lines_are_dropped(void **state)
 			size_t octets; /* with CRLF */
 			const char *codes;
 			bool closed;
+			const char *command;
 		} lines[] = {
-			{ LIMIT_COMMAND_LINE, "220 250 250 250", false },
-			{ LIMIT_COMMAND_LINE + 1, "220 250 500 250", false },
-			{ LIMIT_COMMAND_LINE + LIMIT_LINE_DROP, "220 250 500 250", false },
-			{ LIMIT_COMMAND_LINE + LIMIT_LINE_DROP + 1, "220 250 500", true },
-			{ 500000, "220 250 500", true },
+			{ LIMIT_COMMAND_LINE, "220 250 250 250", false, "NOOP " },
+			{ LIMIT_COMMAND_LINE + 1, "220 250 500 250", false, "NOOP " },
+			{ LIMIT_COMMAND_LINE + LIMIT_LINE_DROP, "220 250 500 250", false, "NOOP " },
+			{ LIMIT_COMMAND_LINE + LIMIT_LINE_DROP + 1, "220 250 500", true, "NOOP " },
+			{ 500000, "220 250 500", true, "NOOP " },
+			/* whatever follows is a chunk of nobody knows how many octets */
+			{ LIMIT_COMMAND_LINE + 1, "220 250 500", true, "BDAT 5 " },
+			{ LIMIT_COMMAND_LINE + LIMIT_LINE_DROP, "220 250 500", true, "bdat\t5 " },
+			{ LIMIT_COMMAND_LINE + 1, "220 250 250 500", true, "MAIL FROM:<s@a.test>\r\nBDAT 5 " },
+			{ LIMIT_COMMAND_LINE + 1, "220 250 500 250", false, "BDATA 5 " },
 		};
 
 		for (size_t k = 0; k < sizeof(lines) / sizeof(lines[0]); k++) {
 			struct talk t;
 
-			talk_init(&t, AT_ONCE);
+			const char *mail = strstr(lines[k].command, "BDAT");
+			size_t before = mail ? (size_t)(mail - lines[k].command) : 0;
+
+			talk_init(&t, WHEN_ASKED);
 			talk_turn(&t, S("EHLO t\r\n"), 0);
 			buf_clear(&line);
-			buf_str(&line, "NOOP ");
-			while (line.n < lines[k].octets - 2)
+			buf_str(&line, lines[k].command);
+			while (line.n < before + lines[k].octets - 2)
 				buf_octet(&line, 'x');
 			buf_str(&line, "\r\nNOOP\r\n");
 			talk_turn(&t, buf_get(&line), pieces[i]);

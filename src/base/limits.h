@@ -38,7 +38,7 @@ enum {
 	LIMIT_RECEIVED = 100,            /* Received fields; RFC 5321 6.3: 554 5.4.6 */
 	LIMIT_HEADER_LINE = 1048576,     /* octets of one header field: 552 5.3.4, as soon as it has more */
 	LIMIT_TLS_TURNS = 1000,          /* key updates and renegotiations a TLS session may ask for; RFC 8446 4.6.3: close */
-	LIMIT_OUT_PENDING = 262144,      /* octets not yet taken by a peer: the other side is not read */
+	LIMIT_OUT_PENDING = 32768,       /* octets of replies a client has not taken: it is not read, nor what it said already */
 	LIMIT_TX_ARENA = 67108864,       /* octets a transaction may parse into: 452 4.3.1 */
 	LIMIT_HOPS = 50,                 /* DKIM2-Signature fields; spec 18.3: PERMERROR */
 	LIMIT_INSTANCES = 50,            /* Message-Instance fields; spec 18.3: PERMERROR */

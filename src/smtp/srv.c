@@ -33,8 +33,8 @@ struct srv *srv_new(const struct srv_conf *conf)
 	s->conf = conf;
 	s->offer = ext_offer(0, NULL);
 	line_reader_init(&s->line, false);
-	/* more than one feed of LIMIT_OUT_PENDING octets can make us say */
-	buf_init(&s->out, (size_t)LIMIT_OUT_PENDING * 8);
+	/* and what one command, or all answers of the next hop that are owed, add to it */
+	buf_init(&s->out, (size_t)LIMIT_OUT_PENDING + LIMIT_PIPELINED * (size_t)LIMIT_REPLY_LINE * 2);
 	return s;
 }
 
@@ -616,7 +616,7 @@ static int step_command(struct call *c)
 		return early_talk(c);
 	if (s->owed_n && s->owed[s->owed_at].kind == OWED_BDAT)
 		return c->in->n ? SRV_EV_WAIT : SRV_EV_MORE; /* what comes is its chunk */
-	if (s->owed_n >= LIMIT_PIPELINED || s->ending)
+	if (s->owed_n >= LIMIT_PIPELINED || s->ending || s->out.n > LIMIT_OUT_PENDING)
 		return c->in->n ? SRV_EV_WAIT : SRV_EV_MORE;
 	switch (line_read(&s->line, c->in, LIMIT_COMMAND_LINE, &c->line)) {
 	case LINE_WHOLE:

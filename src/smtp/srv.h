@@ -11,7 +11,7 @@
  * size cannot be read is 501 and the end.
  * Octets behind DATA before its 354 are a fault (RFC 2920 3.1): 554 5.5.0 and the end. Behind a DATA that is refused they are the end
  * too, after its own answer.
- * The caller feeds nothing while srv_out() holds more than LIMIT_OUT_PENDING.
+ * No command is taken while srv_out() holds more than LIMIT_OUT_PENDING: SRV_EV_WAIT, feed again once it is less.
  *
  * States and what each awaits: SRV_GREET (banner not sent), SRV_IDLE (no transaction), SRV_MAIL (sender known), SRV_RCPT (a recipient
  * accepted), SRV_BODY (octets up to CRLF . CRLF, or of a chunk), SRV_CHUNKS (the next chunk of a message), SRV_SWALLOW (as SRV_BODY,
@@ -48,7 +48,7 @@ struct srv_conf {
 
 enum srv_event_kind {
 	SRV_EV_MORE,     /* all input taken, nothing to do */
-	SRV_EV_WAIT,     /* input left, but an answer must come first: feed the same octets again after it */
+	SRV_EV_WAIT,     /* input left, but an answer must come or replies be written first: feed the same octets again after it */
 	SRV_EV_MAIL,     /* path, params; answer seq */
 	SRV_EV_RCPT,     /* path, params; answer seq */
 	SRV_EV_DATA,     /* srv_data_go() or srv_answer_fault() */

@@ -350,6 +350,47 @@ static void a_chunk_waits_for_the_answers_before_it(void **state)
 	talk_release(&t);
 }
 
+/* A client that says much and reads nothing: its commands stay where they are. */
+static void replies_nobody_takes_stop_the_commands(void **state)
+{
+	enum { CHUNKS = 7000 };
+	struct srv_event ev;
+	struct buf said;
+	struct slice in;
+	size_t replies = 0, stops = 0;
+	struct talk t;
+
+	(void)state;
+	talk_init(&t, AT_ONCE);
+	talk_turn(&t, S("EHLO t\r\n"), 0);
+	talk_turn(&t, S(ENVELOPE "BDAT 1\r\nx"), 0);
+	buf_init(&said, 1 << 20);
+	for (int i = 0; i < CHUNKS; i++)
+		buf_str(&said, "BDAT 1\r\nx");
+	in = buf_get(&said);
+	for (;;) {
+		enum srv_event_kind kind = srv_feed(t.srv, &in, &t.tx, &ev);
+		struct buf *out = srv_out(t.srv);
+
+		assert_in_range(out->room, 0, 2 * LIMIT_OUT_PENDING);
+		if (kind == SRV_EV_CONTENT)
+			continue;
+		assert_int_equal(kind, in.n ? SRV_EV_WAIT : SRV_EV_MORE);
+		for (size_t i = 0; i < out->n; i++)
+			replies += out->at[i] == '\n';
+		if (in.n == 0)
+			break;
+		stops++;
+		assert_in_range(out->n, LIMIT_OUT_PENDING + 1, LIMIT_OUT_PENDING + 40);
+		assert_int_equal(srv_feed(t.srv, &in, &t.tx, &ev), SRV_EV_WAIT);
+		buf_release(out);
+	}
+	assert_int_equal(replies, CHUNKS);
+	assert_int_equal(stops, (size_t)CHUNKS * 29 / LIMIT_OUT_PENDING);
+	buf_release(&said);
+	talk_release(&t);
+}
+
 static void the_end_comes_in_a_chunk_too(void **state)
 {
 	static const char *const before[] = { ENVELOPE "BDAT 6\r\nQU", ENVELOPE "BDAT 2\r\nQU", ENVELOPE "BDAT 6\r\n\n", "BDAT 5\r\n", ENVELOPE "BDAT 9\r\nx" };
@@ -604,6 +645,7 @@ int main(void)
 		cmocka_unit_test(chunks_without_end_are_cut_off),
 		cmocka_unit_test(swallowing_ends),
 		cmocka_unit_test(refused_chunks_count_once),
+		cmocka_unit_test(replies_nobody_takes_stop_the_commands),
 		cmocka_unit_test(limits_may_tell_less),
 		cmocka_unit_test(chance_dialogues_are_the_same_however_cut),
 	};

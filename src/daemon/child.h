@@ -29,6 +29,7 @@ enum boss_kind {
 	BOSS_RELOAD,       /* from control: reload; to control: the outcome (value 0 or 1, text) */
 	BOSS_STATUS,       /* from control: what runs? to control: a piece of the JSON text (value 1: more follows) */
 	BOSS_READY,        /* from a child: it serves */
+	BOSS_DRAINING,     /* from a worker: it takes no new sessions any more */
 	BOSS_FAILED,       /* from a child that leaves with an error: the last one it logged; sent for it */
 };
 

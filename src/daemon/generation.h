@@ -22,6 +22,7 @@ struct generation {
 	unsigned number;
 	int64_t deadline_ms;     /* of the state; 0: none */
 	int64_t begun_ms;
+	bool hurried;            /* a reload waits for its sessions to end */
 	struct conf *conf;       /* owned */
 	uid_t uid;               /* whom its processes become; -1: nobody else */
 	gid_t gid;

@@ -19,6 +19,7 @@ struct process {
 	pid_t pid;                     /* 0: does not run */
 	int boss_fd;                   /* our end; -1: none */
 	bool ready;
+	bool draining;                 /* a worker that takes no new sessions */
 	bool told;                     /* to stop */
 	int64_t started_ms;
 	int64_t restart_ms;            /* when to start it again; 0: not at all */

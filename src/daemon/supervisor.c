@@ -22,13 +22,14 @@
 enum {
 	EXIT_STARTED_NOT = 71,
 	EXIT_CONFIGURATION = 78,
+	SETTLE_MS = 2000,         /* old workers to take no new sessions; then the reload is told of all the same */
 	HELPERS_MS = 15000,       /* keeper and resolver to be ready; later they cost answers, not the start */
 	WORKERS_MS = 30000,       /* all workers to be ready; above it the generation is given up */
 	DRAIN_GRACE_MS = 600000,  /* behind drain_s, for transactions under way (RFC 5321 4.5.3.2.6); then it is stopped hard */
 	RESTART_FIRST_MS = 1000,  /* the first restart is at once */
 	RESTART_MAX_MS = 30000,
 	RESTART_CALM_MS = 60000,  /* alive this long: the next death is a first one again */
-	DRAINING_MAX = 2,         /* generations; the oldest above it is stopped hard */
+	DRAINING_MAX = 2,         /* generations; a reload that would make it more waits for the oldest */
 	MISTAKES_LOGGED = 5,
 };
 
@@ -40,6 +41,7 @@ struct supervisor {
 	unsigned generations;        /* started so far */
 	struct generation *newest;   /* all living ones, newest first */
 	struct generation *serving;  /* NULL before the first serves */
+	int64_t settle_ms;           /* it serves, and is told of at the latest then; 0: is told of */
 	struct socket_row *sockets;
 	struct process control;
 	struct nursery nursery;
@@ -50,6 +52,7 @@ struct supervisor {
 	bool reload_wanted;          /* by a signal or by control, not yet begun */
 	bool reload_asked;           /* control waits for the outcome of the wanted one */
 	bool reload_answer;          /* control waits for the outcome of the one under way */
+	bool reload_waits;           /* the wanted one, for a generation that drains; told once */
 	int exit_code;               /* of a start that failed */
 	int64_t reload_ms;           /* the end of the last reload; 0: there was none */
 	char reload_error[256];      /* its first mistake; empty: it is in force */
@@ -194,15 +197,29 @@ static void generation_drain(struct supervisor *s, struct generation *g, unsigne
 	}
 }
 
-static void drain_cull(struct supervisor *s)
+/*
+ * Would a reload leave more generations to drain than there may be? It waits then: no session is cut for it. The oldest one tells its
+ * idle sessions at once that it leaves; transactions under way end, or meet the generation's deadline.
+ */
+static bool drain_full(struct supervisor *s)
 {
+	struct generation *oldest = NULL;
 	unsigned draining = 0;
 
 	for (struct generation *g = s->newest; g; g = g->next)
-		if (g->state == GENERATION_DRAINING && ++draining > DRAINING_MAX) {
-			log_note(LOG_LEVEL_WARNING, "drain_cut", "generation %u: too many generations drain", g->number);
-			generation_end(s, g);
+		if (g->state == GENERATION_DRAINING) {
+			draining++;
+			oldest = g;
 		}
+	if (draining < DRAINING_MAX)
+		return false;
+	if (!s->reload_waits)
+		log_note(LOG_LEVEL_INFO, "reload_waits", "generation %u has sessions still", oldest->number);
+	s->reload_waits = true;
+	if (!oldest->hurried)
+		generation_drain(s, oldest, 0);
+	oldest->hurried = true;
+	return true;
 }
 
 /* --- the outcome of starts and reloads --- */
@@ -254,30 +271,48 @@ static void generation_fail(struct supervisor *s, struct generation *g, int code
 
 static void generation_serve(struct supervisor *s, struct generation *g)
 {
-	struct generation *before = s->serving;
-	struct log_line l;
-
 	generation_enter(s, g, GENERATION_SERVING, 0);
 	s->serving = g;
+	s->settle_ms = s->now_ms + SETTLE_MS;
 	s->nursery.control_conf = g->conf;
 	s->nursery.control_uid = g->uid;
 	s->nursery.control_gid = g->gid;
-	/* First, so that who connects once the reload is told of does not meet the old settings. */
 	for (struct generation *old = g->next; old; old = old->next)
 		if (old->state < GENERATION_DRAINING)
 			generation_drain(s, old, old->conf->drain_s);
-	drain_cull(s);
 	generation_sweep(s->newest, &s->sockets);
-	l = log_begin(LOG_LEVEL_INFO, before ? "reload_ok" : "ready");
+}
+
+/* Do the workers of this generation take no new sessions? */
+static bool generation_closed(const struct generation *g)
+{
+	for (size_t i = 0; i < g->worker_count; i++)
+		if (g->workers[i].pid && !g->workers[i].draining)
+			return false;
+	return true;
+}
+
+/* Tells of a start or reload once nobody can meet the old settings any more. */
+static void serve_settle(struct supervisor *s)
+{
+	struct generation *g = s->serving;
+	bool first = g->number == 1;
+	struct log_line l;
+
+	for (const struct generation *old = g->next; old; old = old->next)
+		if (!generation_closed(old) && s->now_ms < s->settle_ms)
+			return;
+	s->settle_ms = 0;
+	l = log_begin(LOG_LEVEL_INFO, first ? "ready" : "reload_ok");
 	log_str(&l, "version", HOPSEAL_VERSION);
 	log_u64(&l, "generation", g->number);
 	log_u64(&l, "workers", g->worker_count);
 	log_u64(&l, "listeners", g->conf->listener_count);
 	log_end(&l);
-	if (before)
-		reload_answer(s, true, "");
-	else
+	if (first)
 		start_over(s, 0, NULL);
+	else
+		reload_answer(s, true, "");
 }
 
 static void workers_begin(struct supervisor *s, struct generation *g)
@@ -332,8 +367,10 @@ static void generations_step(struct supervisor *s)
 			continue;
 		}
 		*at = g->next;
-		if (s->serving == g)
+		if (s->serving == g) {
 			s->serving = NULL;
+			s->settle_ms = 0;
+		}
 		if (s->nursery.control_conf == g->conf)
 			s->nursery.control_conf = NULL;
 		generation_free(&g);
@@ -344,7 +381,7 @@ static void generations_step(struct supervisor *s)
 
 static bool generation_starting(const struct supervisor *s)
 {
-	return s->newest && s->newest->state <= GENERATION_WORKERS;
+	return s->settle_ms || (s->newest && s->newest->state <= GENERATION_WORKERS);
 }
 
 static void reload_refuse(struct supervisor *s, const char *text)
@@ -391,7 +428,7 @@ static void reload_run(struct supervisor *s)
 	int code;
 
 	conf_errors_init(&errors);
-	s->reload_wanted = false;
+	s->reload_wanted = s->reload_waits = false;
 	s->reload_answer = s->reload_asked;
 	s->reload_asked = false;
 	conf = conf_load_start(s->file, &errors);
@@ -491,6 +528,9 @@ static void process_said(struct supervisor *s, struct process *p, const struct b
 	case BOSS_READY:
 		p->ready = true;
 		break;
+	case BOSS_DRAINING:
+		p->draining = true;
+		break;
 	case BOSS_FAILED:
 		snprintf(p->why, sizeof(p->why), "%.*s", (int)sizeof(p->why) - 1, m->text);
 		break;
@@ -559,7 +599,7 @@ static void process_died(struct supervisor *s, struct process *p, int status)
 		close(p->boss_fd);
 	p->boss_fd = -1;
 	p->pid = 0;
-	p->ready = p->told = false;
+	p->ready = p->draining = p->told = false;
 	p->kill_ms = 0;
 	if (!wanted)
 		return;
@@ -653,7 +693,7 @@ static int64_t process_next(const struct process *p)
 
 static int wait_ms(const struct supervisor *s)
 {
-	int64_t next = process_next(&s->control), left;
+	int64_t next = sooner(process_next(&s->control), s->settle_ms), left;
 
 	for (const struct generation *g = s->newest; g; g = g->next) {
 		next = sooner(next, g->deadline_ms);
@@ -718,12 +758,14 @@ static void serve(struct supervisor *s)
 		reap(s);
 		process_each(s, process_due);
 		generations_step(s);
+		if (s->settle_ms)
+			serve_settle(s);
 		if (s->leaving && (s->reload_wanted || s->reload_answer)) {
 			s->reload_answer |= s->reload_asked;
 			s->reload_wanted = s->reload_asked = false;
 			reload_answer(s, false, "the daemon is leaving");
 		}
-		if (s->reload_wanted && !generation_starting(s) && s->serving)
+		if (s->reload_wanted && !generation_starting(s) && s->serving && !drain_full(s))
 			reload_run(s);
 		if (s->leaving && !s->newest)
 			process_stop(&s->control, s->now_ms);

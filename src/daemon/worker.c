@@ -50,6 +50,7 @@ static void on_boss(void *arg, unsigned what)
 			continue;
 		case BOSS_DRAIN:
 			relay_drain(w->relay, m.value, on_empty, w);
+			boss_send(w->args->boss_fd, BOSS_DRAINING, 0, NULL, -1);
 			break;
 		case BOSS_REOPEN:
 			if (fd >= 0 && log_reopen(fd))

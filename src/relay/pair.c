@@ -244,10 +244,12 @@ static void on_secured(void *owner)
 		log_tls(p, LOG_LEVEL_INFO, "tls_ticket_foreign", NULL);
 	view_secured(p);
 	srv_secured(p->srv);
-	if (p->greeted)
+	if (p->greeted) {
 		pair_deadline(p);
-	else
+		pair_go_on(p);
+	} else {
 		start_greeting(p);
+	}
 }
 
 static void offer(struct pair *p)
@@ -437,11 +439,8 @@ static void go_on(void *arg)
 		tx_abort(p, "session ended");
 		p->closing = true;
 	}
-	if (p->relay->closing && p->shaking) {
-		pair_doom(p); /* there is no way to say why */
-		return;
-	}
-	if (p->relay->closing && !p->tx && !p->closing && p->greeted && srv_pending(p->srv) == 0)
+	/* One in a handshake is told behind it: there is no other way to say why, and tls.timeout is its end. */
+	if (p->relay->closing && !p->shaking && !p->tx && !p->closing && p->greeted && srv_pending(p->srv) == 0)
 		end_session(p, FAULT_SHUTTING_DOWN);
 	p->going = true;
 	if (!p->closing && may_resume(p))

@@ -281,6 +281,25 @@ def test_a_third_reload_waits_for_a_transaction(hopseal, sink):
     assert len(sink.wait(2)) == 2 and not relay.events("drain_cut")
 
 
+@pytest.mark.parametrize("implicit", [False, True])
+def test_a_handshake_at_the_end_is_let_finish(hopseal, sink, cert, authority, implicit):
+    """A client that is told to go hears it inside TLS, instead of a connection that breaks."""
+    relay = hopseal("pass", listener={"tls": {"mode": "implicit" if implicit else "may", "certificate": cert.file, "key": cert.key}})
+    with relay.connect(banner=not implicit) as c:
+        if implicit:
+            until("the session", lambda: relay.status()["counters"]["sessions_open"] == 1)
+        else:
+            c.ehlo()
+            c.cmd("STARTTLS", 220)
+        relay.signal(signal.SIGTERM)
+        relay.event("draining")
+        c.sock = trust(authority).wrap_socket(c.sock, server_hostname=HOST)
+        if implicit:
+            c.want(220)
+        c.want(421, "4.3.2")
+    assert relay.ended() == 0
+
+
 @pytest.mark.slow
 def test_sigterm_under_load(loaded, sink):
     """Transactions under way end; whoever has none is told 421; then nobody listens."""

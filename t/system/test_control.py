@@ -272,6 +272,21 @@ def test_a_worker_holds_its_own_descriptors_only(hopseal):
     assert not sockets(keeper) & sockets(resolver)
 
 
+def test_events_are_those_of_the_contract():
+    """Every event of proto/log.schema.json stands in the sources and in a manual; system tests hold what is logged against it."""
+    (_, listed) = schema("log.schema.json")["properties"]["event"]["anyOf"]
+    texts = {"src": "", "man": ""}
+    for folder in texts:
+        for at, _, files in os.walk(os.path.join(ROOT, folder)):
+            for name in files:
+                with open(os.path.join(at, name), encoding="utf-8") as f:
+                    texts[folder] += f.read()
+    made = {role + "_died" for role in ("worker", "keeper", "resolver", "control")}
+    assert [e for e in listed["enum"] if '"%s"' % e not in texts["src"] and e not in made] == []
+    written = set(re.findall(r"\b[a-z][a-z0-9_]+\b", "\n".join(line for line in texts["man"].splitlines() if "Li " in line or ".It " in line)))
+    assert [e for e in listed["enum"] if e not in written and not (e.endswith("_over") and e[:-5] in written)] == []
+
+
 def test_names_of_log_fields_are_those_of_the_schema():
     """Every key that the sources log stands in proto/log.schema.json."""
     known = set(schema("log.schema.json")["properties"])

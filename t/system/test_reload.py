@@ -157,7 +157,7 @@ def end(stop, talkers):
 def judge(talkers, sink, lost=()):
     """What clients were told against what the next hop has; `lost`: entries whose session went with its worker."""
     taken = {}
-    for tx in sink.transactions():
+    for tx in sink.wait(sum(e.code == 250 for t in talkers for e in t.entries)):     # it notes them behind its answer
         taken.setdefault(tx.sender, []).append(tx)
     for e in [e for t in talkers for e in t.entries]:
         got = taken.pop(e.sender, [])

@@ -120,6 +120,33 @@ default_process_limit = 5
         until("the end of Postfix", lambda: not os.path.exists("/proc/%d" % pid))
 
 
+class HAProxy:
+    """A balancer in front of `server`, which is asked now and then how it does."""
+
+    def __init__(self, folder, port, server, options, bind=""):
+        need("haproxy")
+        self.port = port
+        conf = os.path.join(folder, "haproxy.cfg")
+        with open(conf, "w", encoding="ascii") as f:
+            f.write("global\n maxconn 100\n log stdout format raw local0\ndefaults\n mode tcp\n log global\n option log-health-checks\n"
+                    " timeout connect 10s\n timeout client 60s\n timeout server 60s\n option smtpchk EHLO haproxy.test\n"
+                    "listen smtp\n bind 127.0.0.1:%d %s\n server one 127.0.0.1:%d %s check inter 200ms\n" % (port, bind, server, options))
+        self.path = os.path.join(folder, "haproxy.log")
+        self.out = open(self.path, "wb")
+        self.process = subprocess.Popen(["/usr/sbin/haproxy", "-db", "-f", conf], stdout=self.out, stderr=self.out)
+        until("HAProxy on port %d" % port, lambda: self.process.poll() is not None or listens(port))
+        assert self.process.poll() is None, self.log()
+
+    def log(self):
+        with open(self.path, encoding="utf-8", errors="replace") as f:
+            return f.read()
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(DEADLINE)
+        self.out.close()
+
+
 class Unbound:
     """A resolver that knows some zones and nothing else. zones: name -> file."""
 

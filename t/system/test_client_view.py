@@ -3,14 +3,13 @@ import os
 import socket
 import ssl
 import struct
-import subprocess
 
 import pytest
 
 from certs import HOST, trust
 from client import Client
 from mail import BASE, values
-from peers import Postfix, listens, need
+from peers import Postfix
 from sink import ALL_EXTENSIONS
 from tls_client import tls
 from wait import DEADLINE, until
@@ -228,28 +227,6 @@ def test_too_many_sessions_of_a_client_before_implicit_tls(hopseal, cert):
             each.send(v2())
         relay.event("session_limit", client="192.0.2.7")
         until("the end of one of them", lambda: [ended(first), ended(c)].count(True) == 1)
-
-
-@pytest.mark.parametrize("option, server", [("send-proxy", "127.0.0.1"), ("send-proxy-v2", "127.0.0.1")])
-def test_haproxy_in_front(hopseal, sink, room, ports, option, server):
-    need("haproxy")
-    relay = hopseal("inbound", listener={"proxy_from": [server]})
-    port = ports.take()
-    conf = os.path.join(room, "haproxy.cfg")
-    with open(conf, "w", encoding="ascii") as f:
-        f.write("global\n maxconn 100\ndefaults\n mode tcp\n timeout connect 10s\n timeout client 60s\n timeout server 60s\n"
-                "listen smtp\n bind 127.0.0.1:%d\n server one %s:%d %s\n" % (port, server, relay.address()[1], option))
-    process = subprocess.Popen(["/usr/sbin/haproxy", "-db", "-f", conf], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    try:
-        until("HAProxy on port %d" % port, lambda: process.poll() is not None or listens(port))
-        assert process.poll() is None, process.stdout.read()
-        with Client(("127.0.0.1", port), "127.0.0.9") as c:
-            c.deliver(BASE)
-    finally:
-        process.terminate()
-        process.communicate(timeout=DEADLINE)
-    assert "[127.0.0.9]" in values(sink.one().content, "Received")[0]
-    relay.event("transaction", client="127.0.0.9", peer="127.0.0.1")
 
 
 # ---- XCLIENT and XFORWARD from those who may

@@ -10,12 +10,11 @@ import contextlib
 import os
 import shutil
 import smtplib
-import ssl
 import subprocess
 
 import pytest
 
-from certs import Authority
+from certs import Authority, served, trust
 from client import Client
 from conftest import daemons, make_folder
 from mail import added, name_of
@@ -88,9 +87,8 @@ class World:
         self.folder, self.missing, self.servers = folder, {}, {}
         ports = stack.enter_context(contextlib.closing(Ports()))
         authority = Authority(folder)
-        cert = authority.server(["DNS:%s.b.test" % hop for hop in HOPS])
-        self.trust = ssl.create_default_context(cafile=authority.root)
-        self.trust.check_hostname = False
+        cert = authority.server(["IP:127.0.0.1"] + ["DNS:%s.b.test" % hop for hop in HOPS])
+        self.trust = trust(authority)
         self.sink = stack.enter_context(contextlib.closing(Sink()))
         self.front = {name: ports.take() for name in CLIENTS}
         back = {name: ports.take() for name in HOPS}
@@ -103,7 +101,7 @@ class World:
                 "postfix": lambda folder: postfix(folder, self.front["postfix"], back["postfix"], onward, routes, cert),
                 "exim": lambda folder: Exim(folder, self.front["exim"], back["exim"], onward, routes, cert),
                 "opensmtpd": lambda folder: OpenSmtpd(folder, self.front["opensmtpd"], back["opensmtpd"], onward, routes, cert),
-                "aiosmtpd": lambda folder: Aiosmtpd(back["aiosmtpd"], self.sink, context(cert))}.items():
+                "aiosmtpd": lambda folder: Aiosmtpd(back["aiosmtpd"], self.sink, served(cert))}.items():
             folder = os.path.join(self.folder, name)
             os.mkdir(folder)
             try:
@@ -151,12 +149,6 @@ class World:
         for name in names:
             if name in self.missing:
                 pytest.skip(self.missing[name])
-
-
-def context(cert):
-    made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    made.load_cert_chain(cert.file, cert.key)
-    return made
 
 
 def postfix(folder, front, back, onward, routes, cert):

@@ -1,12 +1,15 @@
-"""Real servers on both sides: Postfix in front of hopseal, Postfix behind it, swaks for odd clients."""
+"""Real servers around hopseal, two or three at a time; test_matrix.py has each with each."""
 import os
+import smtplib
 import subprocess
 
 import pytest
 
+from certs import trust
 from client import Client
-from mail import BASE, body_of, values
-from peers import Postfix, need
+from mail import BASE, added, body_of, name_of, values
+from mtas import Exim, OpenSmtpd
+from peers import HAProxy, Postfix, need
 from relay import run
 from seal import checked, seal
 from wait import DEADLINE, until
@@ -14,18 +17,36 @@ from wait import DEADLINE, until
 
 @pytest.fixture
 def postfix(room, ports):
-    """postfix(next_hop) starts one."""
+    """postfix(next_hop) starts one; master: more lines of master.cf; port: where its smtpd listens."""
     made = []
 
-    def make(next_hop=None, extra=""):
+    def make(next_hop=None, extra="", master="", port=0):
         folder = os.path.join(room, "postfix%d" % len(made))
         os.mkdir(folder)
-        made.append(Postfix(folder, ports.take(), next_hop, extra))
+        made.append(Postfix(folder, port or ports.take(), next_hop, extra, master))
         return made[-1]
     yield make
     for p in reversed(made):
         print(p.log())
         p.stop()
+
+
+@pytest.fixture
+def mta(room, ports, sink, cert):
+    """mta(Exim or OpenSmtpd, routes) starts one; .front, .back and .fronted are its ports."""
+    made = []
+
+    def make(kind, routes=None):
+        front, back, fronted = ports.take(), ports.take(), ports.take()
+        folder = os.path.join(room, "mta%d" % len(made))
+        os.mkdir(folder)
+        made.append(kind(folder, front, back, int(sink.address.split(":")[1]), routes or {}, cert, fronted))
+        made[-1].front, made[-1].back, made[-1].fronted = front, back, fronted
+        return made[-1]
+    yield make
+    for one in reversed(made):
+        one.stop()
+        print(one.log()[-20000:])
 
 
 @pytest.mark.slow
@@ -84,6 +105,127 @@ def test_from_postfix_to_postfix_through_both(hopseal, keyring, postfix):
     assert values(stored, "Authentication-Results") == ["mx.c.test; dkim2=pass (i=1 a.test pass) header.d=a.test"]
     checked(stored, keyring)
 
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [Exim, OpenSmtpd])
+def test_from_mta_to_mta_through_both(hopseal, sink, keyring, ports, mta, kind):
+    """Sealed behind one, verified in front of one; nothing they do breaks it."""
+    key = keyring.key("a.test", "r")
+    out = ports.take()
+    server = mta(kind, {"c.test": out})
+    inbound = hopseal("inbound", listener={"next_hop": "127.0.0.1:%d" % server.back})
+    hopseal("outbound", keys=[key], listener={"address": ["127.0.0.1:%d" % out], "next_hop": "127.0.0.1:%d" % inbound.address()[1]})
+    message = BASE + b".dot\r\n" + b"y" * 900 + b" \r\n\r\n"
+    with Client(("127.0.0.1", server.front)) as c:
+        c.deliver(message)
+    arrived = sink.one()
+    assert values(arrived.content, "Authentication-Results") == ["mx.c.test; dkim2=pass (i=1 a.test pass) header.d=a.test"]
+    assert [(hop.mf, hop.rt) for hop in checked(arrived.content, keyring)] == [("<s@a.test>", ["<r1@c.test>"])]
+    assert {name_of(field) for field in added(message, arrived.content)} == {
+        "received", "authentication-results", "message-instance", "dkim2-signature"}
+
+
+# ---- the client's address, through them all
+
+@pytest.fixture
+def haproxy(room, ports):
+    made = []
+
+    def make(relay, options, bind=""):
+        folder = os.path.join(room, "haproxy%d" % len(made))
+        os.mkdir(folder)
+        made.append(HAProxy(folder, ports.take(), relay.address()[1], options, bind))
+        return made[-1]
+    yield make
+    for one in made:
+        one.stop()
+        print(one.log())
+
+
+@pytest.mark.parametrize("option", ["send-proxy", "send-proxy-v2"])
+@pytest.mark.parametrize("how", ["none", "may", "implicit"])
+def test_haproxy_in_front(hopseal, sink, haproxy, authority, option, how):
+    """The header stands before the first octet of TLS; the balancer's own questions are no client's."""
+    cert = authority.server(["IP:127.0.0.1"])
+    relay = hopseal("inbound", listener={"proxy_from": ["127.0.0.1"], "tls": {"mode": how, "certificate": cert.file, "key": cert.key}})
+    balancer = haproxy(relay, option + (" check-ssl verify none" if how == "implicit" else ""))
+    kind, more = (smtplib.SMTP_SSL, {"context": trust(authority)}) if how == "implicit" else (smtplib.SMTP, {})
+    with kind("127.0.0.1", balancer.port, "t.a.test", timeout=DEADLINE, source_address=("127.0.0.9", 0), **more) as c:
+        if how == "may":
+            c.starttls(context=trust(authority))
+        c.sendmail("s@a.test", ["r1@c.test"], BASE)
+    assert "from t.a.test ([127.0.0.9])" in values(sink.one().content, "Received")[0]
+    got = relay.event("transaction", client="127.0.0.9", peer="127.0.0.1")
+    assert ("tls" in got) == (how != "none")
+    until("a health check", lambda: "Layer7 check passed" in balancer.log())
+    assert not relay.events("proxy_header_bad")
+
+
+def test_haproxy_that_ends_tls(hopseal, sink, haproxy, room, authority):
+    """What it tells of the TLS session in its header is passed over."""
+    cert, both = authority.server(["IP:127.0.0.1"]), os.path.join(room, "both.pem")
+    with open(both, "w", encoding="ascii") as f:
+        for path in (cert.file, cert.key):
+            with open(path, encoding="ascii") as part:
+                f.write(part.read())
+    relay = hopseal("inbound", listener={"proxy_from": ["127.0.0.1"]})
+    balancer = haproxy(relay, "send-proxy-v2-ssl-cn proxy-v2-options crc32c,unique-id", "ssl crt " + both)
+    with smtplib.SMTP_SSL("127.0.0.1", balancer.port, "t.a.test", timeout=DEADLINE, source_address=("127.0.0.9", 0), context=trust(authority)) as c:
+        c.sendmail("s@a.test", ["r1@c.test"], BASE)
+    assert "[127.0.0.9]" in values(sink.one().content, "Received")[0]
+    assert "tls" not in relay.event("transaction", client="127.0.0.9", peer="127.0.0.1")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", ["", "speed_adjust"])
+def test_postfix_asks_us_before_it_queues(hopseal, ports, postfix, keyring, options):
+    """smtpd_proxy_filter: its smtpd in front, we, its smtpd behind; the client hears us, and both of them know the client."""
+    front, filtered = ports.take(), ports.take()
+    good = seal(BASE, keyring.key("a.test"))
+    mta = postfix(extra="smtpd_authorized_xforward_hosts = 127.0.0.1\n",
+                  master="127.0.0.1:%d inet n - n - - smtpd -o smtpd_proxy_filter=127.0.0.1:%d -o smtpd_proxy_options=%s\n" % (
+                      front, filtered, options))
+    relay = hopseal("inbound", policy=[{"name": "broken", "when": ["dkim2 = fail"], "then": "refuse 550 5.7.1 {dkim2.reason}"}],
+                    listener={"address": ["127.0.0.1:%d" % filtered], "next_hop": "127.0.0.1:%d" % mta.port, "next_hop_client": "xforward",
+                              "xclient_from": ["127.0.0.1"]})
+    with Client(("127.0.0.1", front), "127.0.0.9") as c:
+        c.deliver(good)
+        c.deliver(good.replace(b"hello", b"hullo"), code=550, enhanced="5.7.1", text="body hash sha256 mismatch")
+    (stored,) = until("the message in its mailbox", lambda: mta.mailbox("r1"))
+    assert values(stored, "Authentication-Results")[0].startswith("mx.c.test; dkim2=pass")
+    assert body_of(stored) == body_of(good)
+    checked(stored, keyring)
+    relay.event("transaction", forwarded="127.0.0.9", client="127.0.0.1", outcome="accepted")
+    assert "orig_client=unknown[127.0.0.9]" in mta.log()
+
+
+@pytest.mark.slow
+def test_postscreen_behind_sees_the_client(hopseal, ports, postfix):
+    port = ports.take()
+    mta = postfix(extra="postscreen_pre_queue_limit = 100\npostscreen_post_queue_limit = 100\npostscreen_upstream_proxy_protocol = haproxy\npostscreen_cache_map =\n",
+                  master="127.0.0.1:%d inet n - n - 1 postscreen\nsmtpd pass - - n - - smtpd\n"
+                         "dnsblog unix - - n - 0 dnsblog\ntlsproxy unix - - n - 0 tlsproxy\n" % port)
+    relay = hopseal("inbound", listener={"next_hop": "127.0.0.1:%d" % port, "next_hop_client": "proxy"})
+    with relay.connect(source="127.0.0.5") as c:
+        c.deliver(BASE)
+    (stored,) = until("the message in its mailbox", lambda: mta.mailbox("r1"))
+    assert "[127.0.0.5])" in values(stored, "Received")[0]
+    assert "postscreen" in mta.log() and "CONNECT from [127.0.0.5]" in mta.log()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [Exim, OpenSmtpd])
+def test_proxy_header_for_an_mta(hopseal, sink, mta, kind):
+    server = mta(kind)
+    relay = hopseal("inbound", listener={"next_hop": "127.0.0.1:%d" % server.fronted, "next_hop_client": "proxy"})
+    for source in ("127.0.0.5", "127.0.0.6"):
+        with relay.connect(source=source) as c:
+            c.deliver(BASE, sender="<s%s@a.test>" % source[-1])
+    for tx in sink.wait(2):
+        assert "127.0.0.%s]" % tx.sender[2] in values(tx.content, "Received")[0]
+
+
+# ---- what people send by hand
 
 def swaks(relay, *args):
     need("swaks")

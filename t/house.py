@@ -47,6 +47,7 @@ FLOORS = [
 # One room, or one file, beside another, and why.
 BESIDE = {
     ("config", "policy"): "a checked configuration holds its policies, parsed: no setting without its type",
+    ("config", "route"): "and its tables",
     ("config/answers.h", "auth/keyrec.h"): "how a question to the DNS may end has one set of words",
 }
 # Headers of a library, and the only files that may include them.

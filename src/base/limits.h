@@ -32,6 +32,7 @@ enum {
 	LIMIT_REPLY = 65536,             /* octets of a next hop's reply: next hop is lost */
 	LIMIT_REPLY_TEXT = 1500,         /* octets of a next hop's reply text that reach the client: cut */
 	LIMIT_ROUTE = 16,                /* next hops of a list that are tried for a transaction: no list is longer */
+	LIMIT_NEXT_HOPS = 256,           /* servers that the next hops of a listener name in all: more are a mistake */
 	LIMIT_ADDRESSES = 10,            /* addresses of a next hop that are tried; RFC 5321 5.1: others are not looked at */
 	LIMIT_PATIENCE_S = 60,           /* seconds for next hops, one after the other, to take MAIL; a client gives 300, RFC 5321 4.5.3.2: 451 4.4.1 */
 	LIMIT_MAIL_WAIT_S = 30,          /* seconds of these for one to answer MAIL while there is another: that one is tried */

@@ -387,7 +387,6 @@ void build_conf(struct conf *c, struct conf_tree *t, const struct build_machine 
 	for (size_t i = 0; i < c->listener_count; i++)
 		for (size_t j = 0; j < c->listeners[i].address_count; j++)
 			check_address(&b, &c->listeners[i], j);
-	build_check_loops(c, t->errors);
 }
 
 /* By domain and selector, in the order of the file when those are the same. */

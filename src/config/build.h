@@ -17,8 +17,10 @@ struct build_machine {
 void build_conf(struct conf *c, struct conf_tree *t, const struct build_machine *machine);
 
 /* config/build_next_hop: where a listener's mail goes, and how. */
-void build_next_hops(struct conf_tree *t, const struct conf_node *listener, struct conf_listener *l);
-/* Mail that goes from listener to listener must leave at last. */
+void build_next_hops(struct conf_tree *t, struct conf_node *listener, struct conf_listener *l);
+/* ... by the table it has (l->table_file), whose content this is. */
+void build_table(struct conf *c, struct conf_listener *l, struct slice text, struct conf_errors *errors);
+/* Mail that goes from listener to listener must leave at last. After the tables. */
 void build_check_loops(struct conf *c, struct conf_errors *errors);
 
 /* Once the type of each key is known. */

@@ -2,18 +2,22 @@
 #include "config/build.h"
 #include "config/endpoint.h"
 #include "mail/domain.h"
+#include "route/table.h"
 
-struct where_to {
-	struct conf_tree *t;
-	const struct conf_node *n;
+/* Where a next hop is named: in the setting, or in a line of its table. */
+struct naming {
+	struct arena *arena;
+	struct conf_errors *errors;
 	struct conf_listener *l;
+	const char *tls_name; /* for all; NULL: each has its own */
+	const char *where;
+	const char *said;     /* "listener.mx.next-hop =" */
+	struct slice expected;
 };
 
-static void mistake(const struct where_to *w, const char *text, const char *what)
+static void mistake(const struct naming *n, const char *text, const char *what)
 {
-	conf_mistake(w->t->errors, conf_value(w->n, KEY_LISTENER_NEXT_HOP)->where, "%s.next-hop %s \"%s\"%s, expected %.*s", w->n->path,
-	    conf_value(w->n, KEY_LISTENER_NEXT_HOP)->item_count > 1 ? "holds" : "=", text, what,
-	    SLICE_FMT(conf_row_expected(w->t->arena, conf_row(KEY_LISTENER_NEXT_HOP))));
+	conf_mistake(n->errors, n->where, "%s \"%s\"%s, expected %.*s", n->said, text, what, SLICE_FMT(n->expected));
 }
 
 static bool read_server(struct arena *a, struct slice text, struct conf_next_hop *hop)
@@ -38,67 +42,126 @@ static bool same(const struct conf_next_hop *x, const struct conf_next_hop *y)
 }
 
 /* The next hop that this is, an old one or a new one; false: it is none, said. */
-static bool add(const struct where_to *w, const char *text, size_t *hop_out)
+static bool add(const struct naming *n, const char *text, size_t *hop_out)
 {
-	struct conf_next_hop hop = { .address = { .text = text, .where = conf_value(w->n, KEY_LISTENER_NEXT_HOP)->where } };
+	struct conf_next_hop hop = { .address = { .text = text, .where = n->where } };
 	struct slice server = slice_str(text);
+	struct conf_listener *l = n->l;
 
 	if (slice_starts(server, S("lmtp:"))) {
 		hop.lmtp = true;
 		server = slice_sub(server, 5, SIZE_MAX);
 	}
-	if (hop.lmtp || slice_eq(server, S("mx")) || slice_starts(server, S("table:")))
-		mistake(w, text, " is not there yet");
-	else if (!read_server(w->t->arena, server, &hop))
-		mistake(w, text, "");
-	else if (!hop.address.sa_len)
-		mistake(w, text, " is the name of a host, which is not there yet");
-	else {
-		for (*hop_out = 0; *hop_out < w->l->next_hop_count; ++*hop_out)
-			if (same(&hop, &w->l->next_hops[*hop_out]))
-				return true;
-		w->l->next_hops[w->l->next_hop_count++] = hop;
-		return true;
+	if (hop.lmtp || slice_eq(server, S("mx"))) {
+		mistake(n, text, " is not there yet");
+		return false;
 	}
-	return false;
+	if (!read_server(n->arena, server, &hop)) {
+		mistake(n, text, "");
+		return false;
+	}
+	if (!hop.address.sa_len) {
+		mistake(n, text, " is the name of a host, which is not there yet");
+		return false;
+	}
+	for (*hop_out = 0; *hop_out < l->next_hop_count; ++*hop_out)
+		if (same(&hop, &l->next_hops[*hop_out]))
+			return true;
+	if (l->next_hop_count == LIMIT_NEXT_HOPS) {
+		conf_mistake(n->errors, n->where, "%s \"%s\" is one server too many, expected at most %d in all", n->said, text,
+		    LIMIT_NEXT_HOPS);
+		return false;
+	}
+	hop.tls_name = n->tls_name ? n->tls_name : hop.host;
+	l->next_hops[l->next_hop_count++] = hop;
+	return true;
 }
 
 /* A list of next hops in order of preference. */
-static void add_route(const struct where_to *w, const char *const *texts, size_t count)
+static void add_route(const struct naming *n, const char *const *texts, size_t count)
 {
-	struct conf_route *route = &w->l->routes[w->l->route_count];
-	size_t *hops = ARENA_ARRAY(w->t->arena, count, size_t), n = 0;
+	struct conf_route *route = &n->l->routes[n->l->route_count++];
+	size_t *hops = ARENA_ARRAY(n->arena, count, size_t);
 
+	*route = (struct conf_route){ .hops = hops };
 	for (size_t i = 0; hops && i < count; i++) {
 		size_t before = 0;
 
-		if (!add(w, texts[i], &hops[n]))
+		if (!add(n, texts[i], &hops[route->hop_count]))
 			continue;
-		while (before < n && hops[before] != hops[n])
+		while (before < route->hop_count && hops[before] != hops[route->hop_count])
 			before++;
-		if (before < n)
-			mistake(w, texts[i], " twice");
+		if (before < route->hop_count)
+			mistake(n, texts[i], " twice");
 		else
-			n++;
+			route->hop_count++;
 	}
-	if (!n)
-		return;
-	*route = (struct conf_route){ hops, n };
-	w->l->route_count++;
 }
 
-void build_next_hops(struct conf_tree *t, const struct conf_node *listener, struct conf_listener *l)
+void build_next_hops(struct conf_tree *t, struct conf_node *listener, struct conf_listener *l)
 {
-	const struct conf_value *v = conf_value(listener, KEY_LISTENER_NEXT_HOP);
-	struct where_to w = { .t = t, .n = listener, .l = l };
+	struct conf_value *v = conf_value_edit(listener, KEY_LISTENER_NEXT_HOP);
+	const struct conf_row *row = conf_row(KEY_LISTENER_NEXT_HOP);
+	struct slice table = S("table:"), path = conf_path(t->arena, listener, row->name);
+	struct naming n = { .arena = t->arena, .errors = t->errors, .l = l, .where = v->where,
+		.expected = conf_row_expected(t->arena, row) };
 
+	if (v->bad || !v->item_count)
+		return;
+	if (v->item_count > LIMIT_ROUTE) {
+		conf_mistake(t->errors, v->where, "%.*s is a list of %zu, expected at most %d", SLICE_FMT(path), v->item_count, LIMIT_ROUTE);
+		return;
+	}
+	if (v->item_count == 1 && slice_starts(slice_str(v->items[0]), table) && v->items[0][table.n]) {
+		l->table_file = conf_absolute(t, v->items[0] + table.n);
+		l->table_where = v->where;
+		v->items[0] = arena_string(t->arena, arena_printf(t->arena, "table:%s", l->table_file));
+		return;
+	}
+	n.said = arena_string(t->arena, arena_printf(t->arena, "%.*s %s", SLICE_FMT(path), v->item_count > 1 ? "holds" : "="));
 	l->next_hops = ARENA_ARRAY(t->arena, v->item_count, struct conf_next_hop);
 	l->routes = ARENA_NEW(t->arena, struct conf_route);
-	if (v->item_count > LIMIT_ROUTE)
-		conf_mistake(t->errors, v->where, "%s.next-hop is a list of %zu, expected at most %d", listener->path, v->item_count,
-		    LIMIT_ROUTE);
-	else if (l->next_hops && l->routes && !v->bad)
-		add_route(&w, v->items, v->item_count);
+	if (l->next_hops && l->routes && n.said)
+		add_route(&n, v->items, v->item_count);
+}
+
+struct reading {
+	struct arena *arena;
+	struct conf_errors *errors;
+	const char *file;
+};
+
+static void on_mistake(void *arg, unsigned line, struct slice word, const char *what)
+{
+	struct reading *r = arg;
+	const char *where = arena_string(r->arena, arena_printf(r->arena, "%s:%u", r->file, line));
+
+	conf_mistake(r->errors, where ? where : r->file, "\"%.*s\" %s", SLICE_FMT(slice_sub(word, 0, LIMIT_REASON)), what);
+}
+
+void build_table(struct conf *c, struct conf_listener *l, struct slice text, struct conf_errors *errors)
+{
+	struct arena *a = &c->arena;
+	struct reading r = { .arena = a, .errors = errors, .file = l->table_file };
+	struct naming n = { .arena = a, .errors = errors, .l = l, .tls_name = l->next_hop_tls.name, .said = "next hop",
+		.expected = S("the address:port of a server") };
+	const char *texts[LIMIT_ROUTE];
+
+	text = arena_copy(a, text);
+	l->table = table_new(a, text, on_mistake, &r);
+	if (!l->table)
+		return;
+	l->next_hops = ARENA_ARRAY(a, LIMIT_NEXT_HOPS, struct conf_next_hop);
+	l->routes = ARENA_ARRAY(a, table_list_count(l->table), struct conf_route);
+	for (size_t i = 0; l->next_hops && l->routes && i < table_list_count(l->table); i++) {
+		const struct table_list *list = table_list(l->table, i);
+
+		n.where = arena_string(a, arena_printf(a, "%s:%u", l->table_file, list->line));
+		for (size_t k = 0; k < list->hop_count; k++)
+			texts[k] = arena_string(a, list->hops[k]);
+		if (!arena_failed(a))
+			add_route(&n, texts, list->hop_count);
+	}
 }
 
 static const struct conf_listener *reached(const struct conf *c, const struct conf_next_hop *hop)

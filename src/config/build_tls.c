@@ -139,8 +139,9 @@ static void build_next_hop_tls(const struct build_tls *b)
 	if (mode->bad || name->bad)
 		return;
 	tls->mode = (enum conf_next_hop_tls_mode)mode->number;
-	for (size_t i = 0; i < b->l->next_hop_count; i++)
-		b->l->next_hops[i].tls_name = name->given ? name->text : b->l->next_hops[i].host;
+	tls->name = name->given ? name->text : NULL;
+	for (size_t i = 0; tls->name && i < b->l->next_hop_count; i++)
+		b->l->next_hops[i].tls_name = tls->name;
 	build_implicit(b);
 	if (tls->mode == NEXT_HOP_TLS_VERIFY)
 		tls->ca = new_pem(b, KEY_NEXT_HOP_TLS_CA);

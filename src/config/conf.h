@@ -13,6 +13,7 @@
 #include "config/mistake.h"
 #include "crypt/key.h"
 #include "policy/rule.h"
+#include "route/table.h"
 
 enum conf_service { SERVICE_PASS, SERVICE_INBOUND, SERVICE_OUTBOUND, SERVICE_FORWARD, SERVICE_LIST_IN, SERVICE_LIST_OUT };
 enum conf_mode { MODE_PROXY, MODE_QUEUE };
@@ -67,6 +68,7 @@ struct conf_tls {
 /* And that of its next hop. */
 struct conf_next_hop_tls {
 	enum conf_next_hop_tls_mode mode;     /* never IMPLICIT */
+	const char *name;                     /* for all next hops; NULL: each has its own */
 	bool implicit;                        /* from the first octet; then the mode is REQUIRE or VERIFY */
 	struct conf_pem *ca;                  /* NULL but with NEXT_HOP_TLS_VERIFY */
 	struct conf_certificate *certificate; /* our own; NULL: none */
@@ -96,8 +98,10 @@ struct conf_listener {
 	enum conf_mode mode;
 	struct conf_next_hop *next_hops; /* all it names, at least one */
 	size_t next_hop_count;
-	struct conf_route *routes;
+	struct conf_route *routes;    /* without a table one */
 	size_t route_count;
+	const struct table *table;    /* which recipients have which route: its lists, in their order; NULL: all the same */
+	const char *table_file, *table_where;
 	enum conf_next_hop_client next_hop_client;
 	struct cidr *proxy_from;      /* who begins with a PROXY header */
 	size_t proxy_from_count;

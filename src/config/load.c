@@ -18,6 +18,7 @@ enum {
 	READ_OCTETS = 4096,
 	FILE_OCTETS = 1 << 22,    /* one file of the configuration */
 	ANSWERS_OCTETS = 1 << 24,
+	TABLE_OCTETS = 1 << 24,
 	INCLUDE_DEPTH = 10,       /* libconfig's own */
 	RSA_BITS_MIN = 2048,      /* to sign with */
 	RSA_BITS_MAX = 8192,      /* what peers verify */
@@ -348,6 +349,21 @@ static void check_answers(struct load *l)
 	buf_release(&error);
 }
 
+static void take_table(struct load *l, struct conf_listener *listener)
+{
+	struct buf text;
+	const char *why = "";
+
+	if (!listener->table_file)
+		return;
+	buf_init(&text, TABLE_OCTETS);
+	if (load_file(listener->table_file, &text, NULL, &why))
+		build_table(l->c, listener, buf_get(&text), l->e);
+	else
+		conf_mistake(l->e, listener->table_where, "table %s cannot be read: %s, expected a readable file", listener->table_file, why);
+	buf_release(&text);
+}
+
 static void check_files(struct load *l)
 {
 	const char *anchor = l->c->dns.trust_anchor, *log = l->c->log.file;
@@ -358,6 +374,9 @@ static void check_files(struct load *l)
 	for (size_t i = 0; i < l->c->key_count; i++)
 		check_key_file(l, &l->c->keys[i]);
 	load_tls(l->c, l->e);
+	for (size_t i = 0; i < l->c->listener_count; i++)
+		take_table(l, &l->c->listeners[i]);
+	build_check_loops(l->c, l->e);
 	check_answers(l);
 	if (anchor && anchor[0] == '/' && access(anchor, R_OK) != 0)
 		conf_mistake(l->e, conf_value(dns, KEY_DNS_TRUST_ANCHOR)->where,

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "base/limits.h"
+#include "mail/domain.h"
 #include "out/log.h"
 #include "relay/tx.h"
 
@@ -66,9 +67,43 @@ static bool choose(struct tx *t)
 	return true;
 }
 
+static void go_by(struct tx *t, size_t route)
+{
+	t->hops = (struct tx_hops){ .route = &t->pair->listener->conf->routes[route] };
+	(void)choose(t);
+}
+
 void hop_first(struct tx *t)
 {
-	(void)choose(t);
+	if (!t->pair->listener->conf->table)
+		go_by(t, 0);
+}
+
+bool hop_for(struct tx *t, const struct path *rcpt, struct fault *f_out)
+{
+	const struct conf_listener *l = t->pair->listener->conf;
+	struct slice domain = rcpt->domain.n ? rcpt->domain : slice_str(t->pair->relay->conf->hostname); /* <postmaster> is ours */
+	size_t route;
+
+	if (!l->table)
+		return true;
+	if (!domain_normal(&t->pair->arena, domain, &domain))
+		domain = rcpt->domain;
+	if (!table_find(l->table, domain, &route))
+		return fault_set(f_out, FAULT_NO_ROUTE, 0);
+	if (!t->hops.route)
+		go_by(t, route);
+	return t->hops.route == &l->routes[route] || fault_set(f_out, FAULT_OTHER_NEXT_HOP, 0);
+}
+
+void hop_forget(struct tx *t)
+{
+	t->hops = (struct tx_hops){ .route = NULL };
+	t->hop = NULL;
+	t->mail_ours = true;
+	t->mail_open = false;
+	t->command_count = 1;
+	t->refused = t->sent = t->awaited = 0;
 }
 
 bool hop_left(const struct tx *t)

@@ -40,6 +40,10 @@ static void break_tx(struct tx *t, const struct fault *f)
 		c->code = f->basic;
 		srv_answer_fault(p->srv, c->seq, f);
 	}
+	if (p->listener->conf->table && t->accepted == 0) { /* another recipient may have another next hop */
+		t->broken = (struct fault){ 0 };
+		hop_forget(t);
+	}
 	pair_go_on(p);
 }
 
@@ -226,6 +230,24 @@ void send_start(struct tx *t)
 		upstream_push(t->up);
 }
 
+/* MAIL, which we had answered ourselves: the answer is that to the recipients that wait. */
+static void on_late_mail_reply(struct tx *t, const struct reply *r)
+{
+	struct pair *p = t->pair;
+
+	if (r->code / 100 == 2) {
+		t->commands[0].code = r->code;
+		t->mail_ours = false;
+		return;
+	}
+	for (size_t i = 1; i < t->command_count; i++)
+		if (!t->commands[i].code)
+			srv_answer(p->srv, t->commands[i].seq, r);
+	upstream_give(&t->up, false);
+	hop_forget(t);
+	pair_go_on(p);
+}
+
 static void on_command_reply(struct tx *t, size_t index, const struct reply *r)
 {
 	struct pair *p = t->pair;
@@ -239,6 +261,10 @@ static void on_command_reply(struct tx *t, size_t index, const struct reply *r)
 		t->hops.answered = true;
 		t->hops.until_ms = 0;
 		upstream_within(t->up, 0);
+	}
+	if (index == 0 && t->mail_ours) {
+		on_late_mail_reply(t, r);
+		return;
 	}
 	if (again && r->code != c->code) {
 		fault_note(&f, FAULT_NEXT_HOP_CHANGED, 0, "%s: %d, then %d", index ? "RCPT" : "MAIL", c->code, r->code);

@@ -100,7 +100,7 @@ static void log_transaction(struct tx *t, const char *outcome, short code, const
 		log_str(&l, "text", text);
 	if (f && f->note[0])
 		log_str(&l, "note", f->note);
-	log_str(&l, "next_hop", next_hop_name(t->hop));
+	log_str(&l, "next_hop", t->hop ? next_hop_name(t->hop) : NULL);
 	log_tls(&l, "next_hop_tls", t->up ? upstream_tls(t->up) : NULL);
 	if (t->hold)
 		log_u64(&l, "octets", hold_octets(t->hold));
@@ -309,7 +309,6 @@ void tx_mail(struct pair *p, const struct srv_event *ev)
 		return;
 	}
 	p->tx = t;
-	t->hops.route = &p->listener->conf->routes[0];
 	t->begin_ms = loop_now_ms(r->loop);
 	t->unshadowed = !p->listener->conf->shadow;
 	snprintf(t->name, sizeof(t->name), "%08x%02x%x", r->start_s, r->slot, ++r->tx_count);
@@ -320,7 +319,15 @@ void tx_mail(struct pair *p, const struct srv_event *ev)
 		tx_end_fault(t, &f);
 		return;
 	}
-	send_envelope(t);
+	if (t->hop) {
+		send_envelope(t);
+		return;
+	}
+	/* Its first recipient says where it goes; what the next hop says of the sender is then the answer to that one. */
+	t->mail_ours = true;
+	c->code = 250;
+	srv_answer(p->srv, ev->seq, &(struct reply){ .code = 250, .text = S("2.1.0 sender noted") });
+	pair_go_on(p);
 }
 
 /* What was answered here is not kept: the next hop never hears of it. */
@@ -392,8 +399,11 @@ void tx_rcpt(struct pair *p, const struct srv_event *ev)
 	else if (!judge_rules(t, c, false, &f) && l->sealing && !l->share_all && t->unshadowed && t->command_count - 2 > t->refused) {
 		/* One seal names every recipient of its copy; this one goes in a transaction of its own. */
 		fault_set(&f, FAULT_ONE_RCPT, 0);
-		log_split(t, &f);
 	}
+	if (f.code == FAULT_NONE)
+		(void)hop_for(t, &c->path, &f);
+	if (f.code == FAULT_ONE_RCPT || f.code == FAULT_OTHER_NEXT_HOP)
+		log_split(t, &f);
 	if (f.code != FAULT_NONE)
 		answer_fault(t, c, &f);
 	else

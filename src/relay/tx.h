@@ -29,7 +29,7 @@ struct tx_command {
 
 /* Which next hops were tried, and how the connection there is now came to be (hop.c). */
 struct tx_hops {
-	const struct conf_route *route;
+	const struct conf_route *route; /* NULL: no recipient has chosen one */
 	size_t at;                 /* of tx.hop in it */
 	uint32_t tried;            /* a bit each: not to be tried again */
 	unsigned failed;           /* how many of them */
@@ -48,7 +48,8 @@ struct tx {
 	enum tx_state state;
 	char name[32];
 	struct tx_hops hops;
-	struct next_hop *hop;      /* that has the transaction, or had it last */
+	struct next_hop *hop;      /* that has the transaction, or had it last; NULL: none yet */
+	bool mail_ours;            /* the 250 to MAIL was ours: no next hop has answered it */
 	struct upstream *up;
 	bool introduced;           /* the next hop knows whose mail comes on the connection there is now */
 	bool mail_open;            /* the next hop accepted MAIL on the connection there is now */
@@ -111,8 +112,12 @@ void judge_whole(struct tx *t);
 bool judge_rules(struct tx *t, const struct tx_command *c, bool last, struct fault *f_out);
 
 /* hop.c */
-/* The next hop to try first; its route is known. */
+/* Gives the transaction its route, for its first recipient where there is a table (NULL: there is none yet), and the next hop to try first. */
 void hop_first(struct tx *t);
+/* A recipient's, where there is a table: false: it cannot be in this transaction, and f_out tells. */
+bool hop_for(struct tx *t, const struct path *rcpt, struct fault *f_out);
+/* MAIL was refused, or nobody took it, and no recipient is left: the next recipient may choose anew. */
+void hop_forget(struct tx *t);
 /* May another be tried if this one fails? */
 bool hop_left(const struct tx *t);
 /* The connection was lost before content: goes on to what is tried now, tx.hop again or another. False: nothing is, and why_out tells. */

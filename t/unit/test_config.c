@@ -24,7 +24,7 @@ const char *__lsan_default_options(void)
 #define ONE "listener: { " PASS("a", "127.0.0.1:2525", "127.0.0.1:2526") " };\n"
 #define GOOD HOST ONE
 /* What a next hop may be. */
-#define A_SERVER "the address:port of a server, or a list of them in order of preference"
+#define A_SERVER "the address:port of a server, a list of them in order of preference, or table:FILE"
 #define KEY "{ domain = \"a.test\"; selector = \"s1\"; file = \"ed.pem\"; }"
 
 static char dir[] = "/tmp/hopseal-config-XXXXXX";
@@ -260,8 +260,11 @@ static void what_is_not_there_yet(void **state)
 		    "c:3: listener.a.next-hop = \"mx\" is not there yet, expected " A_SERVER "\n" },
 		{ "lmtp", HOP("\"lmtp:127.0.0.1:24\""),
 		    "c:3: listener.a.next-hop = \"lmtp:127.0.0.1:24\" is not there yet, expected " A_SERVER "\n" },
-		{ "table", HOP("\"table:/etc/routes\""),
-		    "c:3: listener.a.next-hop = \"table:/etc/routes\" is not there yet, expected " A_SERVER "\n" },
+		{ "a missing table", HOP("\"table:/nowhere/routes\""),
+		    "c:3: table /nowhere/routes cannot be read: No such file or directory, expected a readable file\n" },
+		{ "a table without a name", HOP("\"table:\""), "c:3: listener.a.next-hop = \"table:\", expected " A_SERVER "\n" },
+		{ "a table in a list", HOP("[\"table:routes\", \"127.0.0.1:26\"]"),
+		    "c:3: listener.a.next-hop holds \"table:routes\", expected " A_SERVER "\n" },
 		{ "a host name", HOP("\"relay.test:25\""),
 		    "c:3: listener.a.next-hop = \"relay.test:25\" is the name of a host, which is not there yet, expected "
 		    A_SERVER "\n" },
@@ -304,6 +307,56 @@ static void what_is_not_there_yet(void **state)
 
 	(void)state;
 	ROWS(rows);
+}
+
+/* What is wrong in a table is told by its own file and line. */
+static void tables(void **state)
+{
+#define TABLE_SERVER "expected the address:port of a server\n"
+	static const struct {
+		const char *name, *table, *want;
+	} rows[] = {
+		{ "a good one", "a.test 127.0.0.1:26\n.a.test 127.0.0.1:27, 127.0.0.1:26\n", "" },
+		{ "no domain", "# comment\na b 127.0.0.1:26\na..b 127.0.0.1:26\n",
+		    "@/routes:2: \"b 127.0.0.1:26\" is no next hop; several are separated by commas\n"
+		    "@/routes:3: \"a..b\" is no domain, expected a domain, .domain for what is below it, or *\n" },
+		{ "no next hop", "a.test 127.0.0.1:26\nb.test 127.0.0.1\n", "@/routes:2: next hop \"127.0.0.1\", " TABLE_SERVER },
+		{ "mx", "a.test mx\n", "@/routes:1: next hop \"mx\" is not there yet, " TABLE_SERVER },
+		{ "a table", "a.test table:routes\n", "@/routes:1: next hop \"table:routes\", " TABLE_SERVER },
+		{ "one twice", "a.test 127.0.0.1:26,127.0.0.1:26\n", "@/routes:1: next hop \"127.0.0.1:26\" twice, " TABLE_SERVER },
+		{ "the listener itself", "a.test 127.0.0.1:26\nb.test 127.0.0.1:25\n",
+		    "@/routes:2: listener.a.next-hop = \"127.0.0.1:25\" is the listener itself, expected another server\n" },
+		{ "nothing", "\n", "@/routes:1: \"\" names no domain at all\n" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		put("routes", slice_str(rows[i].table), 0644);
+		want_mistakes(rows[i].name, HOP("\"table:routes\""), rows[i].want);
+	}
+}
+
+static void a_table_names_its_servers_once(void **state)
+{
+	struct conf_errors e;
+	struct conf *c;
+	size_t list;
+
+	(void)state;
+	conf_errors_init(&e);
+	put("routes", S("a.test 127.0.0.1:26\n.a.test 127.0.0.1:27, 127.0.0.1:26\nb.test 127.0.0.1:26\n* 127.0.0.1:28"), 0644);
+	put("c", S(HOP("\"table:routes\"")), 0644);
+	c = conf_load("c", &e);
+	WANT_SLICE(buf_get(&e.text), S(""));
+	assert_non_null(c);
+	assert_int_equal(c->listeners[0].next_hop_count, 3);
+	assert_int_equal(c->listeners[0].route_count, 3);
+	assert_true(table_find(c->listeners[0].table, S("x.a.test"), &list));
+	assert_int_equal(c->listeners[0].routes[list].hop_count, 2);
+	assert_string_equal(c->listeners[0].next_hops[c->listeners[0].routes[list].hops[0]].address.text, "127.0.0.1:27");
+	assert_string_equal(c->listeners[0].next_hops[c->listeners[0].routes[list].hops[1]].address.text, "127.0.0.1:26");
+	conf_free(&c);
+	conf_errors_release(&e);
 }
 
 static void addresses(void **state)
@@ -789,6 +842,8 @@ int main(void)
 		cmocka_unit_test(the_text_itself),
 		cmocka_unit_test(names_types_and_ranges),
 		cmocka_unit_test(what_is_not_there_yet),
+		cmocka_unit_test(tables),
+		cmocka_unit_test(a_table_names_its_servers_once),
 		cmocka_unit_test(addresses),
 		cmocka_unit_test(endpoints),
 		cmocka_unit_test(keys),

@@ -5,7 +5,7 @@
 
 #include "base/arena.h"
 
-enum { ALIGN = alignof(max_align_t), FIRST_OCTETS = 2048, MAX_OCTETS = 65536 };
+enum { ALIGN = alignof(max_align_t), FIRST_OCTETS = 4096, MAX_OCTETS = 65536 };
 
 struct arena_block {
 	struct arena_block *next;
@@ -38,7 +38,8 @@ void *arena_take(struct arena *a, size_t n)
 	n = (n + ALIGN - 1) / ALIGN * ALIGN;
 	if (n > a->left || !a->head) {
 		struct arena_block *b;
-		size_t room = !a->head ? FIRST_OCTETS : a->head->room >= MAX_OCTETS / 2 ? MAX_OCTETS : a->head->room * 2;
+		/* As much again as it holds: a transaction of one small message needs two blocks of a page. */
+		size_t room = a->held < FIRST_OCTETS ? FIRST_OCTETS : a->held < MAX_OCTETS ? a->held : MAX_OCTETS;
 
 		if (room < n)
 			room = n;

@@ -49,6 +49,16 @@ unsigned char *buf_room(struct buf *b, size_t n)
 	return b->at + b->n;
 }
 
+void buf_fit(struct buf *b)
+{
+	unsigned char *p = b->n && b->n < b->room ? realloc(b->at, b->n) : NULL;
+
+	if (!p)
+		return;
+	b->at = p;
+	b->room = b->n;
+}
+
 void buf_grew(struct buf *b, size_t n)
 {
 	b->n += n;

@@ -40,6 +40,9 @@ void buf_escaped(struct buf *b, struct slice s);
 unsigned char *buf_room(struct buf *b, size_t n);
 void buf_grew(struct buf *b, size_t n);
 
+/* Gives back the room that is not used. */
+void buf_fit(struct buf *b);
+
 /* Drops n octets from the front; n is at most b->n. */
 void buf_drop(struct buf *b, size_t n);
 

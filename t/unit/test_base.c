@@ -56,6 +56,40 @@ static void buf_fails_stickily_at_its_ceiling(void **state)
 	buf_release(&b);
 }
 
+static void buf_gives_back_what_it_does_not_use(void **state)
+{
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 10000);
+	buf_fit(&b);
+	assert_non_null(buf_room(&b, 5000));
+	buf_fit(&b); /* nothing is held: what it has may as well be used */
+	buf_str(&b, "12345678");
+	buf_fit(&b);
+	assert_int_equal(b.room, 8);
+	buf_str(&b, "9");
+	WANT_SLICE(buf_get(&b), S("123456789"));
+	buf_release(&b);
+}
+
+/* A page, then as much again as there is: no more than half of it lies idle. */
+static void arena_grows_with_what_it_holds(void **state)
+{
+	struct arena a;
+	size_t used = 0;
+
+	(void)state;
+	arena_init(&a, 1 << 20);
+	for (int i = 0; i < 200; i++) {
+		assert_non_null(arena_take(&a, 512));
+		used += 512;
+		assert_true(a.held <= 4096 || a.held <= used * 2 + 512);
+	}
+	assert_true(a.held >= used);
+	arena_clear(&a);
+}
+
 static void arena_stays_below_its_ceiling(void **state)
 {
 	struct arena a;
@@ -171,6 +205,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(slice_rows),
 		cmocka_unit_test(buf_fails_stickily_at_its_ceiling),
+		cmocka_unit_test(buf_gives_back_what_it_does_not_use),
+		cmocka_unit_test(arena_grows_with_what_it_holds),
 		cmocka_unit_test(arena_stays_below_its_ceiling),
 		cmocka_unit_test(map_finds_what_was_put),
 		cmocka_unit_test(map_hash_is_siphash_2_4),

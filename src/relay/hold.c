@@ -177,6 +177,16 @@ static bool add_to_file(struct hold *h, struct slice s, struct fault *f)
 	return true;
 }
 
+/* Most messages are small, and thousands may be on their way: blocks begin with what has come and grow with the message. */
+static size_t next_room(const struct hold *h, size_t octets)
+{
+	size_t room = h->last ? h->last->room * 2 : FIRST_OCTETS;
+
+	if (room < octets)
+		room = (octets + FIRST_OCTETS - 1) / FIRST_OCTETS * FIRST_OCTETS;
+	return room < BLOCK_OCTETS ? room : BLOCK_OCTETS;
+}
+
 static bool add_body(struct hold *h, struct slice s, struct fault *f)
 {
 	const struct hold_budget *b = h->budget;
@@ -190,7 +200,7 @@ static bool add_body(struct hold *h, struct slice s, struct fault *f)
 	if (h->fd >= 0)
 		return add_to_file(h, s, f);
 	while (s.n) {
-		if ((!h->last || h->last->n == h->last->room) && !add_block(h, s.n > FIRST_OCTETS || h->last ? BLOCK_OCTETS : FIRST_OCTETS, f))
+		if ((!h->last || h->last->n == h->last->room) && !add_block(h, next_room(h, s.n), f))
 			return false;
 		fill(h->last, &s);
 	}
@@ -228,6 +238,7 @@ bool hold_add(struct hold *h, struct slice octets, struct slice *body_out, struc
 		/* What came behind the block is counted where it goes. */
 		charge(h, -(int64_t)((h->header.n - block) * HEADER_COST));
 		h->header.n = block;
+		buf_fit(&h->header);
 		h->empty_line = true;
 		/* The end of the header came with these octets, so the body begins in them. */
 		body = slice_sub(octets, behind - before, SIZE_MAX);

@@ -127,6 +127,39 @@ static void big_content_goes_to_a_file_unchanged(void **state)
 	buf_release(&out);
 }
 
+static void a_body_in_memory_costs_about_what_it_is(void **state)
+{
+	static const size_t sizes[] = { 1, 4096, 4097, 10240, 70000, 99000 }, steps[] = { 700, 4097, 10300, 65536 };
+	struct fault f = { 0 };
+	struct buf in, body, out;
+
+	(void)state;
+	buf_init(&in, 1 << 20);
+	buf_init(&body, 1 << 20);
+	buf_init(&out, 1 << 20);
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+		for (size_t k = 0; k < sizeof(steps) / sizeof(steps[0]); k++) {
+			struct hold *h;
+
+			buf_clear(&in);
+			buf_clear(&out);
+			buf_clear(&body);
+			buf_str(&in, "Subject: x\r\n\r\n");
+			for (size_t n = 0; n < sizes[i]; n++)
+				buf_octet(&in, (unsigned char)(n * 31 + n / 251));
+			h = feed(buf_get(&in), steps[k], &body, &f);
+			assert_false(hold_in_file(h));
+			assert_in_range(budget.held_octets, sizes[i], sizes[i] * 2 + 4096 + 100);
+			gather(h, &out);
+			assert_true(slice_eq(buf_get(&out), buf_get(&in)));
+			hold_free(&h);
+			assert_int_equal(budget.held_octets, 0);
+		}
+	buf_release(&in);
+	buf_release(&body);
+	buf_release(&out);
+}
+
 static long resident_file_kib(void)
 {
 	FILE *f = fopen("/proc/self/status", "r");
@@ -391,6 +424,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(any_split_gives_the_same),
 		cmocka_unit_test(big_content_goes_to_a_file_unchanged),
+		cmocka_unit_test(a_body_in_memory_costs_about_what_it_is),
 		cmocka_unit_test(a_file_is_in_memory_a_part_at_a_time),
 		cmocka_unit_test(small_runs_keep_their_order),
 		cmocka_unit_test(limits_have_their_answers),

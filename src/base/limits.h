@@ -17,9 +17,10 @@ enum {
 	LIMIT_ENVID = 100,               /* octets of ENVID=; RFC 3461 4: 501 5.5.4 */
 	LIMIT_ORCPT = 500,               /* octets of ORCPT=; RFC 3461 4: 501 5.5.4 */
 	LIMIT_RCPT = 1000,               /* recipients a transaction; RFC 5321 4.5.3.1.8 asks 100: 452 4.5.3 */
-	LIMIT_RCPT_TRIES = 2000,         /* RCPT of a transaction, refused ones too: 421 4.7.0, close */
+	LIMIT_RCPT_TRIES = 2000,         /* RCPT of a transaction, refused ones too: 421 4.7.0 to a further one, close */
 	LIMIT_BAD_COMMANDS = 20,         /* commands refused here since the last accepted message: 421 4.7.0, close */
-	LIMIT_BAD_RCPT = 100,            /* recipients refused by the next hop since then: 421 4.7.0 to a further RCPT, close */
+	LIMIT_BAD_RCPT = 100,            /* MAIL refused, and RCPT refused for good, by the next hop since then: 421 4.7.0 to a further one, close */
+	LIMIT_FAULT_LINES = 100,         /* lines in the log about refused commands of a session: the rest is counted, one line at its end */
 	LIMIT_IDLE_COMMANDS = 200,       /* NOOP, RSET, VRFY, HELP, EHLO since then: 421 4.7.0, close */
 	LIMIT_SWALLOW = 67108864,        /* octets of refused content that are read and dropped: its answer, close */
 	LIMIT_CHUNKS = 16384,            /* BDAT since the last MAIL, refused ones too: 554 5.5.0, close */

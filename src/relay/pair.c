@@ -37,23 +37,6 @@ static void destroy(void *arg)
 		r->empty(r->empty_arg);
 }
 
-void pair_doom(struct pair *p)
-{
-	if (p->gone)
-		return;
-	p->gone = true;
-	tx_abort(p, "client gone");
-	conn_close(&p->conn);
-	loop_timer_stop(&p->deadline);
-	loop_later_cancel(p->relay->loop, &p->going_on);
-	view_uncount(p);
-	if (p->counted)
-		count_add(p->relay->counts, p->relay->slot, COUNT_SESSIONS_OPEN, -1);
-	if (p->secured)
-		count_add(p->relay->counts, p->relay->slot, COUNT_TLS_OPEN, -1);
-	loop_later(p->relay->loop, &p->doom, destroy, p);
-}
-
 /* The event that says what a client did wrong; most are named as their fault is. */
 static const char *event_of(const struct fault *f, char room[FAULT_NAME_OCTETS + 8])
 {
@@ -110,6 +93,44 @@ static void log_client(const struct pair *p, const char *event)
 	log_str(&l, "session", p->name);
 	view_log(p, &l);
 	log_end(&l);
+}
+
+/* A command or content was refused. One session does not fill the log: what is not said is counted, see log_unsaid(). */
+static void log_refused(struct pair *p, const struct fault *f)
+{
+	if (p->faults++ < LIMIT_FAULT_LINES)
+		pair_log(p, f);
+}
+
+static void log_unsaid(const struct pair *p)
+{
+	struct log_line l;
+
+	if (p->faults <= LIMIT_FAULT_LINES)
+		return;
+	l = log_begin(LOG_LEVEL_WARNING, "client_faults");
+	log_str(&l, "session", p->name);
+	view_log(p, &l);
+	log_u64(&l, "count", p->faults - LIMIT_FAULT_LINES);
+	log_end(&l);
+}
+
+void pair_doom(struct pair *p)
+{
+	if (p->gone)
+		return;
+	p->gone = true;
+	tx_abort(p, "client gone");
+	log_unsaid(p);
+	conn_close(&p->conn);
+	loop_timer_stop(&p->deadline);
+	loop_later_cancel(p->relay->loop, &p->going_on);
+	view_uncount(p);
+	if (p->counted)
+		count_add(p->relay->counts, p->relay->slot, COUNT_SESSIONS_OPEN, -1);
+	if (p->secured)
+		count_add(p->relay->counts, p->relay->slot, COUNT_TLS_OPEN, -1);
+	loop_later(p->relay->loop, &p->doom, destroy, p);
 }
 
 static void end_session(struct pair *p, enum fault_code code)
@@ -280,7 +301,7 @@ static void on_event(struct pair *p, const struct srv_event *ev)
 		tx_content(p, ev->content);
 		return;
 	case SRV_EV_BAD:
-		pair_log(p, &ev->fault);
+		log_refused(p, &ev->fault);
 		tx_bad(p, &ev->fault);
 		return;
 	case SRV_EV_END:
@@ -299,7 +320,7 @@ static void on_event(struct pair *p, const struct srv_event *ev)
 		p->closing = true;
 		break;
 	case SRV_EV_REFUSED:
-		pair_log(p, &ev->fault);
+		log_refused(p, &ev->fault);
 		break;
 	case SRV_EV_XCLIENT:
 		counted = view_named(p, ev->who);

@@ -85,6 +85,7 @@ struct pair {
 	struct xclient *forwarded; /* what XFORWARD said for this transaction or the next one; NULL: nothing */
 	char name[24];             /* of the session, in logs */
 	uint32_t tx_count;
+	uint32_t faults;           /* commands and contents refused here */
 	size_t block_octets;       /* of content since the deadline was set */
 	bool known_client;         /* in `clients` of the listener */
 	bool counted;

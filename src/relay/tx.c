@@ -62,6 +62,8 @@ static void log_rcpts(struct log_line *l, const struct tx *t)
 	log_text(l, "rcpt_to", buf_get(&b));
 	buf_release(&b);
 	log_u64(l, "rcpts", t->accepted);
+	if (srv_rcpt_over(t->pair->srv))
+		log_u64(l, "rcpts_over", srv_rcpt_over(t->pair->srv));
 }
 
 /* The one line that says what became of it. */
@@ -375,12 +377,6 @@ void tx_rcpt(struct pair *p, const struct srv_event *ev)
 
 	if (!t) { /* MAIL was refused while this was on its way */
 		fault_set(&f, FAULT_BAD_SEQUENCE, 0);
-		srv_answer_fault(p->srv, ev->seq, &f);
-		return;
-	}
-	if (++t->rcpt_tries > LIMIT_RCPT_TRIES) {
-		fault_set(&f, FAULT_TOO_MANY_ERRORS, 0);
-		pair_log(p, &f);
 		srv_answer_fault(p->srv, ev->seq, &f);
 		return;
 	}

@@ -57,7 +57,6 @@ struct tx {
 	struct tx_command *commands; /* 0: MAIL; none that was answered here */
 	size_t command_count, command_room;
 	size_t sent, awaited;      /* on the connection there is now: commands looked at, answers that are due */
-	size_t rcpt_tries;         /* RCPT commands, those answered here with them */
 	size_t accepted, refused;  /* recipients, by the next hop */
 	bool told_split;           /* that recipients were put off to transactions of their own */
 	struct fault broken;       /* nothing more can come of this transaction */

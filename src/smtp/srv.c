@@ -84,7 +84,8 @@ void srv_forget(struct srv *s)
 void srv_clear_tx(struct srv *s)
 {
 	s->rcpt_ok = 0;
-	s->rcpt_tried = s->forwarded = false;
+	s->rcpt_tries = 0;
+	s->forwarded = false;
 	s->utf8 = false;
 	srv_drop_body(s);
 	if (s->state != SRV_GONE)
@@ -313,9 +314,18 @@ static int do_mail(struct call *c)
 	if (!srv_owe(s, OWED_MAIL, &c->ev->seq))
 		return refuse(c, FAULT_NO_MEMORY);
 	s->utf8 = c->ev->params.smtputf8;
+	s->rcpt_over = 0;
 	memset(&s->chunk, 0, sizeof(s->chunk));
 	s->swallowed = 0;
 	return SRV_EV_MAIL;
+}
+
+/* Told of once a transaction, answered each time. */
+static int too_many_rcpt(struct call *c)
+{
+	int refused = refuse(c, FAULT_TOO_MANY_RCPT);
+
+	return c->s->rcpt_over++ && refused == SRV_EV_REFUSED ? GO_ON : refused;
 }
 
 static int do_rcpt(struct call *c)
@@ -326,9 +336,11 @@ static int do_rcpt(struct call *c)
 	/* MAIL still waits: the session is idle until it is answered */
 	if ((s->state == SRV_IDLE && !s->owed_n) || s->state == SRV_CHUNKS)
 		return refuse(c, FAULT_BAD_SEQUENCE);
-	s->rcpt_tried = true;
+	if (s->rcpt_tries >= LIMIT_RCPT_TRIES)
+		return leave_for(c, FAULT_TOO_MANY_ERRORS);
+	s->rcpt_tries++;
 	if (s->rcpt_ok >= s->conf->rcpt_max)
-		return refuse(c, FAULT_TOO_MANY_RCPT);
+		return too_many_rcpt(c);
 	if (!keep_arg(c))
 		return refuse(c, FAULT_NO_MEMORY);
 	if (!cmd_rcpt(c->arg, &s->offered, s->utf8, &c->ev->path, &c->ev->params, &f))
@@ -354,7 +366,7 @@ static int do_data(struct call *c)
 	if (c->arg.n)
 		return refuse(c, FAULT_COMMAND_SYNTAX);
 	if (s->state != SRV_RCPT)
-		return refuse(c, s->state == SRV_MAIL && s->rcpt_tried ? FAULT_NO_RCPT : FAULT_BAD_SEQUENCE);
+		return refuse(c, s->state == SRV_MAIL && s->rcpt_tries ? FAULT_NO_RCPT : FAULT_BAD_SEQUENCE);
 	if (c->in->n)
 		return early_talk(c);
 	s->body = malloc(sizeof(*s->body));
@@ -558,7 +570,8 @@ static bool held_back(const struct srv *s, const struct command *cmd)
 		return false;
 	for (size_t i = 0; i < s->owed_n; i++)
 		rcpts += s->owed[s->owed_at + i].kind == OWED_RCPT && !s->owed[s->owed_at + i].done;
-	return !(cmd->flags & JOINS) || rcpts >= s->conf->rcpt_max || s->bad >= LIMIT_BAD_COMMANDS || s->bad_rcpt >= LIMIT_BAD_RCPT;
+	return !(cmd->flags & JOINS) || rcpts >= s->conf->rcpt_max || s->rcpt_tries >= LIMIT_RCPT_TRIES || s->bad >= LIMIT_BAD_COMMANDS ||
+	    s->bad_rcpt >= LIMIT_BAD_RCPT;
 }
 
 static int run(struct call *c, const struct command *cmd)
@@ -569,7 +582,7 @@ static int run(struct call *c, const struct command *cmd)
 	c->last = cmd->flags & LAST;
 	if (s->bad >= LIMIT_BAD_COMMANDS && !(cmd->flags & FREE))
 		return leave_for(c, FAULT_TOO_MANY_ERRORS);
-	if (cmd->run == do_rcpt && s->bad_rcpt >= LIMIT_BAD_RCPT)
+	if ((cmd->run == do_rcpt || cmd->run == do_mail) && s->bad_rcpt >= LIMIT_BAD_RCPT)
 		return leave_for(c, FAULT_TOO_MANY_ERRORS);
 	if ((cmd->flags & IDLE) && ++s->idle > LIMIT_IDLE_COMMANDS)
 		return leave_for(c, FAULT_TOO_MANY_COMMANDS);
@@ -698,6 +711,11 @@ bool srv_esmtp(const struct srv *s)
 struct slice srv_helo(const struct srv *s)
 {
 	return s->helo;
+}
+
+size_t srv_rcpt_over(const struct srv *s)
+{
+	return s->rcpt_over;
 }
 
 size_t srv_pending(const struct srv *s)

@@ -60,7 +60,7 @@ enum srv_event_kind {
 	SRV_EV_XCLIENT,  /* who, already answered by a new greeting: from now on the client is that one, and has not said EHLO */
 	SRV_EV_XFORWARD, /* who, already answered: the next transaction came from that one */
 	SRV_EV_STARTTLS, /* 220 is said: nothing is read in clear any more; once it is written the handshake, then srv_secured() */
-	SRV_EV_REFUSED   /* a command was refused and answered here (fault): for the log, nothing to do, feed on */
+	SRV_EV_REFUSED   /* a command was refused and answered here (fault): for the log, nothing to do, feed on; not for each of many RCPT */
 };
 
 struct srv_event {
@@ -115,6 +115,7 @@ void srv_end(struct srv *s, const struct fault *f);
 enum srv_state srv_state(const struct srv *s);
 bool srv_esmtp(const struct srv *s);          /* EHLO, not HELO */
 struct slice srv_helo(const struct srv *s);   /* empty: none yet */
+size_t srv_rcpt_over(const struct srv *s);    /* recipients of this transaction, or the last, refused here for being too many */
 size_t srv_pending(const struct srv *s);      /* answers the caller owes */
 /* Replies not yet written; drop what was written by buf_drop(), or release the buf when it is empty. */
 struct buf *srv_out(struct srv *s);

@@ -108,6 +108,7 @@ static void take_answer(struct srv *s, const struct owed *o, short code)
 		if (yes) {
 			srv_enter(s, s->rcpt_ok ? SRV_RCPT : SRV_MAIL);
 		} else {
+			s->bad_rcpt++;
 			refuse_rcpts(s);
 			srv_clear_tx(s);
 		}

@@ -116,7 +116,7 @@ int srv_chunk_begin(struct call *c)
 		fault_set(&f, FAULT_BDAT_LIMIT, 0);
 		return srv_leave(c, &f);
 	}
-	if (s->state == SRV_MAIL && s->rcpt_tried)
+	if (s->state == SRV_MAIL && s->rcpt_tries)
 		return refuse_chunk_for(c, FAULT_NO_RCPT);
 	if ((s->state != SRV_RCPT && s->state != SRV_CHUNKS) || !(s->offered.bits & EXT_CHUNKING))
 		return refuse_chunk_for(c, FAULT_BAD_SEQUENCE);

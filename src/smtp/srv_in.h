@@ -37,8 +37,9 @@ struct srv {
 	bool utf8;            /* the transaction has SMTPUTF8 */
 	bool trusted;         /* XCLIENT and XFORWARD are its to say */
 	bool forwarded;       /* XFORWARD was said, for the next transaction */
-	bool rcpt_tried;      /* the transaction has seen a RCPT */
 	uint16_t bad, bad_rcpt, idle; /* since the last accepted message */
+	uint16_t rcpt_tries;  /* RCPT of the transaction */
+	uint16_t rcpt_over;   /* those above the limit; kept until the next MAIL */
 	uint32_t seq;
 	size_t rcpt_ok;       /* recipients accepted */
 	struct owed *owed;    /* in the order of the commands */

@@ -298,3 +298,32 @@ def test_a_transaction_is_logged_once_with_its_end(hopseal, sink):
     assert end[2]["outcome"] not in ("accepted", "refused", "deferred"), end[2]
     assert end[0]["code"] == 452 and end[0]["mail_from"] == "<s@a.test>" and end[0]["client"] == "127.0.0.1"
     assert "hello" not in str(relay.events()), "no content in the log"
+
+
+def test_refusals_of_a_session_do_not_fill_the_log(hopseal, sink):
+    """A hundred lines, then one with how many there were more; whatever the errors a session may make between two messages."""
+    relay = hopseal("pass")
+    with relay.connect() as c:
+        for n in range(6):
+            for k in range(19):
+                c.cmd("XYZZY", 500)
+            c.deliver(BASE)
+    assert relay.event("client_faults")["count"] == 14
+    assert len(relay.events("smtp_command_unknown")) == 100
+
+
+def test_recipients_above_the_limit_are_told_once_and_counted(hopseal, sink):
+    relay = hopseal("pass")
+    with relay.connect() as c:
+        c.ehlo()
+        c.mail()
+        c.send(b"".join(b"RCPT TO:<u%d@c.test>\r\n" % n for n in range(1200)))
+        codes = [c.reply().code for _ in range(1200)]
+        assert codes == [250] * 1000 + [452] * 200
+        c.cmd("RSET")
+        assert relay.event("transaction")["rcpts_over"] == 200
+        c.mail()
+        c.rcpt()
+        c.cmd("RSET")
+    assert "rcpts_over" not in relay.event("transaction", 2)
+    assert len(relay.events("smtp_rcpt_limit")) == 1

@@ -378,6 +378,78 @@ static void recipients_refused_by_the_next_hop_are_counted(void **state)
 	talk_release(&t);
 }
 
+static size_t times(struct slice s, struct slice what)
+{
+	size_t n = 0;
+
+	for (const unsigned char *p = s.at; (p = memmem(p, s.n - (size_t)(p - s.at), what.at, what.n)); p += what.n)
+		n++;
+	return n;
+}
+
+static void a_flood_of_recipients_ends_and_is_told_once(void **state)
+{
+	struct buf all;
+
+	(void)state;
+	buf_init(&all, 1 << 20);
+	buf_str(&all, "EHLO t\r\nMAIL FROM:<s@a.test>\r\n");
+	for (int i = 0; i < LIMIT_RCPT_TRIES + 100; i++)
+		buf_printf(&all, "RCPT TO:<u%d@c.test>\r\n", i);
+	for (int answers = AT_ONCE; answers <= NEWEST_FIRST; answers++) {
+		struct slice said;
+		struct talk t;
+
+		talk_init(&t, (enum talk_answers)answers);
+		talk_turn(&t, buf_get(&all), 1000);
+		said = buf_get(&t.replies);
+		assert_true(t.closed);
+		assert_int_equal(t.last.code, FAULT_TOO_MANY_ERRORS);
+		assert_int_equal(times(said, S("250 2.1.0 ")), 6);
+		assert_int_equal(times(said, S("452 4.5.3 ")), LIMIT_RCPT_TRIES - 5);
+		assert_int_equal(times(said, S("421 4.7.0 ")), 1);
+		assert_int_equal(times(buf_get(&t.log), S("refused ")), 1);
+		assert_int_equal(srv_rcpt_over(t.srv), LIMIT_RCPT_TRIES - 5);
+		talk_release(&t);
+	}
+	buf_release(&all);
+}
+
+static void each_transaction_may_try_anew(void **state)
+{
+	struct talk t;
+
+	(void)state;
+	talk_init(&t, AT_ONCE);
+	talk_turn(&t, S("EHLO t\r\n"), 0);
+	for (int i = 0; i < 3; i++) {
+		talk_turn(&t, S("MAIL FROM:<s@a.test>\r\n"), 0);
+		for (int k = 0; k < LIMIT_RCPT_TRIES; k++)
+			talk_turn(&t, S("RCPT TO:<r@c.test>\r\n"), 0);
+		assert_int_equal(srv_rcpt_over(t.srv), LIMIT_RCPT_TRIES - 5);
+		talk_turn(&t, S("RSET\r\n"), 0);
+	}
+	assert_false(t.closed);
+	assert_int_equal(times(buf_get(&t.log), S("refused ")), 3);
+	talk_release(&t);
+}
+
+static void senders_refused_by_the_next_hop_are_counted(void **state)
+{
+	struct talk t;
+
+	(void)state;
+	talk_init(&t, AT_ONCE);
+	talk_turn(&t, S("EHLO t\r\n"), 0);
+	for (int i = 0; i < LIMIT_BAD_RCPT; i++)
+		talk_turn(&t, S("MAIL FROM:<refuse@a.test>\r\n"), 0);
+	assert_false(t.closed);
+	talk_turn(&t, S("MAIL FROM:<s@a.test>\r\n"), 0);
+	assert_true(t.closed);
+	assert_int_equal(t.last.code, FAULT_TOO_MANY_ERRORS);
+	talk_release(&t);
+}
+
 static void long_lines_are_dropped(void **state)
 {
 	static const size_t pieces[] = { 0, 1, 1000, 4095, 4096, 4097, 65536 };
@@ -792,6 +864,9 @@ int main(void)
 		cmocka_unit_test(junk_is_cut_off),
 		cmocka_unit_test(an_accepted_message_wipes_the_slate),
 		cmocka_unit_test(recipients_refused_by_the_next_hop_are_counted),
+		cmocka_unit_test(a_flood_of_recipients_ends_and_is_told_once),
+		cmocka_unit_test(each_transaction_may_try_anew),
+		cmocka_unit_test(senders_refused_by_the_next_hop_are_counted),
 		cmocka_unit_test(long_lines_are_dropped),
 		cmocka_unit_test(refused_content_is_swallowed),
 		cmocka_unit_test(swallowing_ends),

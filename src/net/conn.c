@@ -83,6 +83,16 @@ void conn_close(struct conn *c)
 	c->ended = true;
 }
 
+void conn_shut(struct conn *c)
+{
+	tls_free(&c->tls);
+	(void)shutdown(c->fd, SHUT_WR);
+	buf_release(&c->in);
+	c->blocked = c->read_writes = c->unwanted = false;
+	c->want_read = true;
+	update(c);
+}
+
 static void end(struct conn *c, enum conn_end how, int error)
 {
 	if (c->ended)
@@ -163,7 +173,7 @@ static void push_tls(struct conn *c)
 		status = tls_write(c->tls, s.at, s.n, &n);
 		if (status == TLS_DONE) {
 			c->ops->wrote(c->owner, n);
-			if (c->fd < 0)
+			if (c->fd < 0 || !c->tls)
 				return;
 			continue;
 		}

@@ -74,6 +74,12 @@ void conn_close(struct conn *c);
  */
 bool conn_start_tls(struct conn *c, struct tls_context *context, const char *name) HS_MUST_USE;
 
+/*
+ * Says no more: close_notify, if there is TLS, and the end. All that out() had must be written. What comes is still given, as it comes,
+ * TLS or not; not to be called in octets() or out().
+ */
+void conn_shut(struct conn *c);
+
 /* Writes what out() has, as far as the kernel takes it. Call after anything that produced output. */
 void conn_push(struct conn *c);
 /* Stops or starts reading (back-pressure). */

@@ -27,6 +27,7 @@ static void destroy(void *arg)
 	if (p->next)
 		p->next->at = p->at;
 	r->pair_count--;
+	r->lingering -= p->lingering;
 	srv_free(&p->srv);
 	arena_clear(&p->arena);
 	loop_timer_release(&p->deadline);
@@ -115,6 +116,17 @@ static void log_unsaid(const struct pair *p)
 	log_end(&l);
 }
 
+/* It is no session any more. */
+static void uncount(struct pair *p)
+{
+	view_uncount(p);
+	if (p->counted)
+		count_add(p->relay->counts, p->relay->slot, COUNT_SESSIONS_OPEN, -1);
+	if (p->secured)
+		count_add(p->relay->counts, p->relay->slot, COUNT_TLS_OPEN, -1);
+	p->counted = p->secured = false;
+}
+
 void pair_doom(struct pair *p)
 {
 	if (p->gone)
@@ -125,11 +137,7 @@ void pair_doom(struct pair *p)
 	conn_close(&p->conn);
 	loop_timer_stop(&p->deadline);
 	loop_later_cancel(p->relay->loop, &p->going_on);
-	view_uncount(p);
-	if (p->counted)
-		count_add(p->relay->counts, p->relay->slot, COUNT_SESSIONS_OPEN, -1);
-	if (p->secured)
-		count_add(p->relay->counts, p->relay->slot, COUNT_TLS_OPEN, -1);
+	uncount(p);
 	loop_later(p->relay->loop, &p->doom, destroy, p);
 }
 
@@ -140,7 +148,7 @@ static void end_session(struct pair *p, enum fault_code code)
 	fault_set(&f, code, 0);
 	tx_abort(p, f.text);
 	srv_end(p->srv, &f);
-	p->closing = true;
+	p->closing = p->cut_off = true;
 }
 
 /* Is a message on its way that is not here to its end? */
@@ -174,6 +182,25 @@ static void log_tls(const struct pair *p, enum log_level level, const char *even
 	log_end(&l);
 }
 
+static void on_deadline(void *arg);
+
+/*
+ * All is said. A client that goes on speaking to a closed connection is answered by a reset, which may take our last reply from it:
+ * it is read a little longer, for nothing, and holds no place meanwhile.
+ */
+static void part(struct pair *p)
+{
+	if (!p->cut_off || p->eof || p->conn.error || p->relay->lingering >= LIMIT_LINGERING) {
+		pair_doom(p);
+		return;
+	}
+	p->lingering = true;
+	p->relay->lingering++;
+	uncount(p);
+	loop_timer_set(p->relay->loop, &p->deadline, LIMIT_LINGER_S * 1000, on_deadline, p);
+	conn_shut(&p->conn);
+}
+
 static void on_deadline(void *arg)
 {
 	struct pair *p = pair_of(arg);
@@ -204,6 +231,8 @@ void pair_deadline(struct pair *p)
 	unsigned s = p->closing ? CLOSE_S : srv_state(p->srv) == SRV_JUDGE ? tx_late_s(p) : srv_deadline_s(p->srv);
 
 	p->block_octets = 0;
+	if (p->lingering)
+		return;
 	if (p->shaking && !p->closing)
 		return; /* one deadline for all of the handshake */
 	if (p->gone || s == 0)
@@ -398,7 +427,10 @@ static void on_octets(void *owner, struct slice *in)
 	size_t said;
 
 	if (p->closing || p->gone) {
+		p->dropped_octets += p->lingering ? in->n : 0;
 		*in = SLICE_NONE;
+		if (p->dropped_octets > LIMIT_LINGER_OCTETS)
+			pair_doom(p);
 		return;
 	}
 	if (p->headless && !take_header(p, in))
@@ -409,7 +441,7 @@ static void on_octets(void *owner, struct slice *in)
 		fault_set(&f, FAULT_EARLY_TALK, 0);
 		pair_log(p, &f);
 		srv_greet(p->srv, &f);
-		p->greeted = p->closing = true;
+		p->greeted = p->closing = p->cut_off = true;
 		*in = SLICE_NONE;
 		pair_go_on(p);
 		return;
@@ -435,6 +467,7 @@ static void on_octets(void *owner, struct slice *in)
 		if (p->shaking)
 			break;
 		if (p->closing) {
+			p->cut_off = in->n || ev.kind != SRV_EV_CLOSE || ev.fault.code != FAULT_NONE;
 			*in = SLICE_NONE;
 			break;
 		}
@@ -452,13 +485,15 @@ static void go_on(void *arg)
 {
 	struct pair *p = pair_of(arg);
 
+	if (p->lingering)
+		return;
 	if (p->dead && !p->tx) {
 		pair_doom(p);
 		return;
 	}
 	if (srv_state(p->srv) == SRV_GONE && !p->closing) { /* an answer of 421 was the last */
 		tx_abort(p, "session ended");
-		p->closing = true;
+		p->closing = p->cut_off = true;
 	}
 	/* One in a handshake is told behind it: there is no other way to say why, and tls.timeout is its end. */
 	if (p->relay->closing && !p->shaking && !p->tx && !p->closing && p->greeted && srv_pending(p->srv) == 0)
@@ -484,7 +519,7 @@ static void go_on(void *arg)
 		p->closing = p->eof && srv_pending(p->srv) == 0 && srv_state(p->srv) != SRV_JUDGE;
 	}
 	if (p->closing && srv_out(p->srv)->n == 0)
-		pair_doom(p);
+		part(p);
 	else if (p->closing || !p->deadline.due_ms)
 		pair_deadline(p);
 }
@@ -517,7 +552,9 @@ static void on_wrote(void *owner, size_t n)
 	if (b->n)
 		return;
 	buf_release(b);
-	if (p->closing)
+	if (p->closing && p->cut_off)
+		pair_go_on(p);
+	else if (p->closing)
 		pair_doom(p);
 	else if (p->shaking && !p->conn.tls)
 		start_tls(p);
@@ -527,6 +564,10 @@ static void on_ended(void *owner, enum conn_end how)
 {
 	struct pair *p = pair_of(owner);
 
+	if (p->lingering) {
+		pair_doom(p);
+		return;
+	}
 	if (p->headless) {
 		/* Who says nothing at all looked whether the port is open. */
 		if (p->conn.in.n)

@@ -41,6 +41,7 @@ struct relay {
 	struct relay_listener *listeners;
 	struct pair *pairs;
 	size_t pair_count;
+	size_t lingering;          /* of them */
 	int fd_max;                /* a session whose descriptor lies above is refused */
 	struct trouble full;       /* it happens */
 	uint32_t start_s;          /* makes transaction names unique over restarts */
@@ -96,6 +97,9 @@ struct pair {
 	bool secured;              /* counted as inside TLS */
 	bool shaking;              /* TLS was asked for and is not there yet */
 	bool closing;              /* closes once its replies are written */
+	bool cut_off;              /* it may be speaking still, and has not been told before that this is the end */
+	bool lingering;            /* the last word is said; what still comes is dropped */
+	size_t dropped_octets;     /* of that */
 	bool eof;                  /* the client shut down its writing half */
 	bool dead;                 /* the client is gone; only the answer to its content is still awaited, for the log */
 	bool going;                /* inside what pair_go_on() asked for */

@@ -471,6 +471,83 @@ static void a_command_in_pieces_gets_no_more(void **state)
 	WANT_END(c);
 }
 
+/* Cut off in the middle of what it says. */
+static struct peer *cut_off(void)
+{
+	struct peer *c = client();
+
+	for (int i = 0; i < LIMIT_BAD_COMMANDS + 1; i++)
+		said(c, "XYZZY\r\n");
+	WANT(c, "421 4.7.0 ");
+	WANT_END(c);
+	return c;
+}
+
+/* Sends until the relay has closed; the octets it took. */
+static size_t talk_on(struct peer *c, size_t most)
+{
+	static const char junk[65536];
+	size_t n = 0;
+
+	while (n < most) {
+		ssize_t some = send(c->fd, junk, sizeof(junk), MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (some < 0 && errno != EAGAIN)
+			break;
+		n += some > 0 ? (size_t)some : 0;
+		turn();
+	}
+	settle();
+	return n;
+}
+
+static void the_last_word_is_not_taken_by_a_reset(void **state)
+{
+	struct peer *c = cut_off();
+	int error = -1;
+	socklen_t n = sizeof(error);
+
+	(void)state;
+	assert_int_equal(w.relay->pair_count, 1);
+	assert_int_equal(w.relay->lingering, 1);
+	assert_int_equal(count_sum(w.counts, COUNT_SESSIONS_OPEN), 0); /* its place is free */
+	assert_int_equal(talk_on(c, LIMIT_LINGER_OCTETS / 2), LIMIT_LINGER_OCTETS / 2);
+	assert_int_equal(getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &n), 0);
+	assert_int_equal(error, 0);
+	assert_int_equal(w.relay->pair_count, 1);
+	close(c->fd);
+	c->fd = -1;
+	settle();
+	assert_int_equal(w.relay->pair_count, 0);
+	assert_int_equal(w.relay->lingering, 0);
+}
+
+static void nobody_lingers_for_long(void **state)
+{
+	struct peer *c = cut_off();
+
+	(void)state;
+	(void)talk_on(c, LIMIT_LINGER_OCTETS * 4);
+	assert_int_equal(w.relay->pair_count, 0);
+	(void)cut_off();
+	assert_int_equal(w.relay->lingering, 1);
+	later(LIMIT_LINGER_S);
+	assert_int_equal(w.relay->pair_count, 0);
+	assert_int_equal(w.relay->lingering, 0);
+	/* nor after a QUIT that was all */
+	c = client();
+	said(c, "QUIT\r\n");
+	WANT(c, "221 ");
+	WANT_END(c);
+	settle();
+	assert_int_equal(w.relay->pair_count, 0);
+	c = client();
+	said(c, "QUIT\r\nNOOP\r\n");
+	WANT(c, "221 ");
+	WANT_END(c);
+	assert_int_equal(w.relay->lingering, 1);
+}
+
 static void content_in_drops_is_too_slow(void **state)
 {
 	struct peer *c = client();
@@ -797,6 +874,8 @@ int main(void)
 		ROW(a_connection_that_hears_of_one_client_only_is_not_given_another),
 		ROW(each_command_gets_five_minutes),
 		ROW(a_command_in_pieces_gets_no_more),
+		ROW(the_last_word_is_not_taken_by_a_reset),
+		ROW(nobody_lingers_for_long),
 		ROW(content_in_drops_is_too_slow),
 		ROW(a_next_hop_silent_at_mail_is_asked_once),
 		ROW(ours_before_the_dot_is_cut),

@@ -30,7 +30,7 @@ static void on_message(int ours, int version, int type, const void *at, size_t n
 		t->notified = true;
 	if (type != SSL3_RT_HANDSHAKE)
 		return;
-	if (octets[0] == SSL3_MT_KEY_UPDATE)
+	if (octets[0] == SSL3_MT_KEY_UPDATE || octets[0] == SSL3_MT_HELLO_REQUEST)
 		t->abused |= ++t->turns > LIMIT_TLS_TURNS;
 	else if (octets[0] == SSL3_MT_CLIENT_HELLO)
 		t->abused = true; /* renegotiation, which no client of mail needs */

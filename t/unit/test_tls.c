@@ -1,9 +1,8 @@
-/* TLS sessions against a client of OpenSSL's own: what a write may count on, and whoever asks for new keys without end. */
-#include "test.h"
+/* TLS sessions against a client of OpenSSL's own: what a write may count on, whom a certificate names, who asks for too much. */
+#include "certs.h"
 
 #include <fcntl.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -19,52 +18,69 @@ static struct world {
 	int fd[2];
 } w;
 
-/* A certificate that its own key vouches for, and the key, in PEM. */
-static void make_pem(BIO *certificate, BIO *key_out)
-{
-	EVP_PKEY *key = EVP_EC_gen("P-256");
-	X509 *cert = X509_new();
+static struct made made[4]; /* a root, and whom it vouches for */
 
-	assert_true(key && cert && X509_set_version(cert, 2) && ASN1_INTEGER_set(X509_get_serialNumber(cert), 1));
-	assert_true(X509_gmtime_adj(X509_getm_notBefore(cert), -60) && X509_gmtime_adj(X509_getm_notAfter(cert), 3600));
-	assert_true(X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_ASC, (const unsigned char *)"t", -1, -1, 0));
-	assert_true(X509_set_issuer_name(cert, X509_get_subject_name(cert)) && X509_set_pubkey(cert, key));
-	assert_true(X509_sign(cert, key, EVP_sha256()) > 0 && PEM_write_bio_X509(certificate, cert));
-	assert_true(PEM_write_bio_PKCS8PrivateKey(key_out, key, NULL, NULL, 0, NULL, NULL));
-	X509_free(cert);
-	EVP_PKEY_free(key);
+static struct tls_pem pem(const struct made *m)
+{
+	return (struct tls_pem){ made_octets(m->cert_pem), made_octets(m->key_pem) };
 }
 
-static struct slice octets(BIO *bio)
+static int make(void **state)
 {
-	char *at;
-	long n = BIO_get_mem_data(bio, &at);
+	(void)state;
+	made[0] = made_valid("P-256", "DNS:root.test");
+	made[1] = made_new("P-256", "DNS:a.test,DNS:*.test", -60, 86400, &made[0]);
+	made[2] = made_new("RSA", "DNS:b.test,DNS:*.test", -60, 86400, &made[0]);
+	made[3] = made_new("P-256", "DNS:b.test", -60, 86400, NULL);
+	return 0;
+}
 
-	return slice_of(at, (size_t)n);
+static int unmake(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(made) / sizeof(made[0]); i++)
+		made_free(&made[i]);
+	return 0;
+}
+
+/* A client of what `server` says, as far as it comes: up to the end of the handshake, or the server's failure. */
+static enum tls_status meet(const struct tls_server *server, int version, void (*set)(SSL *client))
+{
+	const char *why = NULL;
+	enum tls_status here = TLS_WANT_READ;
+	bool there = false;
+
+	w.context = tls_context_server(server, &why);
+	assert_non_null(w.context);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, w.fd), 0);
+	w.server = tls_new(w.context, w.fd[0], NULL);
+	w.ctx = SSL_CTX_new(TLS_client_method());
+	assert_true(SSL_CTX_set_min_proto_version(w.ctx, version) && SSL_CTX_set_max_proto_version(w.ctx, version));
+	w.client = SSL_new(w.ctx);
+	assert_true(w.server && w.client && SSL_set_fd(w.client, w.fd[1]));
+	if (set)
+		set(w.client);
+	for (int i = 0; i < 10 && here != TLS_FAILED && !(there && here == TLS_DONE); i++) {
+		there = there || SSL_connect(w.client) == 1;
+		ERR_clear_error();
+		if (here != TLS_DONE)
+			here = tls_handshake(w.server);
+	}
+	assert_true(there || here == TLS_FAILED);
+	return here;
+}
+
+static enum tls_status meet_one(int version)
+{
+	struct tls_pem one = pem(&made[1]);
+
+	return meet(&(struct tls_server){ .pems = &one, .pem_count = 1 }, version, NULL);
 }
 
 static int start(void **state)
 {
-	BIO *certificate = BIO_new(BIO_s_mem()), *key = BIO_new(BIO_s_mem());
-	const char *why = NULL;
-	bool there = false, here = false;
-
 	(void)state;
-	make_pem(certificate, key);
-	w.context = tls_context_server(&(struct tls_server){ .pems = &(struct tls_pem){ octets(certificate), octets(key) }, .pem_count = 1 }, &why);
-	assert_non_null(w.context);
-	BIO_free(certificate);
-	BIO_free(key);
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, w.fd), 0);
-	w.server = tls_new(w.context, w.fd[0], NULL);
-	w.ctx = SSL_CTX_new(TLS_client_method());
-	w.client = SSL_new(w.ctx);
-	assert_true(w.server && w.client && SSL_set_fd(w.client, w.fd[1]));
-	for (int i = 0; i < 10 && !(there && here); i++) {
-		there = there || SSL_connect(w.client) == 1;
-		here = here || tls_handshake(w.server) == TLS_DONE;
-	}
-	assert_true(there && here);
+	assert_int_equal(meet_one(TLS1_3_VERSION), TLS_DONE);
 	return 0;
 }
 
@@ -184,6 +200,160 @@ static void octets_in_clear_break_it(void **state)
 	assert_int_equal(tls_write(w.server, "x", 1, &n), TLS_FAILED);
 }
 
+static void renegotiation_is_abuse(void **state)
+{
+	char c;
+	size_t n;
+
+	(void)state;
+	assert_int_equal(meet_one(TLS1_2_VERSION), TLS_DONE);
+	assert_int_equal(SSL_renegotiate(w.client), 1);
+	(void)SSL_do_handshake(w.client);
+	ERR_clear_error();
+	assert_false(tls_abused(w.server));
+	(void)tls_read(w.server, &c, 1, &n);
+	assert_int_equal(tls_read(w.server, &c, 1, &n), TLS_FAILED);
+	assert_true(tls_abused(w.server));
+	assert_string_equal(tls_why(w.server), "renegotiation");
+}
+
+static void show_2(SSL *client)
+{
+	assert_true(SSL_use_certificate(client, made[2].cert) && SSL_use_PrivateKey(client, made[2].key));
+}
+
+static void show_3(SSL *client)
+{
+	assert_true(SSL_use_certificate(client, made[3].cert) && SSL_use_PrivateKey(client, made[3].key));
+}
+
+/* Who is asked, who is trusted, what is shown: is there a session, and what is known of the client? */
+static void certificates_of_clients(void **state)
+{
+	static const struct {
+		const char *title;
+		enum tls_ask ask;
+		bool trusting;
+		void (*set)(SSL *client);
+		enum tls_status want;
+		bool known, verified;
+	} rows[] = {
+		{ "nobody is asked", TLS_ASK_NONE, false, show_2, TLS_DONE, false, false },
+		{ "nothing to show", TLS_ASK_MAY, false, NULL, TLS_DONE, false, false },
+		{ "any will do", TLS_ASK_MAY, false, show_3, TLS_DONE, true, false },
+		{ "nobody vouches where nobody is trusted", TLS_ASK_MAY, false, show_2, TLS_DONE, true, false },
+		{ "vouched for", TLS_ASK_MAY, true, show_2, TLS_DONE, true, true },
+		{ "not vouched for", TLS_ASK_MAY, true, show_3, TLS_DONE, true, false },
+		{ "nothing to be vouched for", TLS_ASK_MAY, true, NULL, TLS_DONE, false, false },
+		{ "required", TLS_ASK_MUST, false, show_3, TLS_DONE, true, false },
+		{ "required and not there", TLS_ASK_MUST, false, NULL, TLS_FAILED, false, false },
+		{ "required of somebody", TLS_ASK_MUST, true, show_2, TLS_DONE, true, true },
+		{ "required of somebody else", TLS_ASK_MUST, true, show_3, TLS_FAILED, false, false },
+	};
+	static const int versions[] = { TLS1_2_VERSION, TLS1_3_VERSION };
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]) * 2; i++) {
+		const struct tls_pem one = pem(&made[1]);
+		const struct tls_server server = { .pems = &one, .pem_count = 1, .ask = rows[i / 2].ask,
+			.client_trust = rows[i / 2].trusting ? made_octets(made[0].cert_pem) : SLICE_NONE };
+		const struct made *shown = rows[i / 2].set == show_2 ? &made[2] : &made[3];
+		unsigned char digest[EVP_MAX_MD_SIZE];
+		unsigned n;
+
+		if (meet(&server, versions[i % 2], rows[i / 2].set) != rows[i / 2].want)
+			fail_msg("%s: %s", rows[i / 2].title, tls_why(w.server));
+		if ((tls_fingerprint(w.server) != NULL) != rows[i / 2].known || tls_verified(w.server) != rows[i / 2].verified)
+			fail_msg("%s: %s", rows[i / 2].title, tls_verified(w.server) ? "verified" : "not verified");
+		if (tls_fingerprint(w.server)) {
+			unsigned octet;
+
+			assert_int_equal(X509_digest(shown->cert, EVP_sha256(), digest, &n), 1);
+			assert_int_equal(strlen(tls_fingerprint(w.server)), 2 * n);
+			for (unsigned k = 0; k < n; k++) {
+				assert_int_equal(sscanf(tls_fingerprint(w.server) + 2 * k, "%2x", &octet), 1);
+				assert_int_equal(octet, digest[k]);
+			}
+		}
+		stop(state);
+	}
+}
+
+static const char *wanted_name;
+
+static void want_name(SSL *client)
+{
+	assert_true(!wanted_name || SSL_set_tlsext_host_name(client, wanted_name));
+}
+
+static void want_ecdsa(SSL *client)
+{
+	want_name(client);
+	assert_true(SSL_set1_sigalgs_list(client, "ECDSA+SHA256"));
+}
+
+static void want_rsa(SSL *client)
+{
+	want_name(client);
+	assert_true(SSL_set1_sigalgs_list(client, "RSA-PSS+SHA256:RSA+SHA256"));
+}
+
+static void certificates_by_name(void **state)
+{
+	/* 1: EC for a.test and *.test; 2: RSA for b.test and *.test; 3: EC for b.test */
+	static const struct {
+		const char *title, *name;
+		void (*set)(SSL *client);
+		int want;
+	} rows[] = {
+		{ "its own name", "a.test", want_ecdsa, 1 },
+		{ "none", NULL, want_ecdsa, 1 },
+		{ "none, and what shares a name with the first", NULL, want_rsa, 2 },
+		{ "unknown", "x.y.test", want_ecdsa, 1 },
+		/* from here on in any order */
+		{ "a name of its own before a star", "b.test", want_ecdsa, 3 },
+		{ "and the other kind of it", "b.test", want_rsa, 2 },
+		{ "a star where the kind has nothing better", "a.test", want_rsa, 2 },
+		{ "a star", "z.test", want_ecdsa, 1 },
+		{ "letter case", "B.TEST", want_ecdsa, 3 },
+	};
+	static const int versions[] = { TLS1_2_VERSION, TLS1_3_VERSION };
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]) * 2; i++) {
+		bool turned = i / 2 >= 4 && i % 2;
+		const struct tls_pem pems[] = { pem(&made[turned ? 3 : 1]), pem(&made[2]), pem(&made[turned ? 1 : 3]) };
+		const struct tls_server server = { .pems = pems, .pem_count = 3 };
+
+		wanted_name = rows[i / 2].name;
+		assert_int_equal(meet(&server, versions[i % 2], rows[i / 2].set), TLS_DONE);
+		for (int k = 1; k <= 3; k++)
+			if ((X509_cmp(SSL_get0_peer_certificate(w.client), made[k].cert) == 0) != (k == rows[i / 2].want))
+				fail_msg("%s: %s is%s made[%d]", rows[i / 2].title, SSL_get_version(w.client), k == rows[i / 2].want ? " not" : "", k);
+		stop(state);
+	}
+}
+
+static void contexts_that_cannot_be(void **state)
+{
+	struct tls_pem one = pem(&made[1]), bad;
+	const char *why = NULL;
+
+	(void)state;
+	assert_null(tls_context_server(&(struct tls_server){ .pems = &one }, &why));
+	bad = (struct tls_pem){ one.certificate, pem(&made[2]).key };
+	assert_null(tls_context_server(&(struct tls_server){ .pems = &bad, .pem_count = 1 }, &why));
+	assert_string_equal(why, "key refused");
+	assert_null(tls_context_client(SLICE_NONE, &bad, &why));
+	assert_string_equal(why, "key refused");
+	bad = (struct tls_pem){ one.key, one.key };
+	assert_null(tls_context_server(&(struct tls_server){ .pems = &bad, .pem_count = 1 }, &why));
+	assert_string_equal(why, "certificate refused");
+	assert_null(tls_context_server(&(struct tls_server){ .pems = &one, .pem_count = 1, .ask = TLS_ASK_MAY, .client_trust = one.key }, &why));
+	assert_string_equal(why, "trusted certificates refused");
+	assert_null(tls_context_client(one.key, NULL, &why));
+	assert_string_equal(why, "trusted certificates refused");
+	assert_int_equal(ERR_peek_error(), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -192,7 +362,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_two_ends_of_a_stream, start, stop),
 		cmocka_unit_test_setup_teardown(an_end_without_notice, start, stop),
 		cmocka_unit_test_setup_teardown(octets_in_clear_break_it, start, stop),
+		cmocka_unit_test_teardown(renegotiation_is_abuse, stop),
+		cmocka_unit_test(certificates_of_clients),
+		cmocka_unit_test(certificates_by_name),
+		cmocka_unit_test(contexts_that_cannot_be),
 	};
 
-	return RUN_TESTS(tests);
+	return cmocka_set_message_output(CM_OUTPUT_TAP), cmocka_run_group_tests(tests, make, unmake);
 }

@@ -74,6 +74,7 @@ static void build_root(struct build *b)
 	c->run_dir = get(b, KEY_RUN_DIR)->text;
 	c->pool.idle_ms = number(b, KEY_POOL_IDLE);
 	c->pool.idle_max = number(b, KEY_POOL_IDLE_MAX);
+	c->pool.messages = number(b, KEY_POOL_MESSAGES);
 	c->pool.connect_ms = number(b, KEY_POOL_CONNECT);
 }
 

@@ -176,6 +176,14 @@ static void arm(struct upstream *u)
 	}
 }
 
+/* Servers refuse, or put off, what comes behind so many messages, by an answer that a client would have to hear. */
+static bool spent(const struct upstream *u)
+{
+	unsigned most = u->hop->conf->pool.messages;
+
+	return most && u->messages >= most;
+}
+
 static void to_pool(struct upstream *u)
 {
 	struct next_hop *h = u->hop;
@@ -184,7 +192,7 @@ static void to_pool(struct upstream *u)
 	u->content = false;
 	u->block_octets = 0;
 	set_spare(u, false);
-	if (h->pooled >= h->conf->pool.idle_max || h->conf->pool.idle_ms == 0) {
+	if (h->pooled >= h->conf->pool.idle_max || h->conf->pool.idle_ms == 0 || spent(u)) {
 		cli_quit(u->cli);
 		conn_push(&u->conn);
 		upstream_doom(u);
@@ -480,13 +488,18 @@ struct upstream *upstream_take(struct next_hop *h, bool fresh, struct slice head
 
 	while (u && !slice_eq(slice_of(u->head, u->head_octets), head))
 		u = u->pool_next;
-	if (!u)
-		return upstream_open(h, head, user, arg);
+	if (!u) {
+		u = upstream_open(h, head, user, arg);
+		if (u)
+			u->messages = 1;
+		return u;
+	}
 	from_pool(u);
 	u->state = UP_USED;
 	u->user = user;
 	u->arg = arg;
 	u->reused = true;
+	u->messages++;
 	loop_timer_stop(&u->deadline);
 	return u;
 }

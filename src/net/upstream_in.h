@@ -34,6 +34,7 @@ struct upstream {
 	int64_t granted_ms;    /* by the deadline that runs */
 	size_t address;        /* of the next hop */
 	size_t addresses_tried; /* before it */
+	unsigned messages;     /* transactions that have had it */
 	size_t block_octets;   /* of content since the deadline was set */
 	bool content;          /* the user has octets to send */
 	bool probe;            /* nobody's yet */

@@ -129,7 +129,7 @@ message_size_limit = 60M
 keep_environment =
 host_lookup =
 rfc1413_query_timeout = 0s
-smtp_accept_max_per_connection = 0
+smtp_accept_max_per_connection = 7
 smtp_accept_queue_per_connection = 0
 hosts_proxy = ${if eq{$received_port}{%(fronted)d}{*}{}}
 log_selector = +all
@@ -216,8 +216,8 @@ class Aiosmtpd:
                 tx.content = envelope.original_content
                 sink.taken.add(tx)
                 return "250 2.0.0 taken"
-        self.controller = Controller(Handler(), hostname="127.0.0.1", port=back, enable_SMTPUTF8=True, data_size_limit=60000000, ident="aiosmtpd",
-                                     server_hostname="aiosmtpd.b.test", tls_context=context)
+        self.controller = Controller(Handler(), hostname="127.0.0.1", port=back, enable_SMTPUTF8=True, data_size_limit=60000000,
+                                     ident="aiosmtpd", server_hostname="aiosmtpd.b.test", tls_context=context)
         self.controller.start()
 
     def log(self):

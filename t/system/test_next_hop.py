@@ -196,6 +196,19 @@ def test_idle_connections_are_few_and_end(hopseal, sink):
     sink.ended.wait("the end of all but one", lambda items: len(items) >= sink.session_count - 1)
 
 
+def test_a_connection_carries_so_many_messages(hopseal, sink):
+    """Whether they were taken or not, and whoever's they were; then it ends with QUIT."""
+    relay = hopseal("pass", pool={"messages": 3})
+    sink.script("dot", None, b"451 4.3.0 later\r\n")
+    for n in range(7):
+        with relay.connect() as c:
+            c.deliver(BASE, code=451 if n == 1 else 250)
+    of = [tx.session for tx in sink.contents.wait("seven messages", lambda items: list(items) if len(items) == 7 else None)]
+    assert [of.count(session) for session in sorted(set(of))] == [3, 3, 1]
+    sink.ended.wait("the end of what was used up", lambda items: len(items) >= 2)
+    assert ["QUIT"] * 2 == [line for _, line in sink.commands.snapshot() if line == "QUIT"]
+
+
 def test_a_pool_of_none_opens_each_time(hopseal, sink):
     with hopseal("pass", pool={"idle": 0}).connect() as c:
         for _ in range(3):

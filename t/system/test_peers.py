@@ -125,6 +125,18 @@ def test_from_mta_to_mta_through_both(hopseal, sink, keyring, ports, mta, kind):
         "received", "authentication-results", "message-instance", "dkim2-signature"}
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [Exim, OpenSmtpd])
+def test_an_mta_that_wants_few_messages_a_connection(hopseal, sink, mta, kind):
+    """OpenSMTPD takes 100, Exim is told 7: no client of a kept connection hears of it."""
+    server = mta(kind)
+    relay = hopseal("pass", listener={"next_hop": "127.0.0.1:%d" % server.back})
+    with relay.connect() as c:
+        for n in range(120):
+            c.deliver(BASE, sender="<s%d@a.test>" % n)
+    assert {tx.sender for tx in sink.wait(120)} == {"<s%d@a.test>" % n for n in range(120)}
+
+
 # ---- the client's address, through them all
 
 @pytest.fixture
@@ -170,7 +182,8 @@ def test_haproxy_that_ends_tls(hopseal, sink, haproxy, room, authority):
                 f.write(part.read())
     relay = hopseal("inbound", listener={"proxy_from": ["127.0.0.1"]})
     balancer = haproxy(relay, "send-proxy-v2-ssl-cn proxy-v2-options crc32c,unique-id", "ssl crt " + both)
-    with smtplib.SMTP_SSL("127.0.0.1", balancer.port, "t.a.test", timeout=DEADLINE, source_address=("127.0.0.9", 0), context=trust(authority)) as c:
+    with smtplib.SMTP_SSL("127.0.0.1", balancer.port, "t.a.test", timeout=DEADLINE, source_address=("127.0.0.9", 0),
+                          context=trust(authority)) as c:
         c.sendmail("s@a.test", ["r1@c.test"], BASE)
     assert "[127.0.0.9]" in values(sink.one().content, "Received")[0]
     assert "tls" not in relay.event("transaction", client="127.0.0.9", peer="127.0.0.1")
@@ -202,7 +215,8 @@ def test_postfix_asks_us_before_it_queues(hopseal, ports, postfix, keyring, opti
 @pytest.mark.slow
 def test_postscreen_behind_sees_the_client(hopseal, ports, postfix):
     port = ports.take()
-    mta = postfix(extra="postscreen_pre_queue_limit = 100\npostscreen_post_queue_limit = 100\npostscreen_upstream_proxy_protocol = haproxy\npostscreen_cache_map =\n",
+    mta = postfix(extra="postscreen_upstream_proxy_protocol = haproxy\npostscreen_cache_map =\n"
+                        "postscreen_pre_queue_limit = 100\npostscreen_post_queue_limit = 100\n",
                   master="127.0.0.1:%d inet n - n - 1 postscreen\nsmtpd pass - - n - - smtpd\n"
                          "dnsblog unix - - n - 0 dnsblog\ntlsproxy unix - - n - 0 tlsproxy\n" % port)
     relay = hopseal("inbound", listener={"next_hop": "127.0.0.1:%d" % port, "next_hop_client": "proxy"})

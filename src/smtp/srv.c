@@ -300,6 +300,20 @@ static bool keep_arg(struct call *c)
 	return !arena_failed(c->tx);
 }
 
+/* A source route is taken and forgotten (RFC 5321 4.1.2, appendix C): nobody behind us is to read another domain out of the path. */
+static bool drop_route(struct call *c)
+{
+	struct path *p = &c->ev->path;
+	size_t at = p->raw.n > 1 && p->raw.at[1] == '@' ? (size_t)(p->local.at - p->raw.at) : 0;
+
+	if (at == 0)
+		return true;
+	p->raw = arena_printf(c->tx, "<%.*s", SLICE_FMT(slice_sub(p->raw, at, SIZE_MAX)));
+	p->local = slice_sub(p->raw, 1, p->local.n);
+	p->domain = slice_sub(p->raw, 1 + p->local.n + 1, p->domain.n);
+	return !arena_failed(c->tx);
+}
+
 static int do_mail(struct call *c)
 {
 	struct srv *s = c->s;
@@ -311,7 +325,7 @@ static int do_mail(struct call *c)
 		return refuse(c, FAULT_NO_MEMORY);
 	if (!cmd_mail(c->arg, &s->offered, &c->ev->path, &c->ev->params, &f))
 		return refuse_fault(c, &f);
-	if (!srv_owe(s, OWED_MAIL, &c->ev->seq))
+	if (!drop_route(c) || !srv_owe(s, OWED_MAIL, &c->ev->seq))
 		return refuse(c, FAULT_NO_MEMORY);
 	s->utf8 = c->ev->params.smtputf8;
 	s->rcpt_over = 0;
@@ -345,7 +359,7 @@ static int do_rcpt(struct call *c)
 		return refuse(c, FAULT_NO_MEMORY);
 	if (!cmd_rcpt(c->arg, &s->offered, s->utf8, &c->ev->path, &c->ev->params, &f))
 		return refuse_fault(c, &f);
-	if (!srv_owe(s, OWED_RCPT, &c->ev->seq))
+	if (!drop_route(c) || !srv_owe(s, OWED_RCPT, &c->ev->seq))
 		return refuse(c, FAULT_NO_MEMORY);
 	return SRV_EV_RCPT;
 }

@@ -66,7 +66,7 @@ enum srv_event_kind {
 struct srv_event {
 	enum srv_event_kind kind;
 	uint32_t seq;            /* MAIL, RCPT, DATA, END */
-	struct path path;        /* MAIL, RCPT: slices live in the tx arena */
+	struct path path;        /* MAIL, RCPT: slices live in the tx arena; without a source route */
 	struct srv_params params;
 	struct slice content;
 	bool dots;               /* END: a line of the content may begin with a dot */

@@ -65,8 +65,10 @@ REPLIES = {
     "501 501 501 552": sizes([501], [501], [501], [552]),
     "252 or 5xx, 503 or 501, then 354 (the first envelope stands) or 503, never a crash":
         sizes([252, 500, 501, 502, 503, 550, 553, 555], [503, 501], [354, 503]),
+    # The form with the percent sign has a second bare "@" as well, and of that the two readers make two domains. RFC 5321 4.1.2 has it
+    # in no local part that is not quoted: 501, rather than one of the two. A percent sign alone is an ordinary octet: see runs_path.
     "source route stripped or 553; quoted form 250 with domain evil.test; junk after path 501; percent form 250 with domain evil.test":
-        sizes([250, 553], [250], [250], [250], [501], [250], [250]),
+        sizes([250, 553], [250], [250], [250], [501], [250], [501]),
     "250 or 550 5.6.x by the configured line limit, the same for every chunking": [[(250, None), (550, "5.6.x")]],
     "550 or 500 twice, and neither keyword in the EHLO answer": sizes([550, 500], [550, 500]),
     "501 for each": sizes([501], [501], [501]),
@@ -278,9 +280,9 @@ def act(player, op, value):
 
 def senders_alike(player):
     lines = [line for n, line in player.sink.commands.snapshot()[player.commands_mark:] if line.startswith("MAIL FROM:")]
-    check([l.split(" ")[1][5:] for l in lines if "canary" not in l] in (
-        [p for p in ([] if not keep else ["<x@evil.test>"])] + ['<"ceo@a.test"@evil.test>', "<s@a.test%evil.test@evil.test>"] for keep in (0, 1)),
-        "senders at the next hop: %r" % lines)
+    seen = [l.split(" ")[1][5:] for l in lines if "canary" not in l]
+    wanted = ["<s%a.test@evil.test>"] if player.run.name == "percent" else ['<"ceo@a.test"@evil.test>']
+    check([s for s in seen if s != "<x@evil.test>"] == wanted, "senders at the next hop: %r" % lines)
 
 
 def sanitized(player):
@@ -376,6 +378,11 @@ def runs_early(case):
 def runs_capability(case):
     must_say(case, "up", 'EHLO answer "250-up.test\\r\\n250 SIZE 1000\\r\\n" while the client uses BODY=8BITMIME SMTPUTF8 RET=HDRS')
     yield Run(case, steps=without(case, "up"), stage="small")
+
+
+def runs_path(case):
+    yield Run(case)
+    yield Run(case, "percent", steps=[{"pre": "greet"}, {"send": "MAIL FROM:<s%a.test@evil.test>\r\n"}], reply=sizes([250]), sink=0)
 
 
 def runs_partial(case):
@@ -490,6 +497,7 @@ RUNS = {
     "smtp-hop-loop": runs_loop,
     "smtp-early-talker": runs_early,
     "smtp-capability-mismatch": runs_capability,
+    "smtp-path-ambiguity": runs_path,
     "smtp-partial-rcpt": runs_partial,
     "smtp-8bit-without-smtputf8": runs_8bit,
     "smtp-truncated-data": runs_truncated,

@@ -23,7 +23,6 @@ WAITS_AREA = {"auth": "SPF and DMARC", "dkim": "DKIM", "arc": "ARC"}
 CLOCK = "a clock the running daemon can be given; t/unit/test_relay.c holds the deadlines on a moved one"
 CALLS = "calls that fail on demand"
 WAITS = {
-    "a decision: by RFC 5321 a path with a second bare @ is 501 here": ["smtp-path-ambiguity"],
     "a milter": ["smtp-milter-accept-does-not-stick", "fault-milter-crash", "fault-milter-timeout", "fault-milter-malformed", "fault-milter-injection",
                  "fault-milter-after-sign"],
     "a player that begins with a PROXY header; test_client_view.py has tests of its own": ["smtp-proxy-v2-malformed"],

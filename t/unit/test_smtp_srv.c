@@ -378,6 +378,19 @@ static void recipients_refused_by_the_next_hop_are_counted(void **state)
 	talk_release(&t);
 }
 
+static void a_source_route_is_forgotten(void **state)
+{
+	struct talk t;
+
+	(void)state;
+	talk_init(&t, AT_ONCE);
+	talk_turn(&t, S("EHLO t\r\nMAIL FROM:<@a.test,@evil.test:x@evil.test> SIZE=1\r\nRCPT TO:<@a.test:\"u@v\"@c.test> NOTIFY=NEVER\r\n"
+	    "RCPT TO:<@a.test:postmaster>\r\nRCPT TO:<@:x@c.test>\r\n"), 0);
+	WANT_SLICE(buf_get(&t.log), S("mail <x@evil.test> size=1 ret= envid=\nrcpt <\"u@v\"@c.test> notify=NEVER orcpt=\n"
+	    "rcpt <postmaster> notify= orcpt=\nrefused bad_recipient\n"));
+	talk_release(&t);
+}
+
 static size_t times(struct slice s, struct slice what)
 {
 	size_t n = 0;
@@ -864,6 +877,7 @@ int main(void)
 		cmocka_unit_test(junk_is_cut_off),
 		cmocka_unit_test(an_accepted_message_wipes_the_slate),
 		cmocka_unit_test(recipients_refused_by_the_next_hop_are_counted),
+		cmocka_unit_test(a_source_route_is_forgotten),
 		cmocka_unit_test(a_flood_of_recipients_ends_and_is_told_once),
 		cmocka_unit_test(each_transaction_may_try_anew),
 		cmocka_unit_test(senders_refused_by_the_next_hop_are_counted),

@@ -29,19 +29,22 @@ struct hold {
 	bool empty_line;           /* stood behind the header */
 	struct block *first, *last; /* in a file: one block at most, what is not written yet */
 	uint64_t body_octets;
+	uint64_t memory_octets;    /* above it to a file */
 	uint64_t charged;          /* to the budget */
 	int fd;                    /* -1: in memory */
 	unsigned char *map;
 	size_t dropped;            /* octets at its front that were let go */
 };
 
-struct hold *hold_new(struct hold_budget *b)
+struct hold *hold_new(struct hold_budget *b, uint64_t said_octets)
 {
+	uint64_t least = b->conf->limits.body_memory_octets, most = least * HOLD_SAID;
 	struct hold *h = calloc(1, sizeof(*h));
 
 	if (!h)
 		return NULL;
 	h->budget = b;
+	h->memory_octets = said_octets < least ? least : said_octets < most ? said_octets : most;
 	h->fd = -1;
 	buf_init(&h->header, (size_t)b->conf->limits.header_octets + BLOCK_OCTETS * 2);
 	return h;
@@ -195,7 +198,7 @@ static bool add_body(struct hold *h, struct slice s, struct fault *f)
 	uint64_t share = h->body_octets + s.n > BLOCK_OCTETS ? b->body_octets : b->ceiling_octets / 4 * 3;
 
 	h->body_octets += s.n;
-	if (h->fd < 0 && (h->body_octets > b->conf->limits.body_memory_octets || b->held_octets > share) && !to_file(h, f))
+	if (h->fd < 0 && (h->body_octets > h->memory_octets || b->held_octets > share) && !to_file(h, f))
 		return false;
 	if (h->fd >= 0)
 		return add_to_file(h, s, f);

@@ -2,7 +2,7 @@
  * hold.h - the content of a message while it is judged: memory, then an unlinked file (DESIGN.md section 3).
  *
  * Header and body are one run of octets as received, dots unstuffed; the one header/body boundary is found here. A worker's holds
- * share a budget: what does not fit into it, or into body_memory_octets for one message, goes to a file in the spool directory,
+ * share a budget: what does not fit into it, or into what one message may have, goes to a file in the spool directory,
  * which is mapped read-only once the content is whole, a part at a time in memory.
  */
 #ifndef RELAY_HOLD_H
@@ -24,7 +24,13 @@ struct hold_budget {
 
 struct hold;
 
-struct hold *hold_new(struct hold_budget *b); /* NULL: no memory */
+/*
+ * hold_new - of a message that its client said to be of so many octets (0: not said). Its body may have body_memory_octets in memory;
+ * one of known size as much as that, up to HOLD_SAID times the amount, since a file costs about as much again.
+ * NULL: no memory
+ */
+enum { HOLD_SAID = 16 };
+struct hold *hold_new(struct hold_budget *b, uint64_t said_octets);
 void hold_free(struct hold **h);
 
 /*

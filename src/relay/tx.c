@@ -422,7 +422,7 @@ void tx_data(struct pair *p, const struct srv_event *ev)
 		return;
 	}
 	t->rcpts = ARENA_ARRAY(&p->arena, t->accepted, struct slice);
-	t->hold = hold_new(&p->relay->budget);
+	t->hold = hold_new(&p->relay->budget, t->commands[0].params.size_named ? t->commands[0].params.size_octets : 0);
 	if (!t->rcpts || !t->hold) {
 		fault_set(&f, FAULT_NO_MEMORY, 0);
 		tx_end_fault(t, &f);

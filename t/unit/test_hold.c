@@ -38,7 +38,7 @@ static int tear_down(void **state)
 /* Adds in pieces of `step` octets; gives everything back as one buffer. */
 static struct hold *feed(struct slice all, size_t step, struct buf *body_seen, struct fault *f)
 {
-	struct hold *h = hold_new(&budget);
+	struct hold *h = hold_new(&budget, 0);
 	struct slice piece, body;
 
 	assert_non_null(h);
@@ -160,6 +160,31 @@ static void a_body_in_memory_costs_about_what_it_is(void **state)
 	buf_release(&out);
 }
 
+static void a_size_that_was_said_is_worth_more_memory(void **state)
+{
+	static const struct {
+		uint64_t said;
+		size_t in_memory;
+	} rows[] = { { 0, 100000 }, { 50000, 100000 }, { 300000, 300000 }, { 5000000, 100000 * HOLD_SAID } };
+	static const unsigned char block[1000];
+	struct slice body;
+	struct fault f = { 0 };
+
+	(void)state;
+	conf.limits.message_octets = 1 << 24;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct hold *h = hold_new(&budget, rows[i].said);
+		size_t n = 0;
+
+		assert_true(hold_add(h, S("A: b\r\n\r\n"), &body, &f));
+		for (; !hold_in_file(h); n += sizeof(block))
+			assert_true(hold_add(h, slice_of(block, sizeof(block)), &body, &f));
+		assert_int_equal(n, rows[i].in_memory + sizeof(block));
+		hold_free(&h);
+	}
+	conf.limits.message_octets = 1 << 20;
+}
+
 static long resident_file_kib(void)
 {
 	FILE *f = fopen("/proc/self/status", "r");
@@ -224,7 +249,7 @@ static void small_runs_keep_their_order(void **state)
 		buf_printf(&in, "line %u\r\n", i);
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) * 2; i++) {
 		struct slice all = buf_get(&in), piece, part;
-		struct hold *h = hold_new(&budget);
+		struct hold *h = hold_new(&budget, 0);
 
 		for (size_t k = 0; all.n; k++) { /* of two sizes in turn, or of one */
 			size_t n = k % 2 && i % 2 ? steps[(i / 2 + 3) % 7] : steps[i / 2];
@@ -406,7 +431,7 @@ static void small_bodies_keep_the_ceiling_too(void **state)
 	memcpy(text, "A: b\r\n\r\n", 8);
 	budget.ceiling_octets = 100000;
 	for (size_t i = 0; i < 50; i++) {
-		h[i] = hold_new(&budget);
+		h[i] = hold_new(&budget, 0);
 		assert_true(hold_add(h[i], slice_of((const unsigned char *)text, 100), &out, &f));
 		assert_true(hold_add(h[i], slice_of((const unsigned char *)text + 100, sizeof(text) - 100), &out, &f));
 		files += hold_in_file(h[i]);
@@ -425,6 +450,7 @@ int main(void)
 		cmocka_unit_test(any_split_gives_the_same),
 		cmocka_unit_test(big_content_goes_to_a_file_unchanged),
 		cmocka_unit_test(a_body_in_memory_costs_about_what_it_is),
+		cmocka_unit_test(a_size_that_was_said_is_worth_more_memory),
 		cmocka_unit_test(a_file_is_in_memory_a_part_at_a_time),
 		cmocka_unit_test(small_runs_keep_their_order),
 		cmocka_unit_test(limits_have_their_answers),

@@ -60,10 +60,6 @@ static bool add(const struct naming *n, const char *text, size_t *hop_out)
 		mistake(n, text, "");
 		return false;
 	}
-	if (!hop.address.sa_len) {
-		mistake(n, text, " is the name of a host, which is not there yet");
-		return false;
-	}
 	for (*hop_out = 0; *hop_out < l->next_hop_count; ++*hop_out)
 		if (same(&hop, &l->next_hops[*hop_out]))
 			return true;
@@ -144,7 +140,7 @@ void build_table(struct conf *c, struct conf_listener *l, struct slice text, str
 	struct arena *a = &c->arena;
 	struct reading r = { .arena = a, .errors = errors, .file = l->table_file };
 	struct naming n = { .arena = a, .errors = errors, .l = l, .tls_name = l->next_hop_tls.name, .said = "next hop",
-		.expected = S("the address:port of a server") };
+		.expected = S("host:port") };
 	const char *texts[LIMIT_ROUTE];
 
 	text = arena_copy(a, text);

@@ -26,36 +26,52 @@ static bool split(struct slice text, struct slice *host_out, struct slice *port_
 	return true;
 }
 
-bool endpoint_parse(struct slice text, unsigned default_port, struct sockaddr_storage *sa_out, socklen_t *len_out)
+void endpoint_make(const unsigned char address[16], uint16_t port, struct sockaddr_storage *sa_out, socklen_t *len_out)
 {
-	struct slice host, port_text;
-	unsigned char address[16];
-	uint64_t port = default_port;
-	bool v4;
-
-	if (!split(text, &host, &port_text) || !ip_parse(host, address))
-		return false;
-	if (port_text.n && (port_text.n > 5 || !slice_u64(port_text, 65535, &port)))
-		return false;
-	v4 = memcmp(address, v4_head, V4_AT) == 0;
-	if (port == 0 || (v4 && text.at[0] == '['))
-		return false;
 	memset(sa_out, 0, sizeof(*sa_out));
-	if (v4) {
+	if (ip_is_v4(address)) {
 		struct sockaddr_in *sa = (struct sockaddr_in *)sa_out;
 
 		sa->sin_family = AF_INET;
-		sa->sin_port = htons((uint16_t)port);
+		sa->sin_port = htons(port);
 		memcpy(&sa->sin_addr, address + V4_AT, 4);
 		*len_out = sizeof(*sa);
 	} else {
 		struct sockaddr_in6 *sa = (struct sockaddr_in6 *)sa_out;
 
 		sa->sin6_family = AF_INET6;
-		sa->sin6_port = htons((uint16_t)port);
+		sa->sin6_port = htons(port);
 		memcpy(&sa->sin6_addr, address, 16);
 		*len_out = sizeof(*sa);
 	}
+}
+
+bool endpoint_octets(const struct sockaddr_storage *sa, unsigned char address_out[16])
+{
+	if (sa->ss_family == AF_INET) {
+		memcpy(address_out, v4_head, V4_AT);
+		memcpy(address_out + V4_AT, &((const struct sockaddr_in *)sa)->sin_addr, 4);
+		return true;
+	}
+	if (sa->ss_family != AF_INET6)
+		return false;
+	memcpy(address_out, &((const struct sockaddr_in6 *)sa)->sin6_addr, 16);
+	return true;
+}
+
+bool endpoint_parse(struct slice text, unsigned default_port, struct sockaddr_storage *sa_out, socklen_t *len_out)
+{
+	struct slice host, port_text;
+	unsigned char address[16];
+	uint64_t port = default_port;
+
+	if (!split(text, &host, &port_text) || !ip_parse(host, address))
+		return false;
+	if (port_text.n && (port_text.n > 5 || !slice_u64(port_text, 65535, &port)))
+		return false;
+	if (port == 0 || (ip_is_v4(address) && text.at[0] == '['))
+		return false;
+	endpoint_make(address, (uint16_t)port, sa_out, len_out);
 	return true;
 }
 

@@ -26,6 +26,9 @@ bool endpoint_name(struct slice text, struct slice *host_out, uint16_t *port_out
 /* What stands before the port, without brackets; all of it where there is none. */
 struct slice endpoint_host(struct slice text);
 
+/* From an address as base/ip.h has it, and back; false: it is of neither family. */
+void endpoint_make(const unsigned char address[16], uint16_t port, struct sockaddr_storage *sa_out, socklen_t *len_out);
+bool endpoint_octets(const struct sockaddr_storage *sa, unsigned char address_out[16]);
 uint16_t endpoint_port(const struct sockaddr_storage *sa);
 /* 0.0.0.0 or [::] */
 bool endpoint_wild(const struct sockaddr_storage *sa);

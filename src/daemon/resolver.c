@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/ip.h"
 #include "base/limits.h"
 #include "config/answers.h"
 #include "daemon/resolver_dns.h"
@@ -104,12 +105,33 @@ static bool ask_dns(struct resolver *r, struct serve_client *c, const struct ipc
 	return true;
 }
 
+/* The octets of addresses that the file has as text. */
+static void find_addresses(const struct answers *answers, bool v6, struct ipc_answer *a, struct slice records[LIMIT_ADDRESSES],
+    unsigned char octets[LIMIT_ADDRESSES][16], struct slice name)
+{
+	const struct slice *texts;
+	size_t texts_n, n = 0;
+
+	a->status = answers_find(answers, name, v6 ? ANSWERS_AAAA : ANSWERS_A, &texts, &texts_n, &a->secure);
+	for (size_t i = 0; i < texts_n && n < LIMIT_ADDRESSES; i++)
+		if (ip_parse(texts[i], octets[n])) {
+			records[n] = v6 ? slice_of(octets[n], 16) : slice_of(octets[n] + 12, 4);
+			n++;
+		}
+	a->records = records;
+	a->record_count = n;
+}
+
 static void ask_file(struct resolver *r, struct serve_client *c, const struct ipc_question *question)
 {
 	struct ipc_answer a = { .ticket = question->ticket, .qtype = question->qtype, .status = DNS_NODATA, .ttl_s = ANSWERS_TTL_S };
+	struct slice records[LIMIT_ADDRESSES];
+	unsigned char octets[LIMIT_ADDRESSES][16];
 
 	if (question->qtype == IPC_TYPE_TXT)
 		a.status = answers_txt(r->answers, question->name, &a.records, &a.record_count, &a.secure);
+	else if (question->qtype == IPC_TYPE_A || question->qtype == IPC_TYPE_AAAA)
+		find_addresses(r->answers, question->qtype == IPC_TYPE_AAAA, &a, records, octets, question->name);
 	if (a.status != DNS_OK)
 		a.record_count = 0;
 	send_answer(c, &a);

@@ -35,6 +35,7 @@ struct open {
 	uint64_t id; /* the ticket in the message */
 	int64_t deadline_ms;
 	bool again; /* a process died with it; it may be asked once more, not for ever */
+	bool addresses; /* it is that of a struct addresses, else of a struct name or sign */
 };
 
 struct wait_list;
@@ -44,7 +45,8 @@ struct wait {
 	struct wait_list *list; /* NULL: in none */
 	uint64_t ticket;
 	void *arg;
-	void (*on_key)(void *arg, struct keyrec *rec); /* NULL: it is the first member of a struct sign */
+	bool addresses; /* it is the first member of a struct addresses */
+	void (*on_key)(void *arg, struct keyrec *rec); /* else NULL: of a struct sign */
 	struct keyrec *rec;                            /* once answered */
 };
 
@@ -73,6 +75,16 @@ struct sign {
 	unsigned char text[]; /* domain, selector */
 };
 
+struct addresses {
+	struct wait wait;
+	struct open open; /* id 0: answered */
+	void (*on)(void *arg, const struct ask_addresses *got);
+	struct ask_addresses got;
+	uint16_t qtype;
+	size_t octets;
+	unsigned char text[];
+};
+
 struct peer {
 	struct ask *ask;
 	int fd;
@@ -86,7 +98,7 @@ struct peer {
 	struct open *first, *last;
 	struct open *unsent; /* from here to last; NULL: all sent */
 	size_t n;
-	bool (*add)(struct buf *packet, const struct open *o, int64_t now_ms);
+	bool (*add)(struct buf *packet, struct open *o, int64_t now_ms);
 	void (*receive)(struct ask *a, struct slice packet);
 	void (*fail)(struct ask *a, struct open *o, unsigned ttl_s);
 };
@@ -117,6 +129,11 @@ static struct name *name_of(struct open *o)
 static struct sign *sign_of(struct open *o)
 {
 	return (struct sign *)(void *)((unsigned char *)o - offsetof(struct sign, open));
+}
+
+static struct addresses *addresses_of(struct open *o)
+{
+	return (struct addresses *)(void *)((unsigned char *)o - offsetof(struct addresses, open));
 }
 
 static void on_later(void *arg);
@@ -408,30 +425,42 @@ static void name_answer(struct ask *a, struct name *n, struct keyrec *take_rec, 
 
 /* keys */
 
-static bool question_add(struct buf *packet, const struct open *o, int64_t now_ms)
+static struct slice open_name(struct open *o)
 {
-	const struct name *n = (const struct name *)(const void *)((const unsigned char *)o - offsetof(struct name, open));
-	int64_t left_ms = o->deadline_ms - now_ms;
-
-	return ipc_add_question(packet, &(struct ipc_question){ .ticket = o->id, .qtype = IPC_TYPE_TXT,
-	    .timeout_ms = (uint32_t)(left_ms > 0 ? left_ms : 0), .name = slice_of(n->text, n->octets) });
+	return o->addresses ? slice_of(addresses_of(o)->text, addresses_of(o)->octets) : slice_of(name_of(o)->text, name_of(o)->octets);
 }
 
-static struct slice name_text(const struct name *n)
+static bool question_add(struct buf *packet, struct open *o, int64_t now_ms)
 {
-	return slice_of(n->text, n->octets);
+	int64_t left_ms = o->deadline_ms - now_ms;
+
+	return ipc_add_question(packet, &(struct ipc_question){ .ticket = o->id, .qtype = o->addresses ? addresses_of(o)->qtype : IPC_TYPE_TXT,
+	    .timeout_ms = (uint32_t)(left_ms > 0 ? left_ms : 0), .name = open_name(o) });
+}
+
+static void addresses_answer(struct ask *a, struct addresses *d, const struct ask_addresses *got)
+{
+	peer_remove(&a->resolver, &d->open);
+	ticket_take(&a->questions, d->open.id);
+	d->open.id = 0;
+	d->got = *got;
+	wait_append(&a->ready, &d->wait);
+	later(a);
 }
 
 static void question_fail(struct ask *a, struct open *o, unsigned ttl_s)
 {
 	count(a, COUNT_DNS_FAILED);
 	if (ttl_s)
-		trouble_comes(&a->timeouts, "dns_timeout", name_text(name_of(o)), NULL, loop_now_ms(a->loop));
-	name_answer(a, name_of(o), keyrec_hold(a->unreachable), ttl_s);
+		trouble_comes(&a->timeouts, "dns_timeout", open_name(o), NULL, loop_now_ms(a->loop));
+	if (o->addresses)
+		addresses_answer(a, addresses_of(o), &(struct ask_addresses){ .status = DNS_TIMEOUT });
+	else
+		name_answer(a, name_of(o), keyrec_hold(a->unreachable), ttl_s);
 }
 
 /* Each kind of failure by itself: that one zone is bogus must not hide that nothing is answered at all. */
-static void watch_answer(struct ask *a, const struct name *n, enum dns_status status)
+static void watch_answer(struct ask *a, struct slice name, enum dns_status status)
 {
 	int64_t now_ms = loop_now_ms(a->loop);
 
@@ -439,13 +468,13 @@ static void watch_answer(struct ask *a, const struct name *n, enum dns_status st
 		count(a, COUNT_DNS_FAILED);
 	switch (status) {
 	case DNS_TIMEOUT:
-		trouble_comes(&a->timeouts, "dns_timeout", name_text(n), NULL, now_ms);
+		trouble_comes(&a->timeouts, "dns_timeout", name, NULL, now_ms);
 		break;
 	case DNS_SERVFAIL:
-		trouble_comes(&a->failures, "dns_temperror", name_text(n), NULL, now_ms);
+		trouble_comes(&a->failures, "dns_temperror", name, NULL, now_ms);
 		break;
 	case DNS_BOGUS:
-		trouble_comes(&a->bogus, "dns_bogus", name_text(n), NULL, now_ms);
+		trouble_comes(&a->bogus, "dns_bogus", name, NULL, now_ms);
 		break;
 	case DNS_OK:
 	case DNS_NXDOMAIN:
@@ -462,6 +491,56 @@ static unsigned clamp(unsigned v, unsigned low, unsigned high)
 	return v < low ? low : v > high ? high : v;
 }
 
+static unsigned ttl_of(const struct ipc_answer *answer)
+{
+	switch (answer->status) {
+	case DNS_OK:
+		return clamp(answer->ttl_s, TTL_MIN_S, TTL_MAX_S);
+	case DNS_NXDOMAIN:
+	case DNS_NODATA:
+		return clamp(answer->ttl_s, TTL_MIN_S, TTL_NEGATIVE_MAX_S);
+	default:
+		return TTL_UNREACHABLE_S;
+	}
+}
+
+static void key_receive(struct ask *a, struct name *n, struct ipc_answer *answer)
+{
+	struct slice records[2]; /* a second one is as bad as a hundredth */
+	struct keyrec *rec;
+	size_t records_n = 0;
+
+	while (records_n < 2 && ipc_record(answer, &records[records_n]))
+		records_n++;
+	rec = keyrec_new(answer->status, records, records_n, answer->secure);
+	if (rec == NULL)
+		question_fail(a, &n->open, 0);
+	else
+		name_answer(a, n, rec, ttl_of(answer));
+}
+
+static void addresses_receive(struct ask *a, struct addresses *d, struct ipc_answer *answer)
+{
+	static const unsigned char v4_head[12] = { [10] = 0xff, [11] = 0xff };
+	struct ask_addresses got = { .status = answer->status, .ttl_s = ttl_of(answer) };
+	bool v6 = d->qtype == IPC_TYPE_AAAA;
+	struct slice record;
+
+	while (got.count < LIMIT_ADDRESSES && ipc_record(answer, &record)) {
+		unsigned char *at = got.at[got.count];
+
+		if (record.n != (v6 ? 16 : 4))
+			continue;
+		if (!v6)
+			memcpy(at, v4_head, sizeof(v4_head));
+		memcpy(v6 ? at : at + sizeof(v4_head), record.at, record.n);
+		got.count++;
+	}
+	if (got.status == DNS_OK && got.count == 0)
+		got.status = DNS_SERVFAIL;
+	addresses_answer(a, d, &got);
+}
+
 static void answers_receive(struct ask *a, struct slice packet)
 {
 	struct ipc_in in;
@@ -471,34 +550,15 @@ static void answers_receive(struct ask *a, struct slice packet)
 	if (!ipc_open(packet, IPC_ANSWERS, &in))
 		return;
 	while (ipc_next_answer(&in, &answer)) {
-		struct name *n = ticket_get(&a->questions, answer.ticket);
-		struct slice records[2]; /* a second one is as bad as a hundredth */
-		struct keyrec *rec;
-		size_t count = 0;
-		unsigned ttl_s;
+		struct open *o = ticket_get(&a->questions, answer.ticket);
 
-		if (n == NULL || answer.qtype != IPC_TYPE_TXT)
+		if (o == NULL || answer.qtype != (o->addresses ? addresses_of(o)->qtype : IPC_TYPE_TXT))
 			continue;
-		while (count < 2 && ipc_record(&answer, &records[count]))
-			count++;
-		watch_answer(a, n, answer.status);
-		switch (answer.status) {
-		case DNS_OK:
-			ttl_s = clamp(answer.ttl_s, TTL_MIN_S, TTL_MAX_S);
-			break;
-		case DNS_NXDOMAIN:
-		case DNS_NODATA:
-			ttl_s = clamp(answer.ttl_s, TTL_MIN_S, TTL_NEGATIVE_MAX_S);
-			break;
-		default:
-			ttl_s = TTL_UNREACHABLE_S;
-			break;
-		}
-		rec = keyrec_new(answer.status, records, count, answer.secure);
-		if (rec == NULL)
-			question_fail(a, &n->open, 0);
+		watch_answer(a, open_name(o), answer.status);
+		if (o->addresses)
+			addresses_receive(a, addresses_of(o), &answer);
 		else
-			name_answer(a, n, rec, ttl_s);
+			key_receive(a, name_of(o), &answer);
 	}
 }
 
@@ -510,7 +570,7 @@ static struct name *name_ask(struct ask *a, struct slice text)
 		return NULL;
 	n->octets = text.n;
 	memcpy(n->text, text.at, text.n);
-	n->open.id = ticket_new(&a->questions, n);
+	n->open.id = ticket_new(&a->questions, &n->open);
 	if (n->open.id == 0 || !map_put(&a->names, text, n, NULL)) {
 		ticket_take(&a->questions, n->open.id);
 		free(n);
@@ -554,11 +614,41 @@ struct keyrec *ask_key_cached(struct ask *a, struct slice name)
 	return n != NULL ? n->rec : NULL;
 }
 
+/* addresses */
+
+ask_ticket ask_addresses(struct ask *a, struct slice name, bool v6, void (*on)(void *arg, const struct ask_addresses *got), void *arg)
+{
+	bool can = !a->resolver.hopeless && a->resolver.n < LIMIT_DNS_PENDING && name.n >= 1 && name.n <= 253;
+	struct addresses *d = calloc(1, sizeof(*d) + (can ? name.n : 0));
+
+	if (d == NULL || (d->wait.ticket = ticket_new(&a->waits, &d->wait)) == 0) {
+		free(d);
+		return 0;
+	}
+	d->wait.arg = arg;
+	d->wait.addresses = d->open.addresses = true;
+	d->on = on;
+	d->got.status = DNS_TIMEOUT;
+	d->qtype = v6 ? IPC_TYPE_AAAA : IPC_TYPE_A;
+	if (can)
+		d->open.id = ticket_new(&a->questions, &d->open);
+	if (d->open.id == 0) {
+		wait_append(&a->ready, &d->wait);
+		later(a);
+		return d->wait.ticket;
+	}
+	d->octets = name.n;
+	memcpy(d->text, name.at, name.n);
+	count(a, COUNT_DNS_QUESTIONS);
+	peer_append(&a->resolver, &d->open, a->dns_timeout_ms);
+	return d->wait.ticket;
+}
+
 /* signatures */
 
-static bool sign_add(struct buf *packet, const struct open *o, int64_t now_ms)
+static bool sign_add(struct buf *packet, struct open *o, int64_t now_ms)
 {
-	const struct sign *s = (const struct sign *)(const void *)((const unsigned char *)o - offsetof(struct sign, open));
+	const struct sign *s = sign_of(o);
 
 	(void)now_ms;
 	return ipc_add_sign(packet, &(struct ipc_sign){ .ticket = o->id, .type = s->type, .digest = s->digest,
@@ -587,7 +677,7 @@ static void signed_receive(struct ask *a, struct slice packet)
 		struct wait *w = ticket_get(&a->waits, got.ticket);
 		struct sign *s = (struct sign *)(void *)w;
 
-		if (w == NULL || w->on_key != NULL || s->open.id == 0)
+		if (w == NULL || w->on_key != NULL || w->addresses || s->open.id == 0)
 			continue;
 		if (got.status != IPC_SIGNED_DONE)
 			count(a, COUNT_SIGNATURES_FAILED);
@@ -642,6 +732,10 @@ static void ready_deliver(struct ask *a)
 		if (w->on_key != NULL) {
 			w->on_key(w->arg, w->rec);
 			keyrec_drop(&w->rec);
+		} else if (w->addresses) {
+			struct addresses *d = (struct addresses *)(void *)w;
+
+			d->on(w->arg, &d->got);
 		} else {
 			((struct sign *)(void *)w)->on(w->arg, SLICE_NONE, false);
 		}
@@ -670,9 +764,15 @@ void ask_cancel(struct ask *a, ask_ticket ticket)
 	if (w == NULL)
 		return;
 	wait_remove(w);
-	if (w->on_key != NULL)
+	if (w->on_key != NULL) {
 		keyrec_drop(&w->rec);
-	else if (((struct sign *)(void *)w)->open.id != 0)
+	} else if (w->addresses) {
+		struct addresses *d = (struct addresses *)(void *)w;
+
+		if (d->open.id != 0)
+			peer_remove(&a->resolver, &d->open);
+		ticket_take(&a->questions, d->open.id);
+	} else if (((struct sign *)(void *)w)->open.id != 0)
 		peer_remove(&a->keeper, &((struct sign *)(void *)w)->open);
 	free(w);
 }

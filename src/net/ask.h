@@ -11,6 +11,7 @@
 
 #include "auth/dkim2/dkim2.h"
 #include "auth/keyrec.h"
+#include "base/limits.h"
 #include "net/loop.h"
 #include "out/count.h"
 
@@ -35,6 +36,16 @@ typedef uint64_t ask_ticket; /* 0: no memory, no answer will come */
 ask_ticket ask_key(struct ask *a, struct slice name, void (*on)(void *arg, struct keyrec *rec), void *arg);
 /* The record if the cache has it, borrowed until the loop turn ends; else NULL. */
 struct keyrec *ask_key_cached(struct ask *a, struct slice name);
+
+/* What a host name has of one family; IPv4 addresses as ::ffff:a.b.c.d. */
+struct ask_addresses {
+	enum dns_status status; /* DNS_OK: at least one address; DNS_TIMEOUT also when nobody could be asked */
+	unsigned ttl_s;         /* 5 s..1 day, negative 5..300 s, unreachable 1 s */
+	size_t count;           /* at most LIMIT_ADDRESSES, the first of the answer */
+	unsigned char at[LIMIT_ADDRESSES][16];
+};
+/* ask_addresses - of `name` (as above; A records, or AAAA with v6). Not cached: who asks keeps them as long as they are good. */
+ask_ticket ask_addresses(struct ask *a, struct slice name, bool v6, void (*on)(void *arg, const struct ask_addresses *got), void *arg);
 
 /*
  * ask_sign - a signature by the keeper; `what` is copied, the signature borrowed for the call. Empty signature: the keeper

@@ -132,15 +132,16 @@ static bool make_tls(struct next_hop *h)
 	return h->tls != NULL;
 }
 
-struct next_hop *next_hop_new(struct loop *l, const struct conf *conf, const struct conf_listener *listener, const struct conf_next_hop *to,
-    struct count_page *counts, unsigned slot)
+struct next_hop *next_hop_new(struct loop *l, struct ask *ask, const struct conf *conf, const struct conf_listener *listener,
+    const struct conf_next_hop *to, struct count_page *counts, unsigned slot)
 {
 	struct next_hop *h = calloc(1, sizeof(*h));
 
 	if (!h)
 		return NULL;
-	*h = (struct next_hop){ .loop = l, .conf = conf, .listener = listener, .to = to, .counts = counts, .slot = slot };
-	h->addresses[h->address_count++] = to->address;
+	*h = (struct next_hop){ .loop = l, .ask = ask, .conf = conf, .listener = listener, .to = to, .counts = counts, .slot = slot };
+	if (to->address.sa_len)
+		h->addresses[h->address_count++] = to->address;
 	if (!make_tls(h)) {
 		free(h);
 		return NULL;
@@ -163,6 +164,7 @@ void next_hop_free(struct next_hop **hp)
 		loop_later_cancel(h->loop, &u->doom);
 		upstream_destroy(u);
 	}
+	next_hop_unask(h);
 	loop_timer_release(&h->retry);
 	loop_later_cancel(h->loop, &h->no_probe);
 	tls_context_free(&h->tls);

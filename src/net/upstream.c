@@ -96,7 +96,7 @@ static bool another_address(struct upstream *u)
 {
 	struct next_hop *h = u->hop;
 
-	if (u->addresses_tried + 1 >= h->address_count || loop_now_ms(h->loop) >= u->open_until_ms)
+	if (u->naming || u->addresses_tried + 1 >= h->address_count || loop_now_ms(h->loop) >= u->open_until_ms)
 		return false;
 	u->addresses_tried++;
 	u->address++;
@@ -141,10 +141,10 @@ static void on_deadline(void *arg)
 		upstream_doom(u);
 		return;
 	}
-	u->late = true;
+	u->late = !u->naming;
 	if (u->conn.shaking)
 		u->hop->clear_until_ms = loop_now_ms(u->hop->loop) + CLEAR_MS;
-	fault_note(&f, u->state == UP_OPENING ? FAULT_NEXT_HOP_DOWN : FAULT_NEXT_HOP_SILENT, 0, "timeout after %lld s",
+	fault_note(&f, u->naming ? FAULT_NEXT_HOP_DNS : u->state == UP_OPENING ? FAULT_NEXT_HOP_DOWN : FAULT_NEXT_HOP_SILENT, 0, "timeout after %lld s",
 	    (long long)(u->granted_ms + 999) / 1000);
 	lost(u, &f);
 }
@@ -244,9 +244,14 @@ static bool starts_with_tls(const struct upstream *u)
 static void on_connected(void *owner)
 {
 	struct upstream *u = owner;
+	struct fault f = { 0 };
 
-	if (starts_with_tls(u))
+	if (next_hop_is_self(u->hop, u->conn.fd)) {
+		fault_note(&f, FAULT_MAIL_LOOP, 0, "%.80s is the listener itself", next_hop_name(u->hop));
+		lost(u, &f);
+	} else if (starts_with_tls(u)) {
 		start_tls(u);
+	}
 }
 
 static void on_secured(void *owner)
@@ -401,35 +406,63 @@ static void arm_opening(struct upstream *u)
 	set_deadline(u, left_ms);
 }
 
-/* A machine and a connection for it. */
+static void on_unknown(void *arg)
+{
+	struct upstream *u = arg;
+	struct fault f = u->hop->unknown;
+
+	lost(u, &f);
+}
+
+/* A machine and a connection for it, once there is an address. */
 static bool begin(struct upstream *u)
 {
 	struct next_hop *h = u->hop;
+	enum next_hop_known known = next_hop_known(h);
 	const struct conf_address *to;
 
-	u->address %= h->address_count;
-	to = &h->addresses[u->address];
-	u->cli = cli_new(slice_str(h->conf->hostname));
-	if (!u->cli)
-		return false;
-	cli_tls(u->cli, wanted_tls(h));
-	buf_slice(cli_out(u->cli), slice_of(u->head, u->head_octets));
-	if (!conn_connect(&u->conn, h->loop, (const struct sockaddr *)&to->sa, to->sa_len, &ops, u))
-		return false;
+	if (!u->cli) {
+		u->cli = cli_new(slice_str(h->conf->hostname));
+		if (!u->cli)
+			return false;
+		cli_tls(u->cli, wanted_tls(h));
+		buf_slice(cli_out(u->cli), slice_of(u->head, u->head_octets));
+	}
+	u->naming = known == NEXT_HOP_ASKED;
+	if (known == NEXT_HOP_UNKNOWN)
+		loop_later(h->loop, &u->again, on_unknown, u);
+	if (known == NEXT_HOP_KNOWN) {
+		u->address %= h->address_count;
+		to = &h->addresses[u->address];
+		if (!conn_connect(&u->conn, h->loop, (const struct sockaddr *)&to->sa, to->sa_len, &ops, u))
+			return false;
+	}
 	arm_opening(u);
 	return true;
+}
+
+static void begin_or_lose(struct upstream *u)
+{
+	struct fault f = { 0 };
+
+	if (begin(u))
+		return;
+	fault_note(&f, FAULT_NEXT_HOP_DOWN, 0, "%s", strerror(errno));
+	lost(u, &f);
 }
 
 static void again(void *arg)
 {
 	struct upstream *u = arg;
-	struct fault f = { 0 };
 
 	cli_free(&u->cli);
-	if (begin(u))
-		return;
-	fault_note(&f, FAULT_NEXT_HOP_DOWN, 0, "%s", strerror(errno));
-	lost(u, &f);
+	begin_or_lose(u);
+}
+
+void upstream_named(struct upstream *u)
+{
+	u->address = u->hop->first_address;
+	begin_or_lose(u);
 }
 
 struct upstream *upstream_open(struct next_hop *h, struct slice head, const struct upstream_user *user, void *arg)
@@ -445,6 +478,7 @@ struct upstream *upstream_open(struct next_hop *h, struct slice head, const stru
 	if (head.n)
 		memcpy(u->head, head.at, head.n);
 	u->head_octets = (unsigned char)head.n;
+	u->conn.fd = -1;
 	u->open_until_ms = loop_now_ms(h->loop) + h->conf->pool.connect_ms;
 	u->address = h->first_address;
 	if (!begin(u)) {

@@ -5,6 +5,7 @@
 #define NET_UPSTREAM_H
 
 #include "config/conf.h"
+#include "net/ask.h"
 #include "net/conn.h"
 #include "out/count.h"
 #include "smtp/cli.h"
@@ -25,8 +26,8 @@ struct upstream_user {
  * One a server that a listener names, and worker. Starts a probe at once, so that EHLO can announce what the next hop has; a next hop that is down is
  * tried again with growing delay.
  */
-struct next_hop *next_hop_new(struct loop *l, const struct conf *conf, const struct conf_listener *listener, const struct conf_next_hop *to,
-    struct count_page *counts, unsigned slot);
+struct next_hop *next_hop_new(struct loop *l, struct ask *ask, const struct conf *conf, const struct conf_listener *listener,
+    const struct conf_next_hop *to, struct count_page *counts, unsigned slot);
 /* Closes every connection; users are not told. */
 void next_hop_free(struct next_hop **h);
 enum next_hop_state {

@@ -5,6 +5,7 @@
 #define NET_UPSTREAM_IN_H
 
 #include "base/limits.h"
+#include "net/ask.h"
 #include "net/upstream.h"
 
 enum upstream_state {
@@ -36,6 +37,7 @@ struct upstream {
 	size_t addresses_tried; /* before it */
 	unsigned messages;     /* transactions that have had it */
 	size_t block_octets;   /* of content since the deadline was set */
+	bool naming;           /* opening: waits for addresses */
 	bool content;          /* the user has octets to send */
 	bool probe;            /* nobody's yet */
 	bool spare;            /* counted in hop->spare */
@@ -46,8 +48,15 @@ struct upstream {
 	unsigned char head[UPSTREAM_HEAD]; /* what it began with: whose connection it is */
 };
 
+/* A question for addresses, and its answer. */
+struct next_hop_name {
+	ask_ticket ticket; /* 0: answered */
+	struct ask_addresses got;
+};
+
 struct next_hop {
 	struct loop *loop;
+	struct ask *ask;
 	const struct conf *conf;
 	const struct conf_listener *listener;
 	const struct conf_next_hop *to;
@@ -63,6 +72,11 @@ struct next_hop {
 	struct conf_address addresses[LIMIT_ADDRESSES];
 	size_t address_count;
 	size_t first_address;      /* the one that answered last */
+	struct next_hop_name names[2]; /* A, AAAA */
+	struct loop_timer other;   /* for the second of them */
+	int64_t known_until_ms;    /* what DNS said is good */
+	struct fault unknown;      /* why there is no address */
+	bool self;                 /* it led to the listener itself */
 
 	enum next_hop_state state;
 	struct ext ext;            /* while it is up */
@@ -80,6 +94,8 @@ struct next_hop {
 /* NULL: no descriptor or memory. */
 struct upstream *upstream_open(struct next_hop *h, struct slice head, const struct upstream_user *user, void *arg);
 void upstream_doom(struct upstream *u);
+/* What it waits for, addresses or none, is known now. */
+void upstream_named(struct upstream *u);
 /* It is doomed already, and the loop goes: frees it. */
 void upstream_destroy(void *arg);
 
@@ -90,5 +106,16 @@ void next_hop_ready(struct next_hop *h, const struct ext *ext);
 void next_hop_failed(struct next_hop *h, const struct fault *f);
 /* The end of an opening, whatever came of it. */
 void next_hop_probed(struct next_hop *h);
+
+/* next_hop_address.c */
+enum next_hop_known {
+	NEXT_HOP_KNOWN,   /* address_count of them, at least one */
+	NEXT_HOP_ASKED,   /* upstream_named() comes */
+	NEXT_HOP_UNKNOWN  /* and will be for a while: h->unknown tells */
+};
+enum next_hop_known next_hop_known(struct next_hop *h);
+/* Is it the listener that this connected socket leads to? */
+bool next_hop_is_self(const struct next_hop *h, int fd);
+void next_hop_unask(struct next_hop *h);
 
 #endif

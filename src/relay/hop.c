@@ -116,7 +116,8 @@ bool hop_left(const struct tx *t)
 /* Is it a fault of how the next hop stands, which an operator should hear of, and not just of its being away? */
 static bool lasting(enum fault_code code)
 {
-	return code == FAULT_NEXT_HOP_TLS || code == FAULT_NEXT_HOP_CERT || code == FAULT_NEXT_HOP_EARLY;
+	return code == FAULT_NEXT_HOP_TLS || code == FAULT_NEXT_HOP_CERT || code == FAULT_NEXT_HOP_EARLY || code == FAULT_NEXT_HOP_DNS ||
+	    code == FAULT_MAIL_LOOP;
 }
 
 static void failed(struct tx_hops *h, const struct fault *f)
@@ -141,6 +142,16 @@ static void log_failover(const struct tx *t, const struct next_hop *from, const 
 	log_str(&l, "fault", name);
 	log_str(&l, "note", f->note[0] ? f->note : NULL);
 	log_str(&l, "to", next_hop_name(t->hop));
+	log_end(&l);
+}
+
+static void log_loop(const struct tx *t, const struct fault *f)
+{
+	struct log_line l = log_begin(LOG_LEVEL_WARNING, "mail_loop");
+
+	log_str(&l, "tx", t->name);
+	log_str(&l, "next_hop", next_hop_name(t->hop));
+	log_fault(&l, f);
 	log_end(&l);
 }
 
@@ -169,6 +180,8 @@ bool hop_after(struct tx *t, const struct fault *f, struct fault *why_out)
 		return true;
 	failed(h, f);
 	*why_out = h->why;
+	if (h->why.code == FAULT_MAIL_LOOP)
+		log_loop(t, &h->why);
 	return false;
 }
 

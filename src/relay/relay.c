@@ -34,7 +34,7 @@ static bool make_next_hops(struct relay_listener *rl)
 
 	rl->next_hops = calloc(rl->conf->next_hop_count, sizeof(*rl->next_hops));
 	for (size_t i = 0; rl->next_hops && i < rl->conf->next_hop_count; i++) {
-		rl->next_hops[i] = next_hop_new(r->loop, r->conf, rl->conf, &rl->conf->next_hops[i], r->counts, r->slot);
+		rl->next_hops[i] = next_hop_new(r->loop, r->ask, r->conf, rl->conf, &rl->conf->next_hops[i], r->counts, r->slot);
 		if (!rl->next_hops[i])
 			return false;
 		rl->next_hop_count++;

@@ -248,6 +248,126 @@ static void an_answer_at_hand_comes_after_the_call(void **state)
 	seen_release(s, 3);
 }
 
+struct found {
+	unsigned calls;
+	struct ask_addresses got;
+	struct ask *asks; /* asks once more */
+};
+
+static void on_addresses(void *arg, const struct ask_addresses *got)
+{
+	struct found *f = arg;
+
+	f->calls++;
+	f->got = *got;
+	if (f->asks != NULL)
+		assert_true(ask_addresses(f->asks, S("again.test"), false, on_addresses, f) != 0);
+	f->asks = NULL;
+}
+
+/* The next question, which must be for addresses of mx.test. */
+static uint64_t address_question(struct world *w, uint16_t qtype)
+{
+	struct ipc_question q;
+
+	assert_true(ipc_next_question(&w->in, &q));
+	WANT_SLICE(q.name, S("mx.test"));
+	assert_int_equal(q.qtype, qtype);
+	return q.ticket;
+}
+
+static void answer_addresses(struct world *w, uint64_t ticket, uint16_t qtype, enum dns_status status, const struct slice *records, size_t n)
+{
+	buf_clear(&w->out);
+	ipc_begin(&w->out, IPC_ANSWERS);
+	assert_true(ipc_add_answer(&w->out, &(struct ipc_answer){ .ticket = ticket, .qtype = qtype, .status = status, .ttl_s = 60,
+	    .records = records, .record_count = n }));
+	assert_int_equal(send(w->resolver, w->out.at, w->out.n, 0), (ssize_t)w->out.n);
+}
+
+static void addresses_come_of_each_family(void **state)
+{
+	static const unsigned char v6[16] = { 0x20, 1, 0xd, 0xb8, [15] = 1 }, v4[16] = { [10] = 0xff, 0xff, 192, 0, 2, 1 };
+	struct world *w = *state;
+	struct found f[3] = { { 0 } };
+	struct slice records[40];
+	uint64_t a, aaaa;
+
+	assert_true(ask_addresses(w->ask, S("mx.test"), false, on_addresses, &f[0]) != 0);
+	assert_true(ask_addresses(w->ask, S("mx.test"), true, on_addresses, &f[1]) != 0);
+	turn(w);
+	assert_int_equal(questions(w), 2);
+	a = address_question(w, IPC_TYPE_A);
+	aaaa = address_question(w, IPC_TYPE_AAAA);
+	/* an answer to another question than was asked is none; a record of another length is no address; there are never too many */
+	answer_addresses(w, a, IPC_TYPE_AAAA, DNS_OK, &(struct slice){ v6, 16 }, 1);
+	records[0] = slice_of(v6, 16);
+	for (size_t i = 1; i < 40; i++)
+		records[i] = slice_of(v4 + 12, 4);
+	answer_addresses(w, a, IPC_TYPE_A, DNS_OK, records, 40);
+	answer_addresses(w, aaaa, IPC_TYPE_AAAA, DNS_OK, records, 2);
+	turns(w);
+	turns(w);
+	assert_int_equal(f[0].calls, 1);
+	assert_int_equal(f[0].got.count, LIMIT_ADDRESSES);
+	assert_memory_equal(f[0].got.at[LIMIT_ADDRESSES - 1], v4, 16);
+	assert_int_equal(f[0].got.ttl_s, 60);
+	assert_int_equal(f[1].calls, 1);
+	assert_int_equal(f[1].got.count, 1);
+	assert_memory_equal(f[1].got.at[0], v6, 16);
+	/* what is no address at all is a failure of who says so */
+	assert_true(ask_addresses(w->ask, S("mx.test"), true, on_addresses, &f[2]) != 0);
+	turn(w);
+	assert_int_equal(questions(w), 1);
+	answer_addresses(w, address_question(w, IPC_TYPE_AAAA), IPC_TYPE_AAAA, DNS_OK, &records[1], 1);
+	turns(w);
+	assert_int_equal(f[2].got.status, DNS_SERVFAIL);
+	assert_int_equal(ask_open(w->ask), 0);
+}
+
+static void addresses_that_do_not_come(void **state)
+{
+	struct world *w = *state;
+	struct found f[4] = { { 0 } };
+	ask_ticket gone;
+	uint64_t late;
+
+	/* cancelled: open, and answered but not told */
+	gone = ask_addresses(w->ask, S("mx.test"), false, on_addresses, &f[0]);
+	turn(w);
+	assert_int_equal(questions(w), 1);
+	late = address_question(w, IPC_TYPE_A);
+	ask_cancel(w->ask, gone);
+	answer_addresses(w, late, IPC_TYPE_A, DNS_NXDOMAIN, NULL, 0);
+	gone = ask_addresses(w->ask, SLICE_NONE, false, on_addresses, &f[0]);
+	ask_cancel(w->ask, gone);
+	turns(w);
+	assert_int_equal(f[0].calls, 0);
+	assert_int_equal(ask_open(w->ask), 0);
+	/* silence */
+	ask_addresses(w->ask, S("mx.test"), false, on_addresses, &f[1]);
+	turn(w);
+	assert_int_equal(questions(w), 1);
+	loop_clock_advance(w->loop, TIMEOUT_MS);
+	turns(w);
+	assert_int_equal(f[1].calls, 1);
+	assert_int_equal(f[1].got.status, DNS_TIMEOUT);
+	/* nobody to ask any more: who asks again when he hears so hears so again, but not for ever in one turn */
+	f[2].asks = w->ask;
+	ask_addresses(w->ask, S("mx.test"), false, on_addresses, &f[2]);
+	turn(w);
+	close(w->resolver);
+	w->resolver = -1;
+	turns(w);
+	loop_clock_advance(w->loop, TIMEOUT_MS);
+	turns(w);
+	turns(w);
+	assert_int_equal(f[2].calls, 2);
+	assert_int_equal(f[2].got.status, DNS_TIMEOUT);
+	/* and one that is open when all ends */
+	ask_addresses(w->ask, S("mx.test"), true, on_addresses, &f[3]);
+}
+
 static void answers_are_kept_as_long_as_they_say(void **state)
 {
 	static const struct {
@@ -686,6 +806,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		ROW(questions_of_a_turn_travel_together_each_name_once),
 		ROW(an_answer_at_hand_comes_after_the_call),
+		ROW(addresses_come_of_each_family),
+		ROW(addresses_that_do_not_come),
 		ROW(answers_are_kept_as_long_as_they_say),
 		ROW(the_least_recently_used_answer_goes_first),
 		ROW(silence_is_unreachable_and_a_late_answer_has_no_owner),

@@ -24,7 +24,7 @@ const char *__lsan_default_options(void)
 #define ONE "listener: { " PASS("a", "127.0.0.1:2525", "127.0.0.1:2526") " };\n"
 #define GOOD HOST ONE
 /* What a next hop may be. */
-#define A_SERVER "the address:port of a server, a list of them in order of preference, or table:FILE"
+#define A_SERVER "host:port, a list of them in order of preference, or table:FILE"
 #define KEY "{ domain = \"a.test\"; selector = \"s1\"; file = \"ed.pem\"; }"
 
 static char dir[] = "/tmp/hopseal-config-XXXXXX";
@@ -265,9 +265,12 @@ static void what_is_not_there_yet(void **state)
 		{ "a table without a name", HOP("\"table:\""), "c:3: listener.a.next-hop = \"table:\", expected " A_SERVER "\n" },
 		{ "a table in a list", HOP("[\"table:routes\", \"127.0.0.1:26\"]"),
 		    "c:3: listener.a.next-hop holds \"table:routes\", expected " A_SERVER "\n" },
-		{ "a host name", HOP("\"relay.test:25\""),
-		    "c:3: listener.a.next-hop = \"relay.test:25\" is the name of a host, which is not there yet, expected "
-		    A_SERVER "\n" },
+		{ "a host name", HOP("\"relay.test:25\""), "" },
+		{ "a host name without a port", HOP("\"relay.test\""), "c:3: listener.a.next-hop = \"relay.test\", expected " A_SERVER "\n" },
+		{ "no host name", HOP("\"relay..test:25\""), "c:3: listener.a.next-hop = \"relay..test:25\", expected " A_SERVER "\n" },
+		{ "nor this", HOP("\"127.0.0.256:25\""), "c:3: listener.a.next-hop = \"127.0.0.256:25\", expected " A_SERVER "\n" },
+		{ "a port there is not", HOP("\"relay.test:65536\""),
+		    "c:3: listener.a.next-hop = \"relay.test:65536\", expected " A_SERVER "\n" },
 		{ "several next hops", HOP("[\"127.0.0.1:26\", \"127.0.0.1:27\"]"), "" },
 		{ "one of them twice", HOP("[\"127.0.0.1:26\", \"[::1]:26\", \"127.0.0.1:26\"]"),
 		    "c:3: listener.a.next-hop holds \"127.0.0.1:26\" twice, expected " A_SERVER "\n" },
@@ -312,7 +315,7 @@ static void what_is_not_there_yet(void **state)
 /* What is wrong in a table is told by its own file and line. */
 static void tables(void **state)
 {
-#define TABLE_SERVER "expected the address:port of a server\n"
+#define TABLE_SERVER "expected host:port\n"
 	static const struct {
 		const char *name, *table, *want;
 	} rows[] = {

@@ -28,6 +28,7 @@ static struct world {
 	struct ask *ask;
 	struct conf conf;
 	struct conf_listener listener;
+	struct conf_address address;
 	struct conf_next_hop next_hops[FARS_MAX];
 	struct conf_route route;
 	size_t route_hops[FARS_MAX];
@@ -231,7 +232,8 @@ static void next_hop(size_t i)
 	w.route_hops[i] = i;
 }
 
-static int set_up_with(size_t next_hops)
+/* round: the next hop is where clients connect. */
+static int set_up_with(size_t next_hops, bool round)
 {
 	char log_name[32];
 
@@ -243,8 +245,13 @@ static int set_up_with(size_t next_hops)
 	snprintf(log_name, sizeof(log_name), "/proc/self/fd/%d", w.log);
 	w.ask = ask_new(w.loop, -1, -1, 1000, 10);
 	w.listener = (struct conf_listener){ .name = "main", .service = SERVICE_PASS, .address_count = 1 };
+	w.address = (struct conf_address){ .sa_len = sizeof(w.at), .text = "door" };
+	memcpy(&w.address.sa, &w.at, sizeof(w.at));
+	w.listener.addresses = &w.address;
 	for (size_t i = 0; i < next_hops; i++)
 		next_hop(i);
+	if (round)
+		memcpy(&w.next_hops[0].address.sa, &w.at, sizeof(w.at));
 	w.listener.next_hops = w.next_hops;
 	w.listener.next_hop_count = next_hops;
 	w.listener.routes = &w.route;
@@ -260,7 +267,7 @@ static int set_up_with(size_t next_hops)
 	log_start(&w.conf, "worker", 0);
 	w.relay = relay_new(w.loop, &w.conf, w.ask, w.counts, 0, &w.door, 1, open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	assert_non_null(w.relay);
-	for (size_t i = 0; i < next_hops; i++)
+	for (size_t i = 0; i < next_hops && !round; i++)
 		greet(far_peer(i));
 	settle();
 	return 0;
@@ -269,13 +276,19 @@ static int set_up_with(size_t next_hops)
 static int set_up(void **state)
 {
 	(void)state;
-	return set_up_with(1);
+	return set_up_with(1, false);
+}
+
+static int set_up_round(void **state)
+{
+	(void)state;
+	return set_up_with(1, true);
 }
 
 static int set_up_three(void **state)
 {
 	(void)state;
-	return set_up_with(3);
+	return set_up_with(3, false);
 }
 
 static void gone(void *arg)
@@ -864,6 +877,17 @@ static void one_that_failed_is_probed_with_growing_pauses(void **state)
 	WANT(far_peer(before), "MAIL FROM:<s2@a.test>\r\n");
 }
 
+/* An address that nobody could know to be ours before it was connected to. */
+static void the_listener_is_no_next_hop_of_its_own(void **state)
+{
+	struct peer *c = client();
+
+	(void)state;
+	said(c, "MAIL FROM:<s@a.test>\r\n");
+	WANT(c, "554 5.4.6 mail loop detected\r\n");
+	assert_true(logged("route_refused") && logged("mail_loop"));
+}
+
 int main(void)
 {
 #define ROW3(name) cmocka_unit_test_setup_teardown(name, set_up_three, tear_down)
@@ -887,6 +911,7 @@ int main(void)
 		ROW(replies_not_read_stop_reading_and_start_it_again),
 		ROW(no_descriptor_costs_a_message_not_a_session),
 		ROW(the_last_descriptors_are_for_sessions_under_way),
+		cmocka_unit_test_setup_teardown(the_listener_is_no_next_hop_of_its_own, set_up_round, tear_down),
 		ROW3(one_silent_at_mail_is_left_while_there_is_another),
 		ROW3(all_of_them_together_have_a_minute),
 		ROW3(one_that_failed_is_probed_with_growing_pauses),

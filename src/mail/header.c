@@ -1,8 +1,6 @@
 #include "mail/header.h"
 #include "base/limits.h"
 
-enum { FIRST_FIELDS = 32 };
-
 static bool blank(unsigned char c)
 {
 	return c == ' ' || c == '\t';
@@ -45,11 +43,24 @@ static bool split(struct field *f)
 	return true;
 }
 
+/* Fields that begin in a block, at most `max`. */
+static size_t begun(struct slice block, size_t max)
+{
+	size_t n = 0;
+
+	for (size_t at = 0; at < block.n && n < max; at = line_end(block, at))
+		n += at == 0 || !blank(block.at[at]);
+	return n;
+}
+
 bool header_parse(struct arena *a, struct slice block, size_t field_max, struct header *header_out, struct fault *f)
 {
 	struct header h = { .raw = block };
-	size_t room = 0, at = 0;
+	size_t at = 0;
 
+	h.fields = ARENA_ARRAY(a, begun(block, field_max), struct field);
+	if (!h.fields)
+		return fault_set(f, FAULT_NO_MEMORY, 0);
 	while (at < block.n) {
 		size_t end = line_end(block, at);
 		struct field *field;
@@ -58,17 +69,6 @@ bool header_parse(struct arena *a, struct slice block, size_t field_max, struct 
 			end = line_end(block, end);
 		if (h.n == field_max || end - at > LIMIT_HEADER_LINE)
 			return fault_set(f, FAULT_HEADER_TOO_BIG, at);
-		if (h.n == room) {
-			size_t more = room ? room * 2 : FIRST_FIELDS;
-			struct field *fields = ARENA_ARRAY(a, more, struct field);
-
-			if (!fields)
-				return fault_set(f, FAULT_NO_MEMORY, at);
-			if (h.n)
-				memcpy(fields, h.fields, h.n * sizeof(*fields));
-			h.fields = fields;
-			room = more;
-		}
 		field = &h.fields[h.n++];
 		field->raw = slice_sub(block, at, end - at);
 		if (!split(field))

@@ -10,7 +10,7 @@
 #include "relay/hold.h"
 
 /* Parsing a header takes about as much again as the header. */
-enum { FIRST_OCTETS = 4096, BLOCK_OCTETS = 65536, HEADER_COST = 3 };
+enum { FIRST_OCTETS = 4096, STEP_OCTETS = 1024, BLOCK_OCTETS = 65536, HEADER_COST = 3 };
 /* Of a file: what is in memory at a time while it is read; runs that are gathered before they are written. */
 enum { WINDOW_OCTETS = 262144, GATHER_OCTETS = 8192, SMALL_OCTETS = 1024 };
 
@@ -186,7 +186,7 @@ static size_t next_room(const struct hold *h, size_t octets)
 	size_t room = h->last ? h->last->room * 2 : FIRST_OCTETS;
 
 	if (room < octets)
-		room = (octets + FIRST_OCTETS - 1) / FIRST_OCTETS * FIRST_OCTETS;
+		room = (octets + STEP_OCTETS - 1) / STEP_OCTETS * STEP_OCTETS;
 	return room < BLOCK_OCTETS ? room : BLOCK_OCTETS;
 }
 
@@ -224,16 +224,21 @@ bool hold_add(struct hold *h, struct slice octets, struct slice *body_out, struc
 		return fault_set(f, FAULT_TOO_BIG, 0);
 	if (!h->header_done) {
 		size_t before = h->header.n, block = 0, behind = 0;
+		struct slice came;
 
-		buf_slice(&h->header, octets);
-		charge(h, (int64_t)octets.n * HEADER_COST);
+		/* Mostly all of it comes at once; what is behind it is not copied then. */
+		h->header_done = before == 0 && header_end(octets, &h->seen, &block, &behind);
+		came = h->header_done ? slice_sub(octets, 0, behind) : octets;
+		buf_slice(&h->header, came);
+		charge(h, (int64_t)came.n * HEADER_COST);
 		if (h->budget->held_octets > h->budget->ceiling_octets)
 			return fault_note(f, FAULT_NO_MEMORY, 0, "%llu octets held", (unsigned long long)h->budget->held_octets);
 		if (buf_failed(&h->header))
 			return fault_set(f, h->header.n + octets.n > h->budget->conf->limits.header_octets ? FAULT_HEADER_TOO_BIG : FAULT_NO_MEMORY, 0);
 		if (!header_fits(&h->count, buf_get(&h->header), h->budget->conf->limits.header_fields, f))
 			return false;
-		h->header_done = header_end(buf_get(&h->header), &h->seen, &block, &behind);
+		if (!h->header_done)
+			h->header_done = header_end(buf_get(&h->header), &h->seen, &block, &behind);
 		if ((h->header_done ? block : h->header.n) > h->budget->conf->limits.header_octets)
 			return fault_set(f, FAULT_HEADER_TOO_BIG, block);
 		if (!h->header_done)

@@ -1,6 +1,7 @@
 /*
  * pair.c - a client session: its connection, the server machine, deadlines and limits. What a transaction does is tx.c's.
  */
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/uio.h>
@@ -11,11 +12,20 @@
 #include "relay/view.h"
 #include "smtp/proxy.h"
 
-enum { BLOCK_OCTETS = 65536, CLOSE_S = 30, HEADER_MS = 10000 };
+enum { BLOCK_OCTETS = 65536, CLOSE_S = 30, HEADER_MS = 10000, CROWD = 256 };
 
 struct pair *pair_of(void *arg)
 {
 	return arg;
+}
+
+/* A crowd has gone: what it needed lies about in the heap, between what is still in use. */
+static void give_back(struct relay *r)
+{
+	if (r->pair_peak < CROWD || r->pair_count > r->pair_peak / 8)
+		return;
+	r->pair_peak = r->pair_count;
+	malloc_trim(0);
 }
 
 static void destroy(void *arg)
@@ -34,6 +44,7 @@ static void destroy(void *arg)
 	free(p->named);
 	free(p->forwarded);
 	free(p);
+	give_back(r);
 	if (r->draining && r->pair_count == 0 && r->empty)
 		r->empty(r->empty_arg);
 }
@@ -669,7 +680,8 @@ void pair_accept(struct relay_listener *l, int fd, const struct sockaddr_storage
 	if (p->next)
 		p->next->at = &p->next;
 	r->pairs = p;
-	r->pair_count++;
+	if (++r->pair_count > r->pair_peak)
+		r->pair_peak = r->pair_count;
 	if (!conn_open(&p->conn, r->loop, fd, &ops, p)) {
 		pair_doom(p);
 		return;

@@ -42,6 +42,7 @@ struct relay {
 	struct pair *pairs;
 	size_t pair_count;
 	size_t lingering;          /* of them */
+	size_t pair_peak;          /* most of them since memory was given back to the system */
 	int fd_max;                /* a session whose descriptor lies above is refused */
 	struct trouble full;       /* it happens */
 	uint32_t start_s;          /* makes transaction names unique over restarts */

@@ -1,4 +1,5 @@
 #include "base/limits.h"
+#include "mail/utf8.h"
 #include "smtp/cmd.h"
 
 static bool blank(unsigned char c)
@@ -315,6 +316,21 @@ bool cmd_rcpt(struct slice arg, const struct ext *offer, bool utf8, struct path 
 		return fault_set(f, FAULT_NEEDS_SMTPUTF8, 0);
 	*path_out = path;
 	*params_out = out;
+	return true;
+}
+
+bool cmd_vrfy(struct slice arg, const struct ext *offer, struct fault *f)
+{
+	static const struct slice word = { (const unsigned char *)" SMTPUTF8", 9 };
+	bool param = (offer->bits & EXT_SMTPUTF8) && arg.n > word.n && slice_ieq(slice_sub(arg, arg.n - word.n, word.n), word);
+
+	if (arg.n == 0)
+		return fault_set(f, FAULT_COMMAND_SYNTAX, 0);
+	for (size_t i = 0; i < arg.n; i++) {
+		if (arg.at[i] < 0x80)
+			continue;
+		return !param ? fault_set(f, FAULT_NEEDS_SMTPUTF8, i) : utf8_valid(arg) || fault_set(f, FAULT_COMMAND_SYNTAX, i);
+	}
 	return true;
 }
 

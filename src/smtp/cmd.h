@@ -46,6 +46,13 @@ bool cmd_rcpt(struct slice arg, const struct ext *offer, bool utf8, struct path 
     struct fault *f) HS_MUST_USE;
 
 /*
+ * cmd_vrfy - what stands behind VRFY: a string, "string SMTPUTF8" where that was offered
+ * In:    blanks trimmed. UTF-8 only with the parameter (RFC 6531 3.7.4.2)
+ * Fault: COMMAND_SYNTAX, NEEDS_SMTPUTF8
+ */
+bool cmd_vrfy(struct slice arg, const struct ext *offer, struct fault *f) HS_MUST_USE;
+
+/*
  * cmd_bdat - the argument of BDAT: "chunk-size [ SP LAST ]" (RFC 3030 2)
  * In:    blanks trimmed
  * Fault: BDAT_BAD; where the chunk ends, and so where commands go on, cannot be known then

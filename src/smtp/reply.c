@@ -1,4 +1,5 @@
 #include "base/limits.h"
+#include "mail/utf8.h"
 #include "smtp/reply.h"
 
 /* RFC 5321 4.5.3.1.5: 512 octets with code, separator and CRLF. */
@@ -9,9 +10,19 @@ static bool text_octet(unsigned char c)
 	return (c >= 0x20 && c < 0x7f) || c == '\t';
 }
 
-static void write_line(struct buf *out, short code, bool last, struct slice text)
+/* UTF-8 without the controls U+0080 to U+009F, which some terminals obey. */
+static bool plain_utf8(struct slice text)
 {
-	struct slice head = slice_sub(text, 0, TEXT_OF_LINE);
+	for (size_t i = 0; i + 1 < text.n; i++)
+		if (text.at[i] == 0xc2 && text.at[i + 1] < 0xa0)
+			return false;
+	return utf8_valid(text);
+}
+
+static void write_line(struct buf *out, short code, bool last, struct slice text, bool utf8)
+{
+	struct slice head = utf8 ? utf8_head(text, TEXT_OF_LINE) : slice_sub(text, 0, TEXT_OF_LINE);
+	bool high = utf8 && plain_utf8(head);
 	unsigned char *p;
 
 	buf_printf(out, "%03d", code);
@@ -21,20 +32,20 @@ static void write_line(struct buf *out, short code, bool last, struct slice text
 	if (!p)
 		return;
 	for (size_t i = 0; i < head.n; i++)
-		p[i] = text_octet(head.at[i]) ? head.at[i] : '?';
+		p[i] = text_octet(head.at[i]) || (high && head.at[i] >= 0x80) ? head.at[i] : '?';
 	p[head.n] = '\r';
 	p[head.n + 1] = '\n';
 	buf_grew(out, head.n + 2);
 }
 
-void reply_write(struct buf *out, const struct reply *r)
+void reply_write(struct buf *out, const struct reply *r, bool utf8)
 {
-	struct slice rest = slice_sub(r->text, 0, LIMIT_REPLY_TEXT), line;
+	struct slice rest = utf8 ? utf8_head(r->text, LIMIT_REPLY_TEXT) : slice_sub(r->text, 0, LIMIT_REPLY_TEXT), line;
 	bool more;
 
 	do {
 		more = slice_cut(&rest, '\n', &line);
-		write_line(out, r->code, !more, line);
+		write_line(out, r->code, !more, line, utf8);
 	} while (more);
 }
 
@@ -47,7 +58,7 @@ void reply_fault(struct buf *out, const struct fault *f)
 	if (n)
 		text[n++] = ' ';
 	memcpy(text + n, f->text, strlen(f->text));
-	write_line(out, f->basic, true, slice_of(text, n + strlen(f->text)));
+	write_line(out, f->basic, true, slice_of(text, n + strlen(f->text)), false);
 }
 
 void reply_reader_init(struct reply_reader *r)
@@ -123,10 +134,14 @@ static bool split(struct slice line, short *code_out, bool *last_out, struct sli
 
 static bool holds_odd(struct slice text)
 {
-	for (size_t i = 0; i < text.n; i++)
-		if (!text_octet(text.at[i]))
+	bool high = false;
+
+	for (size_t i = 0; i < text.n; i++) {
+		if (!text_octet(text.at[i]) && text.at[i] < 0x80)
 			return true;
-	return false;
+		high |= text.at[i] >= 0x80;
+	}
+	return high && !plain_utf8(text);
 }
 
 static enum reply_status bad(struct reply_reader *r, struct fault *f, const char *why)

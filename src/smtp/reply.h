@@ -12,15 +12,16 @@ struct reply {
 	short code;          /* 200..599 */
 	char enhanced[12];   /* of the first line, empty: none */
 	struct slice text;   /* lines joined by LF, enhanced codes kept; borrowed */
-	bool odd;            /* as read: the text holds octets that reply_write() replaces, a bare CR or an escape perhaps */
+	bool odd;            /* as read: the text holds what is neither printable ASCII nor such UTF-8, a bare CR or an escape perhaps */
 };
 
 /*
  * reply_write - appends a reply as it goes to a client: every text line of a multi-line one, CRLF, cut at LIMIT_REPLY_TEXT and each
- * line at 512 octets (RFC 5321 4.5.3.1.5); what is not printable ASCII or HTAB becomes '?'.
+ * line at 512 octets (RFC 5321 4.5.3.1.5); what is not printable ASCII or HTAB becomes '?', and with `utf8` UTF-8
+ * that holds no control passes too (RFC 6531 3.7.4.2: only to a client that said SMTPUTF8).
  * What the client never announced is not sent: an ESMTP-only enhanced code stays as the next hop wrote it.
  */
-void reply_write(struct buf *out, const struct reply *r);
+void reply_write(struct buf *out, const struct reply *r, bool utf8);
 void reply_fault(struct buf *out, const struct fault *f);
 
 /*

@@ -409,8 +409,10 @@ static int do_noop(struct call *c)
 
 static int do_vrfy(struct call *c)
 {
-	if (!c->arg.n)
-		return refuse(c, FAULT_COMMAND_SYNTAX);
+	struct fault f = { 0 };
+
+	if (!cmd_vrfy(c->arg, &c->s->offered, &f))
+		return refuse_fault(c, &f);
 	return ok(c, "252 2.5.2 cannot VRFY, send mail and it will be tried\r\n");
 }
 

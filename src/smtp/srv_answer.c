@@ -150,7 +150,7 @@ static void answer(struct srv *s, uint32_t seq, short code, const struct reply *
 		return;
 	to = o == &s->owed[s->owed_at] && o->kind != OWED_BDAT ? &s->out : &o->text;
 	if (r)
-		reply_write(to, r);
+		reply_write(to, r, s->utf8);
 	else
 		reply_fault(to, f);
 	o->done = true;

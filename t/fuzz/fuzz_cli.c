@@ -39,7 +39,7 @@ static void want_reply(const struct reply *r, struct buf *log)
 	bool last = false;
 
 	WANT(r->code >= 200 && r->code <= 599);
-	reply_write(log, r);
+	reply_write(log, r, false);
 	for (size_t i = from; i < log->n; i++)
 		WANT((log->at[i] >= 0x20 && log->at[i] < 0x7f) || log->at[i] == '\t' || log->at[i] == '\r' || log->at[i] == '\n');
 	for (size_t at = from; at < log->n;) {

@@ -4,12 +4,13 @@
  */
 #include "base/limits.h"
 #include "fuzz.h"
+#include "mail/utf8.h"
 #include "smtp/ext.h"
 #include "smtp/reply.h"
 #include "smtp/xclient.h"
 
 /* Reads one reply out of octets that are nothing else. */
-static void read_back(struct slice in, short code, struct buf *again)
+static void read_back(struct slice in, short code, bool utf8, struct buf *again)
 {
 	struct reply_reader r;
 	struct reply got;
@@ -18,11 +19,12 @@ static void read_back(struct slice in, short code, struct buf *again)
 	reply_reader_init(&r);
 	WANT(reply_read(&r, &in, &got, &f) == REPLY_WHOLE && in.n == 0);
 	WANT(got.code == code && !got.odd && got.text.n <= LIMIT_REPLY_TEXT);
-	reply_write(again, &got);
+	reply_write(again, &got, utf8);
 	reply_reader_release(&r);
 }
 
-static void want_passed_on(const struct reply *r)
+/* `utf8`: to a client that said SMTPUTF8. */
+static void want_passed_on(const struct reply *r, bool utf8)
 {
 	struct buf out, again;
 
@@ -30,16 +32,18 @@ static void want_passed_on(const struct reply *r)
 	WANT(!r->enhanced[0] || slice_starts(r->text, slice_str(r->enhanced)));
 	buf_init(&out, SIZE_MAX / 2);
 	buf_init(&again, SIZE_MAX / 2);
-	reply_write(&out, r);
+	reply_write(&out, r, utf8);
+	WANT(utf8_valid(buf_get(&out)));
 	for (size_t i = 0, from = 0; i < out.n; i++) {
-		WANT(out.at[i] == '\t' || out.at[i] == '\r' || out.at[i] == '\n' || (out.at[i] >= 0x20 && out.at[i] < 0x7f));
+		WANT(out.at[i] == '\t' || out.at[i] == '\r' || out.at[i] == '\n' || (out.at[i] >= 0x20 && out.at[i] < 0x7f) ||
+		    (utf8 && out.at[i] >= 0x80));
 		WANT(out.at[i] != '\r' || (i + 1 < out.n && out.at[i + 1] == '\n'));
 		if (out.at[i] == '\n') {
 			WANT(i + 1 - from <= 512);
 			from = i + 1;
 		}
 	}
-	read_back(buf_get(&out), r->code, &again);
+	read_back(buf_get(&out), r->code, utf8, &again);
 	WANT(slice_eq(buf_get(&out), buf_get(&again)));
 	buf_release(&again);
 	buf_release(&out);
@@ -91,7 +95,8 @@ static void read_all(struct slice in, size_t piece, struct buf *log)
 			buf_printf(log, "%d %s %d %zu ", reply.code, reply.enhanced, reply.odd, reply.text.n);
 			buf_slice(log, reply.text);
 			if (piece == SIZE_MAX) {
-				want_passed_on(&reply);
+				want_passed_on(&reply, false);
+				want_passed_on(&reply, true);
 				want_offer(&reply);
 			}
 		}

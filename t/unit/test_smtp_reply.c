@@ -29,6 +29,9 @@ static const struct row {
 	{ "bare LF", "250\n", "BAD bare LF in a reply" },
 	{ "bare LF in the text", "250 a\nb\r\n", "BAD bare LF in a reply" },
 	{ "bare CR and escapes are kept and told", "550 no\r250 fake\x1b[2J\xff\r\n", "550  no\r250 fake\x1b[2J\xff odd|" },
+	{ "UTF-8 is nothing odd", "550 \xc3\xbc\r\n", "550  \xc3\xbc|" },
+	{ "half of it is", "550 \xc3\r\n", "550  \xc3 odd|" },
+	{ "and so are its controls", "550 \xc2\x9b\r\n", "550  \xc2\x9b odd|" },
 	{ "a good reply in front of a bad one", "250 a\r\nx\r\n", "250  a|BAD reply line without a reply code" },
 };
 
@@ -158,12 +161,12 @@ static void a_line_without_end_is_bad_at_once(void **state)
 	buf_release(&log);
 }
 
-static void want_written(struct reply r, const char *want)
+static void want_written(struct reply r, bool utf8, const char *want)
 {
 	struct buf out;
 
 	buf_init(&out, 65536);
-	reply_write(&out, &r);
+	reply_write(&out, &r, utf8);
 	WANT_SLICE(buf_get(&out), slice_str(want));
 	buf_release(&out);
 }
@@ -175,10 +178,15 @@ static void replies_are_written_line_by_line(void **state)
 	struct slice rest, line;
 
 	(void)state;
-	want_written((struct reply){ .code = 250, .text = S("2.0.0 ok") }, "250 2.0.0 ok\r\n");
-	want_written((struct reply){ .code = 550, .text = S("a\n\nc") }, "550-a\r\n550-\r\n550 c\r\n");
-	want_written((struct reply){ .code = 250 }, "250\r\n");
-	want_written((struct reply){ .code = 550, .text = S("no\r250 fake\x1b[2J\0\xff") }, "550 no?250 fake?[2J??\r\n");
+	want_written((struct reply){ .code = 250, .text = S("2.0.0 ok") }, false, "250 2.0.0 ok\r\n");
+	want_written((struct reply){ .code = 550, .text = S("a\n\nc") }, false, "550-a\r\n550-\r\n550 c\r\n");
+	want_written((struct reply){ .code = 250 }, false, "250\r\n");
+	want_written((struct reply){ .code = 550, .text = S("no\r250 fake\x1b[2J\0\xff") }, false, "550 no?250 fake?[2J??\r\n");
+	/* RFC 6531 3.7.4.2 */
+	want_written((struct reply){ .code = 550, .text = S("5.1.1 <\xc3\xbc@c.test>") }, false, "550 5.1.1 <??@c.test>\r\n");
+	want_written((struct reply){ .code = 550, .text = S("5.1.1 <\xc3\xbc@c.test>") }, true, "550 5.1.1 <\xc3\xbc@c.test>\r\n");
+	want_written((struct reply){ .code = 550, .text = S("\xc3\xbc \x1b\r\n\xfc \xc3\xbc") }, true, "550-\xc3\xbc ??\r\n550 ? ??\r\n");
+	want_written((struct reply){ .code = 550, .text = S("\xc2\x9b" "2J \xc2\xa0") }, true, "550 ??2J ??\r\n"); /* a terminal's CSI */
 	buf_init(&out, 65536);
 	buf_init(&text, 65536);
 	fault_set(&f, FAULT_BARE_LF, 0);
@@ -194,7 +202,7 @@ static void replies_are_written_line_by_line(void **state)
 	buf_clear(&out);
 	for (int i = 0; i < 5000; i++)
 		buf_str(&text, i % 900 == 899 ? "\n" : "y");
-	reply_write(&out, &(struct reply){ .code = 250, .text = buf_get(&text) });
+	reply_write(&out, &(struct reply){ .code = 250, .text = buf_get(&text) }, false);
 	assert_in_range(out.n, 512, LIMIT_REPLY_TEXT + 60);
 	rest = buf_get(&out);
 	while (rest.n) {
@@ -202,6 +210,14 @@ static void replies_are_written_line_by_line(void **state)
 		assert_in_range(line.n + 1, 6, 512);
 		assert_int_equal(line.at[3], rest.n ? '-' : ' ');
 	}
+	buf_clear(&text);
+	buf_clear(&out);
+	buf_str(&text, "x");
+	for (int i = 0; i < 600; i++)
+		buf_str(&text, "\xc3\xbc");
+	reply_write(&out, &(struct reply){ .code = 250, .text = buf_get(&text) }, true);
+	WANT_SLICE(slice_sub(buf_get(&out), out.n - 4, 4), S("\xc3\xbc\r\n"));
+	assert_int_equal(out.n, 4 + 505 + 2);
 	buf_release(&out);
 	buf_release(&text);
 }

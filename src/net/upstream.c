@@ -192,7 +192,7 @@ static void to_pool(struct upstream *u)
 	u->content = false;
 	u->block_octets = 0;
 	set_spare(u, false);
-	if (h->pooled >= h->conf->pool.idle_max || h->conf->pool.idle_ms == 0 || spent(u)) {
+	if (h->pooled >= h->conf->pool.idle_max || h->conf->pool.idle_ms == 0 || spent(u) || cli_spent(u->cli)) {
 		cli_quit(u->cli);
 		conn_push(&u->conn);
 		upstream_doom(u);
@@ -393,7 +393,7 @@ static enum cli_tls wanted_tls(const struct next_hop *h)
 		return CLI_TLS_NONE; /* or there is no need to ask */
 	if (h->listener->next_hop_tls.mode == NEXT_HOP_TLS_MAY)
 		return h->clear_until_ms > loop_now_ms(h->loop) ? CLI_TLS_NONE : CLI_TLS_MAY;
-	return CLI_TLS_REQUIRE;
+	return h->listener->next_hop_tls.mode == NEXT_HOP_TLS_VERIFY ? CLI_TLS_VERIFY : CLI_TLS_REQUIRE;
 }
 
 /* One deadline from the SYN to the end of EHLO, since a client waits for it; an address that has others behind it gets its share. */

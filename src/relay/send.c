@@ -398,6 +398,7 @@ static void on_event(void *arg, const struct cli_event *ev)
 			tx_end_reply(t, &ev->reply);
 		}
 		break;
+	case CLI_EACH: /* with one recipient there is no difference */
 	case CLI_CONTENT:
 		tx_end_reply(t, &ev->reply);
 		break;

@@ -6,7 +6,7 @@
 
 enum ask_kind {
 	ASK_GREETING,
-	ASK_EHLO,
+	ASK_EHLO, /* or LHLO */
 	ASK_HELO,
 	ASK_STARTTLS,
 	ASK_MAIL,
@@ -61,7 +61,12 @@ struct cli {
 	size_t sent;                       /* how many of them are on their way */
 	struct buf later;                  /* commands that are not */
 	struct buf out;
+	size_t accepted;                   /* recipients of the transaction */
+	size_t each;                       /* of those, how many the content's answer is still to come for; 0: one answer for all */
+	uint32_t mails;                    /* MAIL said on this connection */
 	enum cli_tls tls;
+	bool lmtp;
+	bool prdr;                         /* MAIL was said with it */
 	bool secure;                       /* inside TLS */
 	bool ready;
 	bool open;                         /* the next hop has a transaction */
@@ -133,7 +138,7 @@ static void ask_hello(struct cli *c, enum ask_kind kind)
 	struct buf *text = next_text(c);
 	size_t from = text->n;
 
-	buf_str(text, kind == ASK_EHLO ? "EHLO " : "HELO ");
+	buf_str(text, kind == ASK_HELO ? "HELO " : c->lmtp ? "LHLO " : "EHLO ");
 	buf_slice(text, c->identity.n ? slice_sub(buf_get(&c->identity), c->identity_name, SIZE_MAX) : c->hostname);
 	buf_str(text, "\r\n");
 	ask(c, kind, 0, text, from);
@@ -224,11 +229,12 @@ static void add_param(struct buf *text, const char *name, struct slice value)
 }
 
 /* What the next hop lacks and the message cannot do without. */
-static bool offers(const struct cli *c, unsigned bit, const char *what, const char *enhanced, struct fault *f)
+static bool offers(const struct cli *c, unsigned bit, const char *what, short basic, const char *enhanced, struct fault *f)
 {
 	if (c->ext.bits & bit)
 		return true;
 	fault_note(f, FAULT_NEXT_HOP_LACKS, 0, "%s", what);
+	f->basic = basic;
 	memcpy(f->enhanced, enhanced, strlen(enhanced) + 1);
 	return false;
 }
@@ -237,9 +243,16 @@ static bool envelope_fits(const struct cli *c, struct slice path, const struct s
 {
 	if (!clean(path) || !clean(p->ret) || !clean(p->envid) || !clean(p->notify) || !clean(p->orcpt))
 		return fault_note(f, FAULT_INTERNAL, 0, "control octet in a command");
-	if (p->body_8bit && !offers(c, EXT_8BITMIME, "8BITMIME", "5.6.3", f))
+	if (p->body_8bit && !offers(c, EXT_8BITMIME, "8BITMIME", 555, "5.6.3", f))
 		return false;
-	return !p->smtputf8 || offers(c, EXT_SMTPUTF8, "SMTPUTF8", "5.6.7", f);
+	return !p->smtputf8 || offers(c, EXT_SMTPUTF8, "SMTPUTF8", 555, "5.6.7", f);
+}
+
+/* RFC 8689 5: a bounce goes on without it rather than be lost. */
+static bool kept(const struct cli *c, struct slice path, const struct srv_params *p, struct fault *f)
+{
+	return !p->requiretls || slice_eq(path, S("<>")) ||
+	    offers(c, EXT_REQUIRETLS, c->tls == CLI_TLS_VERIFY ? "REQUIRETLS" : "REQUIRETLS: certificate not verified", 550, "5.7.30", f);
 }
 
 static bool finish(struct cli *c, enum ask_kind kind, uint32_t tag, struct buf *text, size_t from, struct fault *f)
@@ -257,7 +270,7 @@ bool cli_mail(struct cli *c, uint32_t tag, struct slice path, const struct srv_p
 
 	BUG_ON(!c->ready || c->content);
 	p = p ? p : &none;
-	if (!envelope_fits(c, path, p, f))
+	if (!envelope_fits(c, path, p, f) || !kept(c, path, p, f))
 		return false;
 	buf_str(text, "MAIL FROM:");
 	buf_slice(text, path);
@@ -273,6 +286,12 @@ bool cli_mail(struct cli *c, uint32_t tag, struct slice path, const struct srv_p
 		add_param(text, "RET", p->ret);
 		add_param(text, "ENVID", p->envid);
 	}
+	if (p->requiretls && (c->ext.bits & EXT_REQUIRETLS))
+		buf_str(text, " REQUIRETLS");
+	c->prdr = p->prdr && !c->lmtp && (c->ext.bits & EXT_PRDR);
+	if (c->prdr)
+		buf_str(text, " PRDR");
+	c->mails++;
 	return finish(c, ASK_MAIL, tag, text, from, f);
 }
 
@@ -305,6 +324,7 @@ void cli_content_sent(struct cli *c, uint32_t tag)
 {
 	BUG_ON(!c->content || c->asked_n);
 	c->content = false;
+	c->each = c->lmtp ? c->accepted : 0;
 	ask(c, ASK_CONTENT, tag, &c->out, c->out.n);
 }
 
@@ -443,6 +463,10 @@ static void read_ehlo(struct cli *c, struct slice text)
 		if (slice_ieq(verb, S("XFORWARD")))
 			c->xforward = xclient_listed(words) & XFORWARD_OURS;
 	}
+	if (c->lmtp)
+		c->ext.bits |= EXT_PRDR;
+	if (!c->secure || c->tls != CLI_TLS_VERIFY)
+		c->ext.bits &= ~(unsigned)EXT_REQUIRETLS;
 }
 
 static enum cli_event_kind event(struct cli_event *ev, enum cli_event_kind kind)
@@ -486,7 +510,7 @@ static enum cli_event_kind take(struct cli *c, struct ask a, struct cli_event *e
 			ask_hello(c, ASK_EHLO);
 		return event(ev, CLI_EV_MORE);
 	case ASK_EHLO:
-		if (ev->reply.code >= 500 && !c->quitting) {
+		if (ev->reply.code >= 500 && !c->quitting && !c->lmtp) {
 			c->ext = (struct ext){ 0 };
 			c->xclient = c->xforward = 0;
 			ask_hello(c, ASK_HELO);
@@ -502,14 +526,16 @@ static enum cli_event_kind take(struct cli *c, struct ask a, struct cli_event *e
 	case ASK_STARTTLS:
 		if (yes)
 			return event(ev, CLI_EV_STARTTLS);
-		if (c->tls == CLI_TLS_REQUIRE)
+		if (c->tls >= CLI_TLS_REQUIRE)
 			return lose_for(c, ev, FAULT_NEXT_HOP_TLS, asks[a.kind].name);
 		c->ready = true;
 		return event(ev, CLI_EV_READY);
 	case ASK_MAIL:
 		c->open |= yes;
+		c->accepted = 0;
 		return told(ev, CLI_MAIL, a.tag);
 	case ASK_RCPT:
+		c->accepted += yes;
 		return told(ev, CLI_RCPT, a.tag);
 	case ASK_DATA:
 		c->content = yes;
@@ -538,6 +564,29 @@ static enum cli_event_kind take(struct cli *c, struct ask a, struct cli_event *e
 	return lose(c, ev);
 }
 
+/* Is it part of what is said of each recipient? Then the content is still being answered, unless it was the last of LMTP. */
+static bool take_each(struct cli *c, struct cli_event *ev)
+{
+	struct ask a = c->asked[c->asked_at];
+
+	if (a.kind != ASK_CONTENT)
+		return false;
+	if (c->prdr && c->each == 0 && ev->reply.code == 353) {
+		c->prdr = false;
+		c->each = c->accepted;
+		return true;
+	}
+	if (c->each == 0 || !in_protocol(a.kind, ev->reply.code))
+		return false;
+	(void)told(ev, CLI_EACH, a.tag);
+	ev->last = --c->each == 0 && c->lmtp;
+	if (ev->last) {
+		(void)answered(c);
+		c->open = false;
+	}
+	return true;
+}
+
 static enum cli_event_kind take_reply(struct cli *c, struct cli_event *ev)
 {
 	struct ask a;
@@ -548,6 +597,10 @@ static enum cli_event_kind take_reply(struct cli *c, struct cli_event *ev)
 		return lose_for(c, ev, FAULT_NEXT_HOP_421, c->sent ? asks[c->asked[c->asked_at].kind].name : "nothing");
 	if (c->unasked)
 		return lose_for(c, ev, c->content ? FAULT_NEXT_HOP_REPLY : FAULT_NEXT_HOP_DESYNC, c->content ? "part of the content" : "nothing");
+	if (take_each(c, ev)) {
+		send_more(c);
+		return ev->kind;
+	}
 	a = answered(c);
 	if (!in_protocol(a.kind, ev->reply.code))
 		return lose_for(c, ev, FAULT_NEXT_HOP_REPLY, asks[a.kind].name);
@@ -559,6 +612,11 @@ static enum cli_event_kind take_reply(struct cli *c, struct cli_event *ev)
 void cli_tls(struct cli *c, enum cli_tls want)
 {
 	c->tls = want;
+}
+
+void cli_lmtp(struct cli *c)
+{
+	c->lmtp = true;
 }
 
 void cli_secured(struct cli *c)
@@ -607,6 +665,11 @@ bool cli_idle(const struct cli *c)
 bool cli_ready(const struct cli *c)
 {
 	return c->ready;
+}
+
+bool cli_spent(const struct cli *c)
+{
+	return c->ext.mail_max && c->mails >= c->ext.mail_max;
 }
 
 const struct ext *cli_ext(const struct cli *c)

@@ -183,6 +183,18 @@ static bool smtputf8_value(struct params *p, struct slice v)
 	return v.n == 0;
 }
 
+static bool prdr_value(struct params *p, struct slice v)
+{
+	p->out->prdr = true;
+	return v.n == 0;
+}
+
+static bool requiretls_value(struct params *p, struct slice v)
+{
+	p->out->requiretls = true;
+	return v.n == 0;
+}
+
 static bool ret_value(struct params *p, struct slice v)
 {
 	p->out->ret = v;
@@ -230,6 +242,8 @@ static const struct param {
 	{ "SIZE", EXT_SIZE, false, true, size_value },
 	{ "BODY", EXT_8BITMIME, false, true, body_value },
 	{ "SMTPUTF8", EXT_SMTPUTF8, false, false, smtputf8_value },
+	{ "PRDR", EXT_PRDR, false, false, prdr_value },
+	{ "REQUIRETLS", EXT_REQUIRETLS, false, false, requiretls_value },
 	{ "RET", EXT_DSN, false, true, ret_value },
 	{ "ENVID", EXT_DSN, false, true, envid_value },
 	{ "NOTIFY", EXT_DSN, true, true, notify_value },
@@ -258,6 +272,9 @@ static bool take_param(struct params *p, struct slice word, bool rcpt, unsigned 
 			return fault_note(p->f, FAULT_BAD_PARAM, place(p, word), "%s", rows[i].name);
 		return true;
 	}
+	/* RFC 8689 6 has a word for this one, since the sender cannot do without. */
+	if (!rcpt && !has && p->offer->bits && slice_ieq(name, S("REQUIRETLS")))
+		return fault_set(p->f, FAULT_REQUIRETLS, place(p, word));
 	return fault_set(p->f, FAULT_PARAM_UNKNOWN, place(p, word));
 }
 

@@ -1,5 +1,6 @@
 /*
- * cmd.h - what a client's command line says: verb, path, parameters (RFC 5321 4.1, 1870, 3461, 6152, 6531). Pure, allocates nothing.
+ * cmd.h - what a client's command line says: verb, path, parameters (RFC 5321 4.1, 1870, 3461, 6152, 6531,
+ * 8689, draft-hall-prdr-00). Pure, allocates nothing.
  *
  * Lines come without CRLF and may hold any octet. Slices of the results lie in the line.
  */
@@ -14,6 +15,8 @@ struct srv_params {
 	bool body_8bit;          /* BODY=8BITMIME */
 	bool body_named;         /* BODY= was there */
 	bool smtputf8;
+	bool prdr;
+	bool requiretls;
 	bool size_named;
 	uint64_t size_octets;
 	struct slice ret, envid; /* DSN on MAIL: as written, to be passed on */
@@ -38,7 +41,8 @@ bool cmd_hello(struct slice arg) HS_MUST_USE;
 /*
  * cmd_mail, cmd_rcpt - what stands behind the verb, without blanks in front: "FROM:<path> params", "TO:<path> params"
  * In:    offer: what this client was told, no bits for HELO. utf8: MAIL had SMTPUTF8
- * Fault: COMMAND_SYNTAX, BAD_SENDER, BAD_RECIPIENT, BAD_PARAM, PARAM_UNKNOWN, NEEDS_SMTPUTF8, TOO_BIG; `at` counts from arg
+ * Fault: COMMAND_SYNTAX, BAD_SENDER, BAD_RECIPIENT, BAD_PARAM, PARAM_UNKNOWN, NEEDS_SMTPUTF8, TOO_BIG, REQUIRETLS (said to one who
+ *        takes extensions and was not offered it); `at` counts from arg
  */
 bool cmd_mail(struct slice arg, const struct ext *offer, struct path *path_out, struct srv_params *params_out,
     struct fault *f) HS_MUST_USE;

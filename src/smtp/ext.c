@@ -23,6 +23,29 @@ static const struct word {
 };
 enum { WORDS = sizeof(words) / sizeof(words[0]) };
 
+/* RFC 9422 3: "LIMITS name=value ...", in any case; what cannot be read is not named. */
+static void read_limits(struct ext *e, struct slice rest)
+{
+	enum { MOST = 999999 };
+	struct slice word;
+	bool more;
+
+	e->rcpt_max = e->mail_max = 0;
+	do {
+		struct slice value, name;
+		uint64_t n;
+
+		more = slice_cut(&rest, ' ', &word);
+		value = word;
+		if (!slice_cut(&value, '=', &name) || !slice_u64(value, MOST, &n))
+			continue;
+		if (slice_ieq(name, S("RCPTMAX")))
+			e->rcpt_max = (uint32_t)n;
+		else if (slice_ieq(name, S("MAILMAX")))
+			e->mail_max = (uint32_t)n;
+	} while (more);
+}
+
 void ext_read(struct ext *e, struct slice line)
 {
 	struct slice rest = line, word;
@@ -35,6 +58,8 @@ void ext_read(struct ext *e, struct slice line)
 		/* RFC 1870 3: a number that is missing or none means no limit is named */
 		if (words[i].bit == EXT_SIZE && !slice_u64(slice_trim(rest), UINT64_MAX, &e->size_octets))
 			e->size_octets = 0;
+		if (words[i].bit == EXT_LIMITS)
+			read_limits(e, rest);
 		return;
 	}
 }
@@ -53,16 +78,18 @@ struct ext ext_both(const struct ext *x, const struct ext *y)
 		both.bits |= EXT_SIZE;
 		both.size_octets = least;
 	}
+	both.rcpt_max = !y->rcpt_max || (x->rcpt_max && x->rcpt_max < y->rcpt_max) ? x->rcpt_max : y->rcpt_max;
 	return both;
 }
 
 struct ext ext_offer(uint64_t message_octets, const struct ext *next_hop)
 {
-	struct ext e = { EXT_PIPELINING | EXT_SIZE | EXT_ENHANCED | EXT_CHUNKING | EXT_LIMITS, message_octets };
+	struct ext e = { .bits = EXT_PIPELINING | EXT_SIZE | EXT_ENHANCED | EXT_CHUNKING | EXT_LIMITS, .size_octets = message_octets };
 
 	if (!next_hop)
 		return e;
-	e.bits |= next_hop->bits & (EXT_8BITMIME | EXT_SMTPUTF8 | EXT_DSN);
+	e.bits |= next_hop->bits & (EXT_8BITMIME | EXT_SMTPUTF8 | EXT_DSN | EXT_PRDR | EXT_REQUIRETLS);
+	e.rcpt_max = next_hop->rcpt_max;
 	if ((next_hop->bits & EXT_SIZE) && next_hop->size_octets) {
 		uint64_t theirs = next_hop->size_octets > EXT_ADDED_OCTETS ? next_hop->size_octets - EXT_ADDED_OCTETS : 1;
 
@@ -92,7 +119,7 @@ void ext_write(struct buf *out, struct slice hostname, const struct ext *e, size
 		}
 		if (offered[i]->bit == EXT_LIMITS) {
 			buf_str(out, " RCPTMAX=");
-			buf_u64(out, rcpt_max);
+			buf_u64(out, e->rcpt_max && e->rcpt_max < rcpt_max ? e->rcpt_max : rcpt_max);
 		}
 		if (offered[i]->bit == EXT_XCLIENT || offered[i]->bit == EXT_XFORWARD)
 			xclient_list(out, offered[i]->bit == EXT_XCLIENT ? XCLIENT_OURS : XFORWARD_OURS);

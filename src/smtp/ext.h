@@ -26,6 +26,7 @@ enum ext_bit {
 struct ext {
 	unsigned bits;        /* enum ext_bit */
 	uint64_t size_octets; /* with EXT_SIZE; 0: no limit named */
+	uint32_t rcpt_max, mail_max; /* with EXT_LIMITS (RFC 9422 4): recipients a transaction, MAIL a session; 0: not named */
 };
 
 /* Adds what one EHLO answer line (behind code and separator, without CRLF) announces; unknown words are skipped. */
@@ -38,13 +39,13 @@ struct ext ext_both(const struct ext *x, const struct ext *y);
 enum { EXT_ADDED_OCTETS = 128 * 1024 };
 
 /*
- * ext_offer - what a proxy listener announces: PIPELINING, SIZE, ENHANCEDSTATUSCODES, CHUNKING, LIMITS always; 8BITMIME, SMTPUTF8, DSN only if the
- * probed next hop has them. next_hop NULL: never probed or down, only ours.
- * SIZE is the smaller of message_octets and the next hop's less EXT_ADDED_OCTETS, at least 1 (DESIGN.md section 3).
+ * ext_offer - what a proxy listener announces: PIPELINING, SIZE, ENHANCEDSTATUSCODES, CHUNKING, LIMITS always; 8BITMIME, SMTPUTF8, DSN,
+ * PRDR and REQUIRETLS only if the probed next hop has them. next_hop NULL: never probed or down, only ours.
+ * RCPTMAX is the next hop's, 0 if it names none. SIZE is the smaller of message_octets and the next hop's less EXT_ADDED_OCTETS, at least 1 (DESIGN.md section 3).
  */
 struct ext ext_offer(uint64_t message_octets, const struct ext *next_hop);
 
-/* The whole 250 answer to EHLO. rcpt_max: 1..999999, what LIMITS names (RFC 9422 4.2). */
+/* The whole 250 answer to EHLO. rcpt_max: 1..999999, what LIMITS names (RFC 9422 4.2) unless e->rcpt_max is less. */
 void ext_write(struct buf *out, struct slice hostname, const struct ext *e, size_t rcpt_max);
 
 #endif

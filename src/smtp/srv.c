@@ -86,7 +86,7 @@ void srv_clear_tx(struct srv *s)
 	s->rcpt_ok = 0;
 	s->rcpt_tries = 0;
 	s->forwarded = false;
-	s->utf8 = false;
+	s->utf8 = s->prdr = false;
 	srv_drop_body(s);
 	if (s->state != SRV_GONE)
 		srv_enter(s, SRV_IDLE);
@@ -273,6 +273,8 @@ static int hello(struct call *c, bool esmtp)
 			s->offered.bits |= EXT_XCLIENT | EXT_XFORWARD;
 		if (s->tls == SRV_TLS_MAY || s->tls == SRV_TLS_REQUIRE)
 			s->offered.bits |= EXT_STARTTLS;
+		if (s->tls != SRV_TLS_ON) /* RFC 8689 2 */
+			s->offered.bits &= ~(unsigned)EXT_REQUIRETLS;
 		ext_write(&s->out, s->conf->hostname, &s->offered, s->conf->rcpt_told ? s->conf->rcpt_told : s->conf->rcpt_max);
 	} else {
 		s->offered = (struct ext){ 0 };
@@ -314,6 +316,15 @@ static bool drop_route(struct call *c)
 	return !arena_failed(c->tx);
 }
 
+/* REQUIRETLS in clear: what would help is TLS, where there is any. */
+static void say_tls_first(const struct srv *s, struct fault *f)
+{
+	if (f->code != FAULT_REQUIRETLS || s->tls == SRV_TLS_ON)
+		return;
+	*f = (struct fault){ 0 };
+	fault_note(f, s->tls == SRV_TLS_NONE ? FAULT_PARAM_UNKNOWN : FAULT_TLS_NEEDED, 0, "REQUIRETLS in clear");
+}
+
 static int do_mail(struct call *c)
 {
 	struct srv *s = c->s;
@@ -323,11 +334,14 @@ static int do_mail(struct call *c)
 		return refuse(c, FAULT_BAD_SEQUENCE);
 	if (!keep_arg(c))
 		return refuse(c, FAULT_NO_MEMORY);
-	if (!cmd_mail(c->arg, &s->offered, &c->ev->path, &c->ev->params, &f))
+	if (!cmd_mail(c->arg, &s->offered, &c->ev->path, &c->ev->params, &f)) {
+		say_tls_first(s, &f);
 		return refuse_fault(c, &f);
+	}
 	if (!drop_route(c) || !srv_owe(s, OWED_MAIL, &c->ev->seq))
 		return refuse(c, FAULT_NO_MEMORY);
 	s->utf8 = c->ev->params.smtputf8;
+	s->prdr = c->ev->params.prdr;
 	s->rcpt_over = 0;
 	memset(&s->chunk, 0, sizeof(s->chunk));
 	s->swallowed = 0;

@@ -1,5 +1,6 @@
 /*
- * srv.h - the server side of SMTP without a socket (RFC 5321, 1870, 2034, 2920, 3030, 3461, 6152, 6531, 9422). Pure.
+ * srv.h - the server side of SMTP without a socket (RFC 5321, 1870, 2034, 2920, 3030, 3461, 6152, 6531, 8689, 9422,
+ * draft-hall-prdr-00). Pure.
  *
  * Octets go in by srv_feed(), events come out, reply octets collect in srv_out(). MAIL, RCPT, DATA and the end of the content are
  * the caller's to answer, each by its seq; answers go to the client in the order of the commands whatever order they are given in.
@@ -9,6 +10,8 @@
  * answered; chunks but the last are answered here, the last ends as END does. The octets of a refused chunk are read and dropped, then
  * its answer is said, and the transaction is over: further chunks are dropped and answered 503, with no event for each. A BDAT whose
  * size cannot be read is 501 and the end.
+ * REQUIRETLS is announced inside TLS only, whatever srv_offer() says. Under PRDR the end of the content may be answered for each
+ * recipient, by srv_answer_rcpt(), and then for all by srv_answer(), or at once for all.
  * Octets behind DATA before its 354 are a fault (RFC 2920 3.1): 554 5.5.0 and the end. Behind a DATA that is refused they are the end
  * too, after its own answer.
  * No command is taken while srv_out() holds more than LIMIT_OUT_PENDING: SRV_EV_WAIT, feed again once it is less.
@@ -102,6 +105,11 @@ enum srv_event_kind srv_feed(struct srv *s, struct slice *in, struct arena *tx, 
  */
 void srv_answer(struct srv *s, uint32_t seq, const struct reply *r);
 void srv_answer_fault(struct srv *s, uint32_t seq, const struct fault *f);
+/*
+ * One recipient's part of the answer to END, to be followed by srv_answer() for all. In the order of the RCPT accepted.
+ * In:    MAIL said PRDR; f: instead of r
+ */
+void srv_answer_rcpt(struct srv *s, uint32_t seq, const struct reply *r, const struct fault *f);
 /* The content may come; says 354 when it was DATA. */
 void srv_data_go(struct srv *s, uint32_t seq);
 /* Refuse content while it is still coming (too big, no room): the rest is swallowed, then this is the answer; the session stays. */

@@ -159,6 +159,22 @@ static void answer(struct srv *s, uint32_t seq, short code, const struct reply *
 	srv_flush(s);
 }
 
+void srv_answer_rcpt(struct srv *s, uint32_t seq, const struct reply *r, const struct fault *f)
+{
+	struct owed *o = owed_find(s, seq);
+
+	if (!o || o->kind != OWED_END || s->state == SRV_GONE)
+		return;
+	BUG_ON(!s->prdr || o != &s->owed[s->owed_at]);
+	if (!o->each)
+		buf_str(&s->out, "353 answers for each recipient follow\r\n");
+	o->each = true;
+	if (r)
+		reply_write(&s->out, r, s->utf8);
+	else
+		reply_fault(&s->out, f);
+}
+
 void srv_answer(struct srv *s, uint32_t seq, const struct reply *r)
 {
 	answer(s, seq, r->code, r, NULL);

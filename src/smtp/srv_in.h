@@ -23,6 +23,7 @@ struct owed {
 	enum owed_kind kind;
 	bool done;       /* answered, but one before it is not: text is it */
 	bool last;       /* a 421 */
+	bool each;       /* END: 353 is said, one answer for each recipient on its way */
 	struct buf text;
 };
 
@@ -35,6 +36,7 @@ struct srv {
 	struct slice helo;    /* ours; empty: none yet */
 	bool esmtp;
 	bool utf8;            /* the transaction has SMTPUTF8 */
+	bool prdr;            /* and PRDR */
 	bool trusted;         /* XCLIENT and XFORWARD are its to say */
 	bool forwarded;       /* XFORWARD was said, for the next transaction */
 	uint16_t bad, bad_rcpt, idle; /* since the last accepted message */

@@ -1,5 +1,6 @@
 /*
- * What a next hop may answer. The first octet says how it is cut; a transaction is tried as soon as it is ready. Any cut gives the
+ * What a next hop may answer. The first octet says how it is cut, and by its top bits whether it is one of LMTP, and whether PRDR and
+ * REQUIRETLS are said to it; a transaction is tried as soon as it is ready. Any cut gives the
  * same events, and a reply passed on is whole lines of printable text.
  */
 #include "base/buf.h"
@@ -7,15 +8,21 @@
 #include "smtp/body.h"
 #include "smtp/cli.h"
 
-static void act(struct cli *c, const struct cli_event *ev)
+enum { LMTP = 0x80, EACH = 0x40 };
+
+static void act(struct cli *c, unsigned mode, const struct cli_event *ev)
 {
-	const struct srv_params p = { .size_named = true, .size_octets = 3, .notify = S("NEVER"), .ret = S("FULL") };
+	const struct srv_params p = { .size_named = true, .size_octets = 3, .notify = S("NEVER"), .ret = S("FULL"), .prdr = mode & EACH,
+		.requiretls = mode & EACH };
 	struct slice content = S(".\r\n"), run;
 	struct body_writer w;
 	struct fault f = { 0 };
 
 	if (ev->kind == CLI_EV_READY) {
-		WANT(cli_mail(c, 1, S("<s@a.test>"), &p, &f));
+		if (!cli_mail(c, 1, S("<s@a.test>"), &p, &f)) {
+			WANT(p.requiretls && f.code == FAULT_NEXT_HOP_LACKS && !(cli_ext(c)->bits & EXT_REQUIRETLS));
+			WANT(cli_mail(c, 1, S("<>"), &p, &f));
+		}
 		WANT(cli_rcpt(c, 2, S("<r@c.test>"), &p, &f));
 		WANT(cli_rcpt(c, 3, S("<s@c.test>"), &p, &f));
 		cli_data(c, 4);
@@ -25,7 +32,7 @@ static void act(struct cli *c, const struct cli_event *ev)
 			buf_slice(cli_out(c), run);
 		buf_slice(cli_out(c), body_finish(&w));
 		cli_content_sent(c, 5);
-	} else if (ev->what == CLI_DATA || ev->what == CLI_CONTENT) {
+	} else if (ev->what == CLI_DATA || ev->what == CLI_CONTENT || (ev->what == CLI_EACH && ev->last)) {
 		if (ev->reply.code == 250)
 			cli_quit(c);
 		else
@@ -52,13 +59,15 @@ static void want_reply(const struct reply *r, struct buf *log)
 	WANT(last);
 }
 
-static void talk(struct slice in, size_t piece, struct buf *log)
+static void talk(struct slice in, unsigned mode, size_t piece, struct buf *log)
 {
 	struct cli *c = cli_new(S("me.test"));
 	bool lost = false;
 	struct slice part;
 
 	WANT(c);
+	if (mode & LMTP)
+		cli_lmtp(c);
 	while (in.n && !lost) {
 		struct cli_event ev;
 
@@ -69,7 +78,7 @@ static void talk(struct slice in, size_t piece, struct buf *log)
 				want_reply(&ev.reply, log);
 			lost = ev.kind == CLI_EV_LOST;
 			if (!lost)
-				act(c, &ev);
+				act(c, mode, &ev);
 			buf_slice(log, buf_get(cli_out(c)));
 			buf_release(cli_out(c));
 		}
@@ -88,8 +97,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *at, size_t n)
 	in = slice_of(at + 1, n - 1);
 	buf_init(&whole, SIZE_MAX / 2);
 	buf_init(&cut, SIZE_MAX / 2);
-	talk(in, SIZE_MAX, &whole);
-	talk(in, at[0] ? at[0] : 1, &cut);
+	talk(in, at[0], SIZE_MAX, &whole);
+	talk(in, at[0], at[0] & 0x3f ? at[0] & 0x3f : 1, &cut);
 	WANT(slice_eq(buf_get(&whole), buf_get(&cut)));
 	buf_release(&whole);
 	buf_release(&cut);

@@ -8,7 +8,7 @@
 #include "smtp/cli.h"
 #include "smtp/cmd.h"
 
-enum { OFFERS = EXT_SIZE | EXT_8BITMIME | EXT_SMTPUTF8 | EXT_DSN };
+enum { OFFERS = EXT_SIZE | EXT_8BITMIME | EXT_SMTPUTF8 | EXT_DSN | EXT_PRDR | EXT_REQUIRETLS };
 
 static bool inside(struct slice part, struct slice whole)
 {
@@ -18,25 +18,31 @@ static bool inside(struct slice part, struct slice whole)
 static void want_refusal(const struct fault *f, struct slice arg)
 {
 	WANT(f->code == FAULT_COMMAND_SYNTAX || f->code == FAULT_BAD_SENDER || f->code == FAULT_BAD_RECIPIENT || f->code == FAULT_BAD_PARAM ||
-	    f->code == FAULT_PARAM_UNKNOWN || f->code == FAULT_NEEDS_SMTPUTF8 || f->code == FAULT_TOO_BIG);
+	    f->code == FAULT_PARAM_UNKNOWN || f->code == FAULT_NEEDS_SMTPUTF8 || f->code == FAULT_TOO_BIG ||
+	    f->code == FAULT_REQUIRETLS);
 	WANT(f->at <= arg.n && f->basic >= 500);
 }
 
 static void want_same(const struct srv_params *x, const struct srv_params *y)
 {
-	WANT(x->body_8bit == y->body_8bit && x->smtputf8 == y->smtputf8);
+	WANT(x->body_8bit == y->body_8bit && x->smtputf8 == y->smtputf8 && x->prdr == y->prdr && x->requiretls == y->requiretls);
 	WANT(x->size_named == y->size_named && x->size_octets == y->size_octets);
 	WANT(slice_eq(x->ret, y->ret) && slice_eq(x->envid, y->envid) && slice_eq(x->notify, y->notify) && slice_eq(x->orcpt, y->orcpt));
 }
 
-/* A next hop that greets and offers all there is. */
+/* A next hop that greets and offers all there is, inside TLS. */
 static struct cli *next_hop(void)
 {
-	struct slice talk = S("220 c.test\r\n250-c.test\r\n250-PIPELINING\r\n250-SIZE\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 DSN\r\n");
+	struct slice talk = S("220 c.test\r\n250-c.test\r\n250 STARTTLS\r\n220 go\r\n");
 	struct cli *c = cli_new(S("me.test"));
 	struct cli_event ev;
 
-	WANT(c && cli_feed(c, &talk, &ev) == CLI_EV_READY);
+	WANT(c);
+	cli_tls(c, CLI_TLS_VERIFY);
+	WANT(cli_feed(c, &talk, &ev) == CLI_EV_STARTTLS);
+	cli_secured(c);
+	talk = S("250-c.test\r\n250-PIPELINING\r\n250-SIZE\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-PRDR\r\n250-REQUIRETLS\r\n250 DSN\r\n");
+	WANT(cli_feed(c, &talk, &ev) == CLI_EV_READY);
 	buf_release(cli_out(c));
 	return c;
 }
@@ -139,7 +145,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *at, size_t n)
 
 	if (n < 1 || n > LIMIT_COMMAND_LINE)
 		return 0;
-	offer.bits = (at[0] & 1 ? EXT_SIZE : 0) | (at[0] & 2 ? EXT_8BITMIME : 0) | (at[0] & 4 ? EXT_SMTPUTF8 : 0) | (at[0] & 8 ? EXT_DSN : 0);
+	offer.bits = (at[0] & 1 ? EXT_SIZE : 0) | (at[0] & 2 ? EXT_8BITMIME : 0) | (at[0] & 4 ? EXT_SMTPUTF8 : 0) | (at[0] & 8 ? EXT_DSN : 0) |
+	    (at[0] & 64 ? EXT_PRDR | EXT_REQUIRETLS : 0);
 	offer.size_octets = at[0] & 16 ? 1000 : 0;
 	arg = slice_of(at + 1, n - 1);
 	try_mail(arg, &offer);

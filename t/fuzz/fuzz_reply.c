@@ -52,7 +52,7 @@ static void want_passed_on(const struct reply *r, bool utf8)
 /* What we announce for such a next hop is no more than it offers or we do ourselves, and reads as it was meant. */
 static void want_offer(const struct reply *r)
 {
-	enum { ITS_OWN = EXT_8BITMIME | EXT_SMTPUTF8 | EXT_DSN };
+	enum { ITS_OWN = EXT_8BITMIME | EXT_SMTPUTF8 | EXT_DSN | EXT_PRDR | EXT_REQUIRETLS };
 	struct ext hop = { 0 }, offer, again = { 0 };
 	struct slice rest = r->text, line;
 	struct buf out;

@@ -15,6 +15,7 @@ struct session {
 	unsigned answers;    /* bit n%8: is the n-th event refused */
 	unsigned count;
 	bool closed, content_bad;
+	bool each;           /* MAIL said PRDR */
 };
 
 static void answer(struct session *s, const struct srv_event *ev)
@@ -22,6 +23,12 @@ static void answer(struct session *s, const struct srv_event *ev)
 	bool no = s->answers >> (s->count++ & 7) & 1;
 	const struct reply yes_reply = { .code = 250, .text = S("2.0.0 yes") }, no_reply = { .code = 550, .text = S("5.0.0 no\nno") };
 
+	if (ev->kind == SRV_EV_MAIL)
+		s->each = ev->params.prdr;
+	if (ev->kind == SRV_EV_END && s->each) {
+		srv_answer_rcpt(s->srv, ev->seq, no ? &no_reply : &yes_reply, NULL);
+		srv_answer_rcpt(s->srv, ev->seq, &no_reply, NULL);
+	}
 	if (ev->kind == SRV_EV_DATA && !no)
 		srv_data_go(s->srv, ev->seq);
 	else
@@ -89,7 +96,7 @@ static void feed(struct session *s, struct slice in)
 static void talk(struct slice in, size_t piece, unsigned answers, struct buf *replies_out)
 {
 	static const struct srv_conf conf = { .hostname = { (const unsigned char *)"mx.c.test", 9 }, .rcpt_max = 3 };
-	const struct ext hop = { EXT_8BITMIME | EXT_SMTPUTF8 | EXT_DSN, 0 };
+	const struct ext hop = { .bits = EXT_8BITMIME | EXT_SMTPUTF8 | EXT_DSN | EXT_PRDR };
 	const struct ext offer = ext_offer(1000, &hop);
 	struct session s = { .srv = srv_new(&conf), .answers = answers };
 	struct slice part;

@@ -46,7 +46,7 @@ struct talk {
 
 static inline void talk_init(struct talk *t, enum talk_answers answers)
 {
-	const struct ext hop = { EXT_8BITMIME | EXT_SMTPUTF8 | EXT_DSN | EXT_SIZE, 2000000 };
+	const struct ext hop = { .bits = EXT_8BITMIME | EXT_SMTPUTF8 | EXT_DSN | EXT_SIZE, .size_octets = 2000000 };
 	struct ext offer = ext_offer(1000000, &hop);
 
 	*t = (struct talk){ .conf = { .hostname = S("mx.c.test"), .rcpt_max = 5 }, .answers = answers };

@@ -228,20 +228,27 @@ static void ehlo_words(void **state)
 		const char *line;
 		unsigned bits;
 		uint64_t size_octets;
+		uint32_t rcpt_max, mail_max;
 	} words[] = {
-		{ "PIPELINING", EXT_PIPELINING, 0 },
-		{ "size 1000", EXT_SIZE, 1000 },
-		{ "SIZE", EXT_SIZE, 0 },
-		{ "SIZE 0", EXT_SIZE, 0 },
-		{ "SIZE x", EXT_SIZE, 0 },
-		{ "SIZE 99999999999999999999999", EXT_SIZE, 0 },
-		{ "AUTH PLAIN LOGIN", EXT_AUTH, 0 },
-		{ "XCLIENT NAME ADDR", EXT_XCLIENT, 0 },
-		{ "SMTPUTF8", EXT_SMTPUTF8, 0 },
-		{ "LIMITS RCPTMAX=20 MAILMAX=5", EXT_LIMITS, 0 },
-		{ "8BITMIMEX", 0, 0 },
-		{ "X-UNHEARD of", 0, 0 },
-		{ "", 0, 0 },
+		{ "PIPELINING", EXT_PIPELINING, 0, 0, 0 },
+		{ "size 1000", EXT_SIZE, 1000, 0, 0 },
+		{ "SIZE", EXT_SIZE, 0, 0, 0 },
+		{ "SIZE 0", EXT_SIZE, 0, 0, 0 },
+		{ "SIZE x", EXT_SIZE, 0, 0, 0 },
+		{ "SIZE 99999999999999999999999", EXT_SIZE, 0, 0, 0 },
+		{ "AUTH PLAIN LOGIN", EXT_AUTH, 0, 0, 0 },
+		{ "XCLIENT NAME ADDR", EXT_XCLIENT, 0, 0, 0 },
+		{ "SMTPUTF8", EXT_SMTPUTF8, 0, 0, 0 },
+		{ "LIMITS RCPTMAX=20 MAILMAX=5", EXT_LIMITS, 0, 20, 5 },
+		{ "limits mailmax=1  RCPTDOMAINMAX=2 rcptmax=3", EXT_LIMITS, 0, 3, 1 },
+		{ "LIMITS RCPTMAX=1000000 MAILMAX=-1", EXT_LIMITS, 0, 0, 0 },
+		{ "LIMITS RCPTMAX MAILMAX=", EXT_LIMITS, 0, 0, 0 },
+		{ "LIMITS", EXT_LIMITS, 0, 0, 0 },
+		{ "PRDR", EXT_PRDR, 0, 0, 0 },
+		{ "requiretls", EXT_REQUIRETLS, 0, 0, 0 },
+		{ "8BITMIMEX", 0, 0, 0, 0 },
+		{ "X-UNHEARD of", 0, 0, 0, 0 },
+		{ "", 0, 0, 0, 0 },
 	};
 
 	(void)state;
@@ -251,13 +258,17 @@ static void ehlo_words(void **state)
 		ext_read(&e, slice_str(words[i].line));
 		assert_int_equal(e.bits, words[i].bits);
 		assert_true(e.size_octets == words[i].size_octets);
+		assert_int_equal(e.rcpt_max, words[i].rcpt_max);
+		assert_int_equal(e.mail_max, words[i].mail_max);
 	}
 }
 
 static void offers(void **state)
 {
-	const struct ext big = { EXT_SIZE | EXT_8BITMIME | EXT_CHUNKING, 10000000 }, small = { EXT_SIZE, 1000 }, none = { 0, 0 };
-	const struct ext unlimited = { EXT_SIZE | EXT_DSN | EXT_SMTPUTF8, 0 };
+	const struct ext big = { .bits = EXT_SIZE | EXT_8BITMIME | EXT_CHUNKING, .size_octets = 10000000 };
+	const struct ext small = { .bits = EXT_SIZE, .size_octets = 1000 }, none = { 0 };
+	const struct ext unlimited = { .bits = EXT_SIZE | EXT_DSN | EXT_SMTPUTF8 };
+	const struct ext each = { .bits = EXT_PRDR | EXT_REQUIRETLS | EXT_XCLIENT | EXT_AUTH | EXT_LIMITS, .rcpt_max = 7, .mail_max = 1 };
 	const unsigned ours = EXT_PIPELINING | EXT_SIZE | EXT_ENHANCED | EXT_CHUNKING | EXT_LIMITS;
 	struct ext e;
 	struct buf out;
@@ -274,14 +285,21 @@ static void offers(void **state)
 	e = ext_offer(50000000, &unlimited);
 	assert_true(e.bits == (ours | EXT_DSN | EXT_SMTPUTF8) && e.size_octets == 50000000);
 
+	e = ext_offer(5000, &each);
+	assert_true(e.bits == (ours | EXT_PRDR | EXT_REQUIRETLS) && e.rcpt_max == 7 && e.mail_max == 0);
+
 	buf_init(&out, 4096);
-	ext_write(&out, S("h"), &(struct ext){ 0, 0 }, 1);
+	ext_write(&out, S("h"), &(struct ext){ .bits = EXT_LIMITS | EXT_PRDR, .rcpt_max = 7 }, 8);
+	ext_write(&out, S("h"), &(struct ext){ .bits = EXT_LIMITS, .rcpt_max = 7 }, 6);
+	WANT_SLICE(buf_get(&out), S("250-h\r\n250-PRDR\r\n250 LIMITS RCPTMAX=7\r\n250-h\r\n250 LIMITS RCPTMAX=6\r\n"));
+	buf_clear(&out);
+	ext_write(&out, S("h"), &(struct ext){ 0 }, 1);
 	WANT_SLICE(buf_get(&out), S("250 h\r\n"));
 	buf_clear(&out);
-	ext_write(&out, S("h"), &(struct ext){ EXT_SIZE | EXT_DSN, 0 }, 1);
+	ext_write(&out, S("h"), &(struct ext){ .bits = EXT_SIZE | EXT_DSN }, 1);
 	WANT_SLICE(buf_get(&out), S("250-h\r\n250-SIZE\r\n250 DSN\r\n"));
 	buf_clear(&out);
-	ext_write(&out, S("h"), &(struct ext){ EXT_CHUNKING | EXT_LIMITS, 0 }, 999999);
+	ext_write(&out, S("h"), &(struct ext){ .bits = EXT_CHUNKING | EXT_LIMITS }, 999999);
 	WANT_SLICE(buf_get(&out), S("250-h\r\n250-CHUNKING\r\n250 LIMITS RCPTMAX=999999\r\n"));
 	buf_release(&out);
 }

@@ -249,7 +249,7 @@ static bool codes_fit(struct slice codes, json_t *expect)
 static void protocol_case(json_t *c, size_t piece)
 {
 	/* the cases know no DSN */
-	const struct ext hop = { EXT_8BITMIME | EXT_SMTPUTF8, 0 };
+	const struct ext hop = { .bits = EXT_8BITMIME | EXT_SMTPUTF8 };
 	struct ext offer = ext_offer(1000000, &hop);
 	struct buf send, codes;
 	json_t *step;

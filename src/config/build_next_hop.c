@@ -52,12 +52,16 @@ static bool add(const struct naming *n, const char *text, size_t *hop_out)
 		hop.lmtp = true;
 		server = slice_sub(server, 5, SIZE_MAX);
 	}
-	if (hop.lmtp || slice_eq(server, S("mx"))) {
+	if (slice_eq(server, S("mx"))) {
 		mistake(n, text, " is not there yet");
 		return false;
 	}
 	if (!read_server(n->arena, server, &hop)) {
 		mistake(n, text, "");
+		return false;
+	}
+	if (hop.lmtp && hop.port == 25) { /* RFC 2033 5 */
+		mistake(n, text, " is LMTP on the port of SMTP");
 		return false;
 	}
 	for (*hop_out = 0; *hop_out < l->next_hop_count; ++*hop_out)

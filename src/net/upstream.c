@@ -426,6 +426,8 @@ static bool begin(struct upstream *u)
 		if (!u->cli)
 			return false;
 		cli_tls(u->cli, wanted_tls(h));
+		if (h->to->lmtp)
+			cli_lmtp(u->cli);
 		buf_slice(cli_out(u->cli), slice_of(u->head, u->head_octets));
 	}
 	u->naming = known == NEXT_HOP_ASKED;

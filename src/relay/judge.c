@@ -9,7 +9,7 @@
 #include "mail/from.h"
 #include "out/log.h"
 #include "relay/trace.h"
-#include "relay/tx.h"
+#include "relay/each.h"
 #include "relay/view.h"
 
 static void event(struct tx *t, const char *name, const struct fault *f)
@@ -287,12 +287,40 @@ static void seal(struct tx *t, const struct dkim2_verdict *v)
 	}
 }
 
-/* Every accepted recipient's rules; the first refusal is the answer, since there is one answer for all. */
+/* This recipient does not get it, others may. */
+static bool rule_out(struct tx *t, struct tx_command *c, const struct fault *f, struct fault *f_out)
+{
+	c->ruled = ARENA_NEW(&t->pair->arena, struct fault);
+	if (!c->ruled)
+		return fault_set(f_out, FAULT_NO_MEMORY, 0);
+	*c->ruled = *f;
+	c->code = f->basic;
+	return true;
+}
+
+/* Those who are left: the envelope is theirs. */
+static void take_out(struct tx *t)
+{
+	t->envelope.rcpt_count = 0;
+	for (size_t i = 1; i < t->command_count; i++)
+		if (t->commands[i].code / 100 == 2)
+			t->rcpts[t->envelope.rcpt_count++] = t->commands[i].path.raw;
+	if (t->envelope.rcpt_count == t->accepted)
+		return;
+	t->accepted = t->envelope.rcpt_count;
+	send_again(t);
+}
+
+/* Every accepted recipient's rules; without PRDR the first refusal is the answer, since there is one answer for all. */
 static bool ruled_out(struct tx *t, struct fault *f_out)
 {
+	bool each = t->commands[0].params.prdr && each_count(t) > 1;
+	struct ruling others = t->ruling;
+
 	for (size_t i = 1; i < t->command_count; i++) {
-		const struct tx_command *c = &t->commands[i];
+		struct tx_command *c = &t->commands[i];
 		struct slice domain = c->path.domain;
+		struct fault f = { 0 };
 
 		if (c->code / 100 != 2)
 			continue;
@@ -300,8 +328,20 @@ static bool ruled_out(struct tx *t, struct fault *f_out)
 			domain = c->path.domain;
 		facts_set(&t->facts, FACT_RCPT, c->path.raw);
 		facts_set(&t->facts, FACT_RCPT_DOMAIN, domain);
-		if (judge_rules(t, c, true, f_out))
+		if (!judge_rules(t, c, true, &f)) {
+			others = t->ruling;
+			continue;
+		}
+		if (!each) {
+			*f_out = f;
 			return true;
+		}
+		if (!rule_out(t, c, &f, f_out))
+			return true;
+	}
+	if (each) {
+		take_out(t);
+		t->ruling = t->accepted ? others : t->ruling;
 	}
 	return false;
 }
@@ -319,6 +359,10 @@ static void judged(void *arg)
 	}
 	if (t->ruling.kind != RULING_BYPASS && ruled_out(t, &f)) {
 		tx_end_fault(t, &f);
+		return;
+	}
+	if (t->accepted == 0) {
+		each_ruled(t);
 		return;
 	}
 	t->edit = edit_new(&t->pair->arena, &t->header);

@@ -317,6 +317,8 @@ static void offer(struct pair *p)
 {
 	struct ext e = ext_offer(p->relay->conf->limits.message_octets, p->listener->any_up ? &p->listener->common : NULL);
 
+	if (p->listener->srv.rcpt_told == 1) /* there is nothing to say of several */
+		e.bits &= ~(unsigned)EXT_PRDR;
 	srv_offer(p->srv, &e);
 }
 

@@ -8,7 +8,7 @@
 
 #include "base/limits.h"
 #include "out/log.h"
-#include "relay/tx.h"
+#include "relay/each.h"
 #include "relay/view.h"
 
 /* RING_OCTETS: as much as a socket takes at a time; what is looked at further ahead would only be in memory for longer. */
@@ -210,6 +210,18 @@ void send_envelope(struct tx *t)
 	upstream_push(t->up);
 }
 
+void send_again(struct tx *t)
+{
+	if (!t->up)
+		return;
+	if (t->awaited || !cli_ready(upstream_cli(t->up))) {
+		upstream_drop(&t->up);
+		return;
+	}
+	cli_rset(upstream_cli(t->up));
+	t->sent = 0;
+}
+
 void send_start(struct tx *t)
 {
 	struct fault f = { 0 };
@@ -398,9 +410,11 @@ static void on_event(void *arg, const struct cli_event *ev)
 			tx_end_reply(t, &ev->reply);
 		}
 		break;
-	case CLI_EACH: /* with one recipient there is no difference */
+	case CLI_EACH:
+		each_reply(t, &ev->reply, ev->last);
+		break;
 	case CLI_CONTENT:
-		tx_end_reply(t, &ev->reply);
+		each_end(t, &ev->reply);
 		break;
 	}
 }

@@ -8,7 +8,7 @@
 #include "base/limits.h"
 #include "mail/domain.h"
 #include "out/log.h"
-#include "relay/tx.h"
+#include "relay/each.h"
 #include "relay/view.h"
 
 static const unsigned moves[] = { /* a bit a state that may follow */
@@ -64,6 +64,10 @@ static void log_rcpts(struct log_line *l, const struct tx *t)
 	log_u64(l, "rcpts", t->accepted);
 	if (srv_rcpt_over(t->pair->srv))
 		log_u64(l, "rcpts_over", srv_rcpt_over(t->pair->srv));
+	if (t->each.refused)
+		log_u64(l, "rcpts_refused", t->each.refused);
+	if (t->each.deferred)
+		log_u64(l, "rcpts_deferred", t->each.deferred);
 }
 
 /* The one line that says what became of it. */
@@ -186,6 +190,10 @@ void tx_end_fault(struct tx *t, const struct fault *f)
 {
 	struct pair *p = t->pair;
 
+	if (t->each.on) {
+		each_fault(t, f);
+		return;
+	}
 	log_end_fault(t, f);
 	srv_answer_fault(p->srv, t->end_seq, f);
 	release(t, false);
@@ -368,10 +376,28 @@ static void log_split(struct tx *t, const struct fault *f)
 	log_end(&l);
 }
 
+/* One answer for the content cannot say what LMTP says of several. */
+static bool one_answer(const struct tx *t)
+{
+	const struct conf_route *route = t->hops.route;
+
+	for (size_t i = 0; route && i < route->hop_count; i++)
+		if (next_hop_lmtp(t->pair->listener->next_hops[route->hops[i]]))
+			return !t->commands[0].params.prdr;
+	return false;
+}
+
+/* One seal names every recipient of its copy. */
+static bool one_name(const struct tx *t)
+{
+	const struct conf_listener *l = t->pair->listener->conf;
+
+	return l->sealing && !l->share_all && t->unshadowed;
+}
+
 void tx_rcpt(struct pair *p, const struct srv_event *ev)
 {
 	struct tx *t = p->tx;
-	const struct conf_listener *l = p->listener->conf;
 	struct tx_command *c;
 	struct fault f = { 0 };
 
@@ -392,8 +418,8 @@ void tx_rcpt(struct pair *p, const struct srv_event *ev)
 		f = t->broken;
 	else if (!may_send_to(p, &p->arena, &c->path))
 		fault_set(&f, FAULT_NOT_ALLOWED, 0);
-	else if (!judge_rules(t, c, false, &f) && l->sealing && !l->share_all && t->unshadowed && t->command_count - 2 > t->refused) {
-		/* One seal names every recipient of its copy; this one goes in a transaction of its own. */
+	else if (!judge_rules(t, c, false, &f) && t->command_count - 2 > t->refused && (one_name(t) || one_answer(t))) {
+		/* This one goes in a transaction of its own. */
 		fault_set(&f, FAULT_ONE_RCPT, 0);
 	}
 	if (f.code == FAULT_NONE)

@@ -25,6 +25,7 @@ struct tx_command {
 	struct srv_params params;
 	uint32_t seq;
 	short code;      /* what the client was told; 0: not yet */
+	struct fault *ruled; /* a rule refused this recipient once the message was known, the others not; NULL */
 };
 
 /* Which next hops were tried, and how the connection there is now came to be (hop.c). */
@@ -59,6 +60,11 @@ struct tx {
 	size_t sent, awaited;      /* on the connection there is now: commands looked at, answers that are due */
 	size_t accepted, refused;  /* recipients, by the next hop */
 	bool told_split;           /* that recipients were put off to transactions of their own */
+	struct {
+		size_t at;         /* command that was looked at last */
+		size_t took, refused, deferred;
+		bool on;           /* the client is hearing them */
+	} each;                    /* answers to the content, one a recipient */
 	struct fault broken;       /* nothing more can come of this transaction */
 	uint32_t end_seq;          /* of the end of content */
 
@@ -92,7 +98,7 @@ struct tx {
 	size_t ring_octets;
 	uint64_t sent_octets;
 	int64_t begin_ms;
-	int64_t whole_ms;          /* the client's final dot came */
+	int64_t whole_ms;          /* the client's final dot came, or what it heard since */
 };
 
 void tx_enter(struct tx *t, enum tx_state to);
@@ -131,6 +137,8 @@ void hop_lacks_now(const struct tx *t, struct fault *f);
 void send_start(struct tx *t);
 /* Sends MAIL and RCPT that are not on their way yet; takes a connection if there is none. */
 void send_envelope(struct tx *t);
+/* The next hop is to forget the envelope: send_start() says it anew, less those who were refused since. */
+void send_again(struct tx *t);
 extern const struct upstream_user send_user;
 
 #endif

@@ -6,7 +6,9 @@
     sink.script("dot", Hold(gate))                           waits until gate.set(), then answers as always
     sink.always("mail", Last(b"421 4.3.2 bye\\r\\n"))           says it and closes
 Stages: connect, ehlo, helo, starttls, handshake, mail, rcpt, data, content (its first octet is here), dot, rset, noop, quit; xclient and xforward, which
-are commands when they stand in its extensions. With sink.fronted a connection begins with a PROXY header, version 2; with sink.implicit
+are commands when they stand in its extensions; each, for a recipient. A Sink(lmtp=True) speaks LMTP and answers the content for each
+recipient, stage each; one with PRDR among its extensions does so behind 353 (stage block) when MAIL asked for it and there are
+several, with stage dot as its last word. With sink.fronted a connection begins with a PROXY header, version 2; with sink.implicit
 it, or what follows the header, begins with TLS.
 """
 import socket
@@ -37,6 +39,7 @@ class Transaction:
         self.session, self.helo, self.mail = session, helo, mail
         self.rcpts = []
         self.content = b""
+        self.took = []      # recipients it was taken for
         self.xclient = self.xforward = self.front = None
 
     @property
@@ -100,7 +103,7 @@ class Session:
         return action is None or action[:1] in b"23"
 
     def ehlo(self):
-        lines = ["sink.test"] + list(self.sink.extensions)
+        lines = ["sink.test"] + list(self.sink.extensions) + list(self.sink.tls_extensions if self.secure else ())
         if self.sink.tls and not self.secure:
             lines.append("STARTTLS")
         return b"".join(b"250%s%s\r\n" % (b"-" if i < len(lines) - 1 else b" ", line.encode()) for i, line in enumerate(lines))
@@ -133,6 +136,25 @@ class Session:
             self.held += more
             n -= len(more)
 
+    def answer(self, tx):
+        """The answers to the content: one, one for each recipient, or both."""
+        words = tx.mail.split(" ")[1:]
+        usual = b"250 2.0.0 taken as %d\r\n" % len(self.sink.taken.items)
+        if self.sink.lmtp or ("PRDR" in words and "PRDR" in self.sink.extensions and len(tx.rcpts) > 1):
+            if not self.sink.lmtp and not self.act("block", b"353 one by one\r\n"):
+                return
+            for rcpt in tx.recipients:
+                if self.act("each", b"250 2.1.5 %s has it\r\n" % rcpt.encode("utf-8")):
+                    tx.took.append(rcpt)
+            taken = bool(tx.took)
+            if not self.sink.lmtp:
+                taken = self.act("dot", usual)
+        else:
+            taken = self.act("dot", usual)
+            tx.took = tx.recipients if taken else []
+        if taken:
+            self.sink.taken.add(tx)
+
     def header(self):
         self.exactly(16)
         self.exactly(int.from_bytes(self.held[14:16], "big"))
@@ -157,10 +179,10 @@ class Session:
             line = self.line()
             self.sink.commands.add((self.number, line))
             verb = line.split(" ")[0].split(":")[0].upper()
-            if verb == "EHLO":
+            if verb == "LHLO" if self.sink.lmtp else verb == "EHLO":
                 self.helo, self.tx = line, None
                 self.act("ehlo", self.ehlo() if self.sink.esmtp else b"502 5.5.1 not here\r\n")
-            elif verb == "HELO":
+            elif verb == "HELO" and not self.sink.lmtp:
                 self.helo, self.tx = line, None
                 self.act("helo", b"250 sink.test\r\n")
             elif verb == "MAIL" and self.tx is not None:
@@ -182,8 +204,7 @@ class Session:
                     self.tx.content = self.content()
                     tx, self.tx = self.tx, None
                     self.sink.contents.add(tx)
-                    if self.act("dot", b"250 2.0.0 taken as %d\r\n" % len(self.sink.taken.items)):
-                        self.sink.taken.add(tx)
+                    self.answer(tx)
             elif verb == "RSET":
                 self.tx = None
                 self.act("rset", b"250 2.0.0 reset\r\n")
@@ -208,8 +229,10 @@ class Session:
 
 
 class Sink:
-    def __init__(self, extensions=ALL_EXTENSIONS, esmtp=True, tls=None):
+    def __init__(self, extensions=ALL_EXTENSIONS, esmtp=True, tls=None, lmtp=False, tls_extensions=()):
         self.extensions, self.esmtp = extensions, esmtp
+        self.lmtp = lmtp
+        self.tls_extensions = tls_extensions    # announced inside TLS only
         self.fronted = self.implicit = False
         self.tls = tls              # an ssl context: STARTTLS is offered
         self.scripts, self.standing = {}, {}
@@ -226,7 +249,7 @@ class Sink:
 
     @property
     def address(self):
-        return "127.0.0.1:%d" % self.port
+        return "%s127.0.0.1:%d" % ("lmtp:" if self.lmtp else "", self.port)
 
     def open(self):
         self.listener = socket.socket()

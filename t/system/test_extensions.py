@@ -1,0 +1,390 @@
+"""One answer a recipient (LMTP, PRDR), REQUIRETLS, and what else must reach the next hop as the client said it."""
+import threading
+
+import pytest
+
+from certs import served, trust
+from mail import BASE, added, body_of, head_of, name_of, values
+from seal import checked, seal
+from sink import ALL_EXTENSIONS, CLOSE, DROP, Hold
+from test_tls import connect, tls
+
+WITH_PRDR = ALL_EXTENSIONS + ("PRDR",)
+
+
+def rcpts(c, n, params=" PRDR"):
+    c.mail(params=params)
+    for i in range(n):
+        c.rcpt("<r%d@c.test>" % (i + 1))
+
+
+def dot(c, message=BASE):
+    c.cmd("DATA", 354)
+    c.send(message + b".\r\n")
+
+
+def block(c, *codes, last=250):
+    """353, an answer of each code, and the last word; all of them but the 353."""
+    assert c.want(353).lines == [b"353 answers for each recipient follow"]
+    got = [c.reply() for _ in codes]
+    assert [r.code for r in got] == list(codes), got
+    return got + [c.want(last)]
+
+
+def names(n):
+    return ["<r%d@c.test>" % (i + 1) for i in range(n)]
+
+
+# ---- LMTP ----
+
+def test_lmtp_takes_one_recipient(hopseal, sinks):
+    box = sinks(lmtp=True)
+    relay = hopseal("pass", listener={"next_hop": box.address})
+    with relay.connect() as c:
+        c.mail()
+        c.rcpt("<r1@c.test>")
+        c.rcpt("<r2@c.test>", 452, "4.5.3")
+        c.rcpt("<r3@c.test>", 452, "4.5.3")
+        dot(c)
+        c.want(250, "2.1.5", "<r1@c.test> has it")
+        c.mail()
+        c.rcpt("<r2@c.test>")
+        dot(c)
+        c.want(250, "2.1.5", "<r2@c.test> has it")
+    first, second = box.wait(2)
+    assert first.helo.startswith("LHLO ") and first.session == second.session
+    assert (first.recipients, second.recipients) == (["<r1@c.test>"], ["<r2@c.test>"])
+    assert first.content == BASE
+    assert relay.event("transaction", 2)["next_hop"] == box.address
+
+
+def test_a_recipient_that_lmtp_refused_leaves_room_for_another(hopseal, sinks):
+    box = sinks(lmtp=True)
+    box.script("rcpt", b"550 5.1.1 nobody\r\n")
+    with hopseal("pass", listener={"next_hop": box.address}).connect() as c:
+        c.mail()
+        c.rcpt("<r1@c.test>", 550, "5.1.1")
+        c.rcpt("<r2@c.test>")
+        c.rcpt("<r3@c.test>", 452, "4.5.3")
+        dot(c)
+        c.want(250)
+    assert box.one().recipients == ["<r2@c.test>"]
+
+
+@pytest.mark.parametrize("said, code", [(b"552 5.2.2 full\r\n", 552), (b"451-4.2.0 not\r\n451 4.2.0 now\r\n", 451)])
+def test_what_lmtp_says_of_one_recipient_is_the_answer(hopseal, sinks, said, code):
+    box = sinks(lmtp=True)
+    box.script("each", said)
+    with hopseal("pass", listener={"next_hop": box.address}).connect() as c:
+        got = c.deliver(BASE, code=code)
+        assert b"".join(line + b"\r\n" for line in got.lines) == said
+        c.deliver(BASE)
+    assert len(box.wait(1)) == 1
+
+
+def test_lmtp_without_lhlo_is_down(hopseal, sinks):
+    box = sinks(lmtp=True)
+    box.always("ehlo", b"500 5.5.1 what?\r\n")
+    with hopseal("pass", listener={"next_hop": box.address}).connect() as c:
+        c.mail(code=451, enhanced="4.4.1")
+    assert not [line for _, line in box.commands.snapshot() if line.startswith("HELO")]
+
+
+def test_lmtp_through_bdat_and_tls(hopseal, sinks, authority, cert):
+    box = sinks(lmtp=True, tls=served(cert))
+    relay = hopseal("pass", listener=dict(tls(cert), next_hop=box.address, next_hop_tls={"mode": "require"}))
+    with connect(relay, trust(authority)) as c:
+        rcpts(c, 2)
+        c.send(b"BDAT %d LAST\r\n" % len(BASE) + BASE)
+        block(c, 250, 250)
+    assert box.one().content == BASE
+
+
+# ---- PRDR made of LMTP's answers ----
+
+def test_prdr_is_made_from_the_answers_of_lmtp(hopseal, sinks):
+    box = sinks(lmtp=True)
+    box.script("each", None, b"550-5.7.1 not\r\n550 5.7.1 wanted\r\n", b"452 4.2.2 full\r\n")
+    relay = hopseal("pass", listener={"next_hop": box.address})
+    with relay.connect() as c:
+        c.ehlo()
+        assert c.has("PRDR")
+        rcpts(c, 3)
+        dot(c)
+        got = block(c, 250, 550, 452)
+        assert got[1].texts == ["5.7.1 not", "5.7.1 wanted"] and "<r1@c.test> has it" in got[0].text
+        assert got[3].text == "2.0.0 taken for 1 of 3 recipients"
+        c.deliver(BASE)
+    tx = box.wait(2)[0]
+    assert tx.recipients == names(3) and tx.took == ["<r1@c.test>"]
+    assert "PRDR" not in tx.mail
+    told = relay.event("transaction", 2)
+    first = [e for e in relay.events("transaction") if e.get("rcpts_refused")][0]
+    assert told and (first["rcpt_to"], first["rcpts"], first["rcpts_refused"], first["rcpts_deferred"], first["outcome"]) == (
+        "<r1@c.test>", 1, 1, 1, "accepted")
+    assert [(e["rcpt_to"], e["code"]) for e in relay.events("rcpt_refused")] == [("<r2@c.test>", 550), ("<r3@c.test>", 452)]
+
+
+@pytest.mark.parametrize("said, last, enhanced", [((b"550 5.1.1 a\r\n", b"553 5.1.3 b\r\n"), 550, "5.0.0"),
+                                                   ((b"550 5.1.1 a\r\n", b"451 4.3.0 b\r\n"), 451, "4.0.0")])
+def test_prdr_when_nobody_takes_it(hopseal, sinks, said, last, enhanced):
+    box = sinks(lmtp=True)
+    box.script("each", *said)
+    relay = hopseal("pass", listener={"next_hop": box.address})
+    with relay.connect() as c:
+        rcpts(c, 2)
+        dot(c)
+        got = block(c, int(said[0][:3]), int(said[1][:3]), last=last)
+        assert got[-1].enhanced == enhanced
+        c.deliver(BASE)
+    relay.event("transaction", 2)
+    assert [e["outcome"] for e in relay.events("transaction")] == ["refused" if last == 550 else "deferred", "accepted"]
+
+
+def test_prdr_for_one_recipient_is_one_answer(hopseal, sinks):
+    box = sinks(lmtp=True)
+    with hopseal("pass", listener={"next_hop": box.address}).connect() as c:
+        rcpts(c, 1)
+        dot(c)
+        c.want(250, "2.1.5")
+
+
+def test_answers_are_told_as_they_come(hopseal, sinks):
+    box, gate = sinks(lmtp=True), threading.Event()
+    box.script("each", None, Hold(gate))
+    with hopseal("pass", listener={"next_hop": box.address}).connect() as c:
+        rcpts(c, 2)
+        dot(c)
+        c.want(353)
+        c.want(250, text="<r1@c.test>")
+        gate.set()
+        c.want(250, text="<r2@c.test>")
+        c.want(250, text="2 of 2")
+
+
+@pytest.mark.parametrize("how", [DROP, CLOSE, b"421 4.3.2 bye\r\n", b"huh?\r\n"])
+def test_lmtp_lost_half_way_through(hopseal, sinks, how):
+    box = sinks(lmtp=True)
+    box.script("each", None, b"550 5.7.1 no\r\n", how)
+    relay = hopseal("pass", listener={"next_hop": box.address})
+    with relay.connect() as c:
+        rcpts(c, 4)
+        dot(c)
+        got = block(c, 250, 550, 451, 451)      # what was taken is taken: it must not be sent again
+        assert [r.enhanced for r in got[2:4]] == ["4.4.2"] * 2 and got[-1].text == "2.0.0 taken for 1 of 4 recipients"
+        c.deliver(BASE)
+    relay.event("transaction", 2)
+    event = [e for e in relay.events("transaction") if e.get("rcpts_deferred")][0]
+    assert (event["rcpts"], event["rcpts_deferred"]) == (1, 2)
+
+
+def test_lmtp_lost_before_anybody_has_it(hopseal, sinks):
+    box = sinks(lmtp=True)
+    box.script("each", b"550 5.7.1 no\r\n", DROP)
+    with hopseal("pass", listener={"next_hop": box.address}).connect() as c:
+        rcpts(c, 2)
+        dot(c)
+        block(c, 550, 451, last=451)
+        rcpts(c, 2)
+        box.script("each", DROP)
+        dot(c)
+        c.want(451, "4.4.2")                    # one answer is enough, and it is the client's to try again
+
+
+# ---- PRDR of the next hop ----
+
+def test_prdr_is_passed_on(hopseal, sinks):
+    hop = sinks(extensions=WITH_PRDR)
+    hop.script("each", None, b"550 5.7.1 no\r\n")
+    relay = hopseal("pass", listener={"next_hop": hop.address})
+    with relay.connect() as c:
+        rcpts(c, 2)
+        dot(c)
+        got = block(c, 250, 550)
+        assert got[-1].text.startswith("2.0.0 taken as ")
+        c.cmd("NOOP")
+    tx = hop.one()
+    assert tx.mail == "MAIL FROM:<s@a.test> PRDR" and tx.content == BASE
+
+
+def test_prdr_not_said_is_not_passed(hopseal, sinks):
+    hop = sinks(extensions=WITH_PRDR)
+    with hopseal("pass", listener={"next_hop": hop.address}).connect() as c:
+        rcpts(c, 2, params="")
+        dot(c)
+        c.want(250, text="taken as")
+    assert hop.one().mail == "MAIL FROM:<s@a.test>"
+
+
+def test_prdr_is_not_there_when_the_next_hop_has_none(hopseal, sink):
+    with hopseal("pass").connect() as c:
+        c.ehlo()
+        assert not c.has("PRDR")
+        c.mail(params=" PRDR", code=555)
+
+
+def test_a_next_hop_that_answers_once_for_all(hopseal, sinks):
+    hop = sinks(extensions=WITH_PRDR)
+    hop.script("block", b"554 5.7.1 nobody gets this\r\n")
+    with hopseal("pass", listener={"next_hop": hop.address}).connect() as c:
+        rcpts(c, 2)
+        dot(c)
+        c.want(554, "5.7.1", "nobody gets this")
+
+
+@pytest.mark.parametrize("last", [b"451 4.3.0 later\r\n", b"550 5.3.0 never\r\n"])
+def test_the_last_word_is_the_next_hops(hopseal, sinks, last):
+    hop = sinks(extensions=WITH_PRDR)
+    hop.script("dot", last)
+    relay = hopseal("pass", listener={"next_hop": hop.address})
+    with relay.connect() as c:
+        rcpts(c, 2)
+        dot(c)
+        got = block(c, 250, 250, last=int(last[:3]))
+        assert got[-1].lines == [last.rstrip()]
+    assert relay.event("transaction")["rcpts"] == 0
+    assert not hop.transactions()
+
+
+def test_prdr_lost_before_its_last_word(hopseal, sinks):
+    hop = sinks(extensions=WITH_PRDR)
+    hop.script("each", None, DROP)
+    relay = hopseal("pass", listener={"next_hop": hop.address})
+    with relay.connect() as c:
+        rcpts(c, 3)
+        dot(c)
+        got = block(c, 250, 451, 451, last=451)     # without the last word nobody has it
+        assert got[-1].enhanced == "4.4.2"
+        c.cmd("NOOP")
+    assert relay.event("transaction")["duplicate"] == "possible"
+
+
+RULE = [{"name": "not r2", "when": ["rcpt = <r2@c.test>", "dkim2 = none"], "then": "refuse 550 5.7.1 wants no unsealed mail"}]
+
+
+@pytest.mark.parametrize("lmtp", [False, True])
+@pytest.mark.parametrize("who", [0, 1, 2])
+def test_a_rule_refuses_one_recipient_under_prdr(hopseal, sinks, lmtp, who):
+    hop = sinks(lmtp=True) if lmtp else sinks(extensions=WITH_PRDR)
+    rule = [dict(RULE[0], when=["rcpt = %s" % names(3)[who], "dkim2 = none"])]
+    relay = hopseal("inbound", listener={"next_hop": hop.address}, policy=rule)
+    with relay.connect() as c:
+        rcpts(c, 3)
+        dot(c)
+        got = block(c, *[550 if i == who else 250 for i in range(3)])
+        assert got[who].text == "5.7.1 wants no unsealed mail"
+        c.cmd("NOOP")
+    tx = hop.one()
+    assert tx.recipients == [name for i, name in enumerate(names(3)) if i != who] == tx.took
+    event = relay.event("transaction")
+    assert (event["rcpts"], event["rcpts_refused"], event["ruling"]) == (2, 1, "accept")
+
+
+def test_a_rule_refuses_all_but_one_and_the_next_hop_answers_once(hopseal, sinks):
+    hop = sinks(extensions=WITH_PRDR)
+    with hopseal("inbound", listener={"next_hop": hop.address}, policy=RULE).connect() as c:
+        rcpts(c, 2)
+        dot(c)
+        block(c, 250, 550)
+    assert hop.one().recipients == ["<r1@c.test>"]
+
+
+def test_a_rule_refuses_everybody_under_prdr(hopseal, sinks):
+    hop = sinks(extensions=WITH_PRDR)
+    rule = [{"name": "nobody", "when": ["dkim2 = none"], "then": "refuse 550 5.7.1 no unsealed mail"}]
+    relay = hopseal("inbound", listener={"next_hop": hop.address}, policy=rule)
+    with relay.connect() as c:
+        rcpts(c, 2)
+        dot(c)
+        block(c, 550, 550, last=550)
+        c.cmd("NOOP")
+    assert relay.event("transaction")["outcome"] == "refused"
+    assert not hop.contents.snapshot()
+
+
+def test_a_rule_refuses_everybody_without_prdr(hopseal, sinks):
+    hop = sinks(extensions=WITH_PRDR)
+    with hopseal("inbound", listener={"next_hop": hop.address}, policy=RULE).connect() as c:
+        rcpts(c, 2, params="")
+        dot(c)
+        c.want(550, "5.7.1", "wants no unsealed mail")
+    assert not hop.contents.snapshot()
+
+
+def test_a_seal_names_one_recipient_under_prdr_too(hopseal, sinks, keyring):
+    key, hop = keyring.key("a.test"), sinks(extensions=WITH_PRDR)
+    relay = hopseal("outbound", listener={"next_hop": hop.address}, keys=[key])
+    with relay.connect() as c:
+        c.ehlo()
+        assert not c.has("PRDR")
+        c.mail()
+        c.rcpt("<r1@c.test>")
+        c.rcpt("<r2@c.test>", 452, "4.5.3")
+
+
+def test_a_shared_seal_names_who_is_left(hopseal, sinks, keyring):
+    key, hop = keyring.key("a.test"), sinks(extensions=WITH_PRDR)
+    relay = hopseal("outbound", listener={"next_hop": hop.address, "share": "all"}, keys=[key], policy=RULE)
+    with relay.connect() as c:
+        rcpts(c, 3)
+        dot(c)
+        block(c, 250, 550, 250)
+    tx = hop.one()
+    (sealed,) = checked(tx.content, keyring)
+    assert sealed.rt == tx.recipients == ["<r1@c.test>", "<r3@c.test>"]
+
+
+# ---- DSN, SMTPUTF8, SIZE, LIMITS ----
+
+@pytest.mark.parametrize("mail, rcpt", [
+    (" RET=FULL ENVID=QQ314159", " NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=rfc822;Carol@Ivory.TEST"),
+    (" RET=hdrs ENVID=a+2Bb+3D+20!", " NOTIFY=never ORCPT=x-Local;+2Bme+40here"),
+    (" SIZE=12345 BODY=8BITMIME SMTPUTF8 RET=HDRS", " NOTIFY=failure ORCPT=utf-8;\u00fc@c.test"),
+    (" SIZE=0 BODY=7BIT", " NOTIFY=DELAY,DELAY"),
+    (" ENVID=" + "x" * 100, " ORCPT=rfc822;" + "y" * 493)])
+def test_parameters_pass_octet_for_octet(hopseal, sink, mail, rcpt):
+    with hopseal("pass").connect() as c:
+        c.mail(params=mail)
+        c.rcpt(params=rcpt)
+        c.cmd("DATA", 354)
+        c.message(BASE)
+    tx = sink.one()
+    assert sorted(tx.mail.split(" ")[2:]) == sorted(mail.split())
+    assert tx.rcpts == ["RCPT TO:<r1@c.test>" + rcpt]
+
+
+def test_a_reply_in_utf8_reaches_who_asked_for_it(hopseal, sink):
+    sink.always("rcpt", "550 5.1.1 kein \u00dcbel bekannt\r\n".encode())
+    with hopseal("pass").connect() as c:
+        c.mail(params=" SMTPUTF8")
+        c.send("RCPT TO:<\u00fc@c.test>\r\n".encode())
+        assert c.want(550).lines == ["550 5.1.1 kein \u00dcbel bekannt".encode()]
+        c.cmd("RSET")
+        c.mail()
+        assert c.rcpt(code=550).lines == [b"550 5.1.1 kein ??bel bekannt"]
+
+
+def test_size_is_held_against_what_the_next_hop_takes(hopseal, sinks):
+    hop = sinks(extensions=("SIZE 1000000",))
+    with hopseal("pass").connect() as c:
+        c.ehlo()
+        c.mail(params=" SIZE=52428801", code=552, enhanced="5.3.4")
+    relay = hopseal("pass", listener={"next_hop": hop.address})
+    with relay.connect() as c:
+        c.ehlo()
+        most = c.size()
+        assert most == 1000000 - 131072
+        c.mail(params=" SIZE=%d" % (most + 1), code=552, enhanced="5.3.4")
+        c.mail(params=" SIZE=%d" % most)
+    assert not [line for _, line in hop.commands.snapshot() if line.startswith("MAIL") and line.endswith(str(most + 1))]
+
+
+def test_the_limits_of_the_next_hop(hopseal, sinks):
+    hop = sinks(extensions=ALL_EXTENSIONS + ("LIMITS MAILMAX=2 RCPTMAX=7",))
+    with hopseal("pass", listener={"next_hop": hop.address}).connect() as c:
+        c.ehlo()
+        assert "LIMITS RCPTMAX=7" in c.extensions
+        for _ in range(5):
+            c.deliver(BASE)
+    sessions = [tx.session for tx in hop.wait(5)]
+    assert max(sessions.count(s) for s in sessions) == 2 and len(set(sessions)) == 3

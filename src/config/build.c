@@ -324,6 +324,8 @@ static void build_listener(struct build *b, struct conf_node *n, struct conf_lis
 	l->next_hop_client = (enum conf_next_hop_client)conf_value(n, KEY_LISTENER_NEXT_HOP_CLIENT)->number;
 	l->proxy_from = networks(b, n, KEY_LISTENER_PROXY_FROM, &l->proxy_from_count);
 	l->xclient_from = networks(b, n, KEY_LISTENER_XCLIENT_FROM, &l->xclient_from_count);
+	l->requiretls = (enum conf_requiretls)conf_value(n, KEY_LISTENER_REQUIRETLS)->number;
+	l->requiretls_where = conf_value(n, KEY_LISTENER_REQUIRETLS)->where;
 	l->share_all = conf_value(n, KEY_LISTENER_SHARE)->number == 1;
 	l->seal = (enum conf_seal)conf_value(n, KEY_LISTENER_SEAL)->number;
 	l->from = (enum conf_from)conf_value(n, KEY_LISTENER_FROM)->number;

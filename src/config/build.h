@@ -22,6 +22,8 @@ void build_next_hops(struct conf_tree *t, struct conf_node *listener, struct con
 void build_table(struct conf *c, struct conf_listener *l, struct slice text, struct conf_errors *errors);
 /* Mail that goes from listener to listener must leave at last. After the tables. */
 void build_check_loops(struct conf *c, struct conf_errors *errors);
+/* A message that must not travel in clear may do so within this machine only. */
+void build_check_requiretls(const struct conf *c, struct conf_errors *errors);
 
 /* Once the type of each key is known. */
 void build_check_keys(struct conf *c, struct conf_errors *errors);

@@ -216,3 +216,30 @@ void build_check_loops(struct conf *c, struct conf_errors *errors)
 		}
 	}
 }
+
+static bool covered(const struct conf_listener *l)
+{
+	bool all = l->next_hop_tls.mode >= NEXT_HOP_TLS_REQUIRE;
+
+	for (size_t i = 0; i < l->next_hop_count && !all; i++)
+		if (!l->next_hops[i].address.sa_len || !endpoint_loopback(&l->next_hops[i].address.sa))
+			return false;
+	return true;
+}
+
+void build_check_requiretls(const struct conf *c, struct conf_errors *errors)
+{
+	for (size_t i = 0; i < c->listener_count; i++) {
+		const struct conf_listener *l = &c->listeners[i];
+		const char *why = NULL;
+
+		if (l->requiretls != REQUIRETLS_HEADER)
+			continue;
+		if (l->service == SERVICE_PASS)
+			why = "adds a field, which service \"pass\" does not, expected another service";
+		else if (!covered(l))
+			why = "and a next hop that may be spoken to in clear, expected next-hop-tls.mode = \"require\" or \"verify\"";
+		if (why)
+			conf_mistake(errors, l->requiretls_where, "listener.%s.requiretls = \"header\" %s", l->name, why);
+	}
+}

@@ -24,6 +24,7 @@ enum conf_next_hop_client { NEXT_HOP_CLIENT_NONE, NEXT_HOP_CLIENT_XCLIENT, NEXT_
 enum conf_tls_mode { TLS_NONE, TLS_MAY, TLS_REQUIRE, TLS_IMPLICIT };
 enum conf_client_certificate { CLIENT_CERTIFICATE_NONE, CLIENT_CERTIFICATE_ASK, CLIENT_CERTIFICATE_REQUIRE };
 enum conf_next_hop_tls_mode { NEXT_HOP_TLS_NONE, NEXT_HOP_TLS_MAY, NEXT_HOP_TLS_REQUIRE, NEXT_HOP_TLS_VERIFY, NEXT_HOP_TLS_IMPLICIT };
+enum conf_requiretls { REQUIRETLS_NONE, REQUIRETLS_PASS, REQUIRETLS_HEADER };
 enum conf_log_format { LOG_TEXT, LOG_JSON };
 enum conf_log_to { LOG_STDERR, LOG_SYSLOG, LOG_FILE };
 
@@ -122,6 +123,8 @@ struct conf_listener {
 	const char *policy_name;
 	struct conf_tls tls;
 	struct conf_next_hop_tls next_hop_tls;
+	enum conf_requiretls requiretls;
+	const char *requiretls_where;
 	bool sealing;                 /* service outbound, forward, list-out */
 };
 

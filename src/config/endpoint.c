@@ -121,6 +121,14 @@ uint16_t endpoint_port(const struct sockaddr_storage *sa)
 	return ntohs(((const struct sockaddr_in6 *)sa)->sin6_port);
 }
 
+bool endpoint_loopback(const struct sockaddr_storage *sa)
+{
+	static const unsigned char one[16] = { [15] = 1 };
+	struct slice s = octets(sa);
+
+	return s.n == 4 ? s.at[0] == 127 : slice_eq(s, slice_of(one, sizeof(one)));
+}
+
 bool endpoint_wild(const struct sockaddr_storage *sa)
 {
 	struct slice s = octets(sa);

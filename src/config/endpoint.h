@@ -32,6 +32,8 @@ bool endpoint_octets(const struct sockaddr_storage *sa, unsigned char address_ou
 uint16_t endpoint_port(const struct sockaddr_storage *sa);
 /* 0.0.0.0 or [::] */
 bool endpoint_wild(const struct sockaddr_storage *sa);
+/* 127.0.0.0/8 or [::1] */
+bool endpoint_loopback(const struct sockaddr_storage *sa);
 /* Could both not be listened on? The same port and family, and the same address or one of them wild. */
 bool endpoint_clash(const struct sockaddr_storage *x, const struct sockaddr_storage *y);
 /* Does a connection to `to` reach a listener on `on`? A wild one is reached by loopback; its other addresses are not known here. */

@@ -377,6 +377,7 @@ static void check_files(struct load *l)
 	for (size_t i = 0; i < l->c->listener_count; i++)
 		take_table(l, &l->c->listeners[i]);
 	build_check_loops(l->c, l->e);
+	build_check_requiretls(l->c, l->e);
 	check_answers(l);
 	if (anchor && anchor[0] == '/' && access(anchor, R_OK) != 0)
 		conf_mistake(l->e, conf_value(dns, KEY_DNS_TRUST_ANCHOR)->where,

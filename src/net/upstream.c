@@ -389,11 +389,13 @@ static const struct conn_ops ops = { on_octets, on_out, on_wrote, on_connected, 
 /* What the machine is told of TLS. */
 static enum cli_tls wanted_tls(const struct next_hop *h)
 {
+	bool verify = h->listener->next_hop_tls.mode == NEXT_HOP_TLS_VERIFY;
+
 	if (h->listener->next_hop_tls.mode == NEXT_HOP_TLS_NONE || h->listener->next_hop_tls.implicit)
-		return CLI_TLS_NONE; /* or there is no need to ask */
+		return verify ? CLI_TLS_VERIFIED : CLI_TLS_NONE; /* or there is no need to ask */
 	if (h->listener->next_hop_tls.mode == NEXT_HOP_TLS_MAY)
 		return h->clear_until_ms > loop_now_ms(h->loop) ? CLI_TLS_NONE : CLI_TLS_MAY;
-	return h->listener->next_hop_tls.mode == NEXT_HOP_TLS_VERIFY ? CLI_TLS_VERIFY : CLI_TLS_REQUIRE;
+	return verify ? CLI_TLS_VERIFY : CLI_TLS_REQUIRE;
 }
 
 /* One deadline from the SYN to the end of EHLO, since a client waits for it; an address that has others behind it gets its share. */

@@ -34,6 +34,8 @@ static unsigned needs(const struct tx *t)
 
 		bits |= (p->body_8bit ? EXT_8BITMIME : 0u) | (p->smtputf8 ? EXT_SMTPUTF8 : 0u) | (dsn(p) ? EXT_DSN : 0u);
 	}
+	if (t->commands[0].params.requiretls && !t->commands[0].path.null && (t->no_field || !relay_by_field(t->pair->listener)))
+		bits |= EXT_REQUIRETLS;
 	return bits;
 }
 

@@ -223,6 +223,27 @@ static void add_received(struct tx *t)
 	edit_prepend(t->edit, trace_received(&p->arena, &trace));
 }
 
+/*
+ * REQUIRETLS by a field of the message, as Postfix 3.11 tells its content filters and takes from them. One that says so already is
+ * enough; others are no concern of the field's readers. False: the chain would not account for it, and the envelope did not say it.
+ */
+static bool add_require_tls(struct tx *t, const struct dkim2_verdict *v)
+{
+	static const struct slice name = { (const unsigned char *)"Require-TLS-ESMTP", 17 };
+
+	if (!t->commands[0].params.requiretls || !relay_by_field(t->pair->listener))
+		return true;
+	if (t->pair->listener->conf->sealing && v && plan_chain(v)) {
+		t->no_field = true;
+		return !t->by_field || t->commands[0].path.null;
+	}
+	for (size_t i = header_find(&t->header, name, 0); i < t->header.n; i = header_find(&t->header, name, i + 1))
+		if (slice_ieq(slice_trim(t->header.fields[i].value), S("yes")))
+			return true;
+	edit_prepend(t->edit, S("Require-TLS-ESMTP: yes\r\n"));
+	return true;
+}
+
 static void on_sealed(void *arg)
 {
 	struct tx *t = arg;
@@ -373,6 +394,11 @@ static void judged(void *arg)
 	}
 	if (l->service == SERVICE_INBOUND)
 		annotate(t, v);
+	if (!add_require_tls(t, v)) {
+		fault_note(&f, FAULT_REQUIRETLS, 0, "no field can be added to a sealed message");
+		tx_end_fault(t, &f);
+		return;
+	}
 	if (l->service != SERVICE_PASS && t->unshadowed)
 		add_received(t);
 	if (l->sealing && v)

@@ -319,6 +319,10 @@ static void offer(struct pair *p)
 
 	if (p->listener->srv.rcpt_told == 1) /* there is nothing to say of several */
 		e.bits &= ~(unsigned)EXT_PRDR;
+	if (p->listener->conf->requiretls == REQUIRETLS_NONE)
+		e.bits &= ~(unsigned)EXT_REQUIRETLS;
+	else if (relay_by_field(p->listener) && p->listener->any_up)
+		e.bits |= EXT_REQUIRETLS;
 	srv_offer(p->srv, &e);
 }
 

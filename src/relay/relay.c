@@ -44,6 +44,11 @@ static bool make_next_hops(struct relay_listener *rl)
 	return rl->next_hops != NULL;
 }
 
+bool relay_by_field(const struct relay_listener *l)
+{
+	return l->conf->requiretls == REQUIRETLS_HEADER && !l->conf->shadow;
+}
+
 static bool make_tls(struct relay_listener *rl)
 {
 	static const enum tls_ask asks[] = { [CLIENT_CERTIFICATE_NONE] = TLS_ASK_NONE, [CLIENT_CERTIFICATE_ASK] = TLS_ASK_MAY,

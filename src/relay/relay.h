@@ -65,6 +65,8 @@ void relay_on_ready(struct relay *r, void (*on)(void *arg), void *arg);
 /* Takes no new sessions; after `seconds` those that are left get 421 4.3.2 between transactions. `empty` may come at once. */
 void relay_drain(struct relay *r, unsigned seconds, void (*empty)(void *arg), void *arg);
 int64_t relay_unix_s(const struct relay *r);
+/* May a next hop that lacks REQUIRETLS be told by a field in the message? */
+bool relay_by_field(const struct relay_listener *l);
 
 /* One client session (pair.c). */
 struct pair {

@@ -133,6 +133,25 @@ static void forward(struct tx *t)
 	cli_xforward(cli, &who);
 }
 
+/* What the envelope must say to this next hop: not what the message says to it. */
+static struct srv_params said(struct tx *t)
+{
+	struct srv_params p = t->commands[0].params;
+
+	t->by_field = p.requiretls && relay_by_field(t->pair->listener) && !t->no_field &&
+	    !(cli_ext(upstream_cli(t->up))->bits & EXT_REQUIRETLS);
+	p.requiretls &= !t->by_field;
+	return p;
+}
+
+static bool say_mail(struct tx *t, struct fault *f)
+{
+	struct srv_params p = said(t);
+
+	forward(t);
+	return cli_mail(upstream_cli(t->up), 0, t->commands[0].path.raw, &p, f);
+}
+
 static void on_event(void *arg, const struct cli_event *ev);
 
 /* A connection to where t->hop says now. */
@@ -178,10 +197,7 @@ static bool send_commands(struct tx *t)
 
 		if (c->code && c->code / 100 != 2) /* refused before: not said again */
 			continue;
-		if (i == 0)
-			forward(t);
-		if (!hop_lacks(t, c, &f) && (i == 0 ? cli_mail(cli, 0, c->path.raw, &c->params, &f) :
-		    cli_rcpt(cli, (uint32_t)i, c->path.raw, &c->params, &f)))
+		if (!hop_lacks(t, c, &f) && (i == 0 ? say_mail(t, &f) : cli_rcpt(cli, (uint32_t)i, c->path.raw, &c->params, &f)))
 			t->awaited++;
 		else if (!lacking(t, c, &f))
 			return false;

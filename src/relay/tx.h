@@ -65,6 +65,8 @@ struct tx {
 		size_t took, refused, deferred;
 		bool on;           /* the client is hearing them */
 	} each;                    /* answers to the content, one a recipient */
+	bool by_field;             /* the next hop hears of REQUIRETLS by a field of the message, so far as it knows no better */
+	bool no_field;             /* which this message cannot have */
 	struct fault broken;       /* nothing more can come of this transaction */
 	uint32_t end_seq;          /* of the end of content */
 

@@ -611,7 +611,8 @@ static enum cli_event_kind take_reply(struct cli *c, struct cli_event *ev)
 
 void cli_tls(struct cli *c, enum cli_tls want)
 {
-	c->tls = want;
+	c->tls = want == CLI_TLS_VERIFIED ? CLI_TLS_VERIFY : want;
+	c->secure = want == CLI_TLS_VERIFIED;
 }
 
 void cli_lmtp(struct cli *c)

@@ -45,7 +45,13 @@ void cli_free(struct cli **c);
  * STARTTLS (RFC 3207): not at all, where it is offered, nothing without it, or nothing but with a server whose certificate the
  * caller verifies; only that one may announce REQUIRETLS (RFC 8689 2). Before the first octet is fed.
  */
-enum cli_tls { CLI_TLS_NONE, CLI_TLS_MAY, CLI_TLS_REQUIRE, CLI_TLS_VERIFY };
+enum cli_tls {
+	CLI_TLS_NONE,
+	CLI_TLS_MAY,
+	CLI_TLS_REQUIRE,
+	CLI_TLS_VERIFY,
+	CLI_TLS_VERIFIED /* there from the first octet, as VERIFY has it: nothing is asked for */
+};
 void cli_tls(struct cli *c, enum cli_tls want);
 /* It speaks LMTP: LHLO, and PRDR is among what it announces, since its answers are of that kind anyway. Before the first octet is fed. */
 void cli_lmtp(struct cli *c);

@@ -191,6 +191,18 @@ def test_lmtp_lost_before_anybody_has_it(hopseal, sinks):
         c.want(451, "4.4.2")                    # one answer is enough, and it is the client's to try again
 
 
+def test_another_box_takes_over_before_the_content(hopseal, sinks):
+    first, second = sinks(lmtp=True), sinks(lmtp=True)
+    second.script("each", b"550 5.7.1 no\r\n")
+    relay = hopseal("pass", listener={"next_hop": [first.address, second.address]})
+    with relay.connect() as c:
+        rcpts(c, 2)
+        first.close()
+        dot(c)
+        block(c, 550, 250)
+    assert second.one().took == ["<r2@c.test>"]
+
+
 # ---- PRDR of the next hop ----
 
 def test_prdr_is_passed_on(hopseal, sinks):
@@ -332,6 +344,210 @@ def test_a_shared_seal_names_who_is_left(hopseal, sinks, keyring):
     tx = hop.one()
     (sealed,) = checked(tx.content, keyring)
     assert sealed.rt == tx.recipients == ["<r1@c.test>", "<r3@c.test>"]
+
+
+# ---- REQUIRETLS ----
+
+REQUIRE = " REQUIRETLS"
+
+
+@pytest.fixture
+def safe(sinks, cert):
+    """A next hop that keeps REQUIRETLS."""
+    return sinks(tls=served(cert), tls_extensions=("REQUIRETLS",))
+
+
+def through(authority, cert, hop, mode="verify", **more):
+    next_hop_tls = {"mode": mode}
+    if mode == "verify":
+        next_hop_tls.update(ca=authority.root, name="mx.c.test")
+    return dict(tls(cert), next_hop=hop.address, next_hop_tls=next_hop_tls, **more)
+
+
+def test_requiretls_is_passed_on(hopseal, safe, authority, cert):
+    relay = hopseal("pass", listener=through(authority, cert, safe))
+    with connect(relay, trust(authority)) as c:
+        c.ehlo()
+        assert c.has("REQUIRETLS")
+        c.deliver(BASE, params=REQUIRE)
+        c.deliver(BASE)
+    first, second = safe.wait(2)
+    assert (first.mail, second.mail) == ("MAIL FROM:<s@a.test> REQUIRETLS", "MAIL FROM:<s@a.test>")
+
+
+@pytest.mark.parametrize("mode", ["verify", "require"])
+def test_requiretls_where_tls_is_there_from_the_first_octet(hopseal, safe, authority, cert, mode):
+    safe.implicit = True
+    listener = through(authority, cert, safe, mode)
+    listener["next_hop_tls"]["implicit"] = True
+    with connect(hopseal("pass", listener=listener), trust(authority)) as c:
+        c.ehlo()
+        assert c.has("REQUIRETLS") == (mode == "verify")
+        c.deliver(BASE, params=REQUIRE if mode == "verify" else "")
+    assert safe.one().mail.endswith(REQUIRE) == (mode == "verify")
+
+
+def test_requiretls_in_clear(hopseal, safe, authority, cert):
+    with hopseal("pass", listener=through(authority, cert, safe)).connect() as c:
+        c.ehlo()
+        assert not c.has("REQUIRETLS")
+        c.mail(params=REQUIRE, code=530, enhanced="5.7.10")
+
+
+def test_requiretls_in_clear_where_there_is_no_tls(hopseal):
+    with hopseal("pass").connect() as c:
+        c.mail(params=REQUIRE, code=555, enhanced="5.5.4")
+
+
+@pytest.mark.parametrize("mode, why", [("require", "certificate not verified"), ("may", "certificate not verified")])
+def test_requiretls_wants_a_verified_next_hop(hopseal, safe, authority, cert, mode, why):
+    with connect(hopseal("pass", listener=through(authority, cert, safe, mode)), trust(authority)) as c:
+        c.ehlo()
+        assert not c.has("REQUIRETLS")
+        c.mail(params=REQUIRE, code=550, enhanced="5.7.30")
+    assert not safe.contents.snapshot()
+
+
+def test_requiretls_wants_a_next_hop_that_announces_it(hopseal, sinks, authority, cert):
+    hop = sinks(tls=served(cert), extensions=ALL_EXTENSIONS + ("REQUIRETLS",))
+    with connect(hopseal("pass", listener=through(authority, cert, hop)), trust(authority)) as c:
+        c.ehlo()
+        assert c.has("REQUIRETLS")              # inside TLS it announces it as well
+    mute = sinks(tls=served(cert))
+    with connect(hopseal("pass", listener=through(authority, cert, mute)), trust(authority)) as c:
+        c.ehlo()
+        assert not c.has("REQUIRETLS")
+        c.mail(params=REQUIRE, code=550, enhanced="5.7.30")
+
+
+def test_requiretls_is_not_announced_when_told_so(hopseal, safe, authority, cert):
+    with connect(hopseal("pass", listener=through(authority, cert, safe, requiretls="none")), trust(authority)) as c:
+        c.ehlo()
+        assert not c.has("REQUIRETLS")
+
+
+def test_a_next_hop_that_has_dropped_requiretls_meanwhile(hopseal, safe, authority, cert):
+    """What was announced is held to: the message does not leave without it, a bounce does."""
+    relay = hopseal("pass", listener=through(authority, cert, safe), pool={"idle": 0})
+    with connect(relay, trust(authority)) as c:
+        c.ehlo()
+        assert c.has("REQUIRETLS")
+        safe.tls_extensions = ()
+        c.mail(params=REQUIRE, code=550, enhanced="5.7.30")
+        c.deliver(BASE, sender="<>", params=REQUIRE)
+    assert [tx.mail for tx in safe.wait(1)] == ["MAIL FROM:<>"]
+
+
+def several(authority, cert, *hops, **more):
+    return dict(through(authority, cert, hops[0], **more), next_hop=[hop.address for hop in hops])
+
+
+def test_requiretls_goes_to_the_next_hop_that_keeps_it(hopseal, sinks, authority, cert):
+    first, second = (sinks(tls=served(cert), tls_extensions=("REQUIRETLS",)) for _ in range(2))
+    relay = hopseal("pass", listener=several(authority, cert, first, second), pool={"idle": 0})
+    with connect(relay, trust(authority)) as c:
+        c.ehlo()
+        assert c.has("REQUIRETLS")
+        first.tls_extensions = ()
+        c.deliver(BASE, params=REQUIRE)
+        c.ehlo()
+        assert not c.has("REQUIRETLS")          # not all of them have it now
+        c.deliver(BASE)
+    assert [tx.mail for tx in second.transactions()] == ["MAIL FROM:<s@a.test> REQUIRETLS"]
+    assert [tx.mail for tx in first.transactions()] == ["MAIL FROM:<s@a.test>"]
+    assert relay.event("next_hop_failover")["note"] == "REQUIRETLS"
+
+
+def test_requiretls_waits_for_a_next_hop_that_may_keep_it(hopseal, sinks, authority, cert):
+    first, second = (sinks(tls=served(cert), tls_extensions=("REQUIRETLS",)) for _ in range(2))
+    relay = hopseal("pass", listener=several(authority, cert, first, second), pool={"idle": 0})
+    with connect(relay, trust(authority)) as c:
+        c.ehlo()
+        first.close()
+        second.tls_extensions = ()
+        c.mail(params=REQUIRE, code=451, enhanced="4.7.30")
+        first.open()
+        relay.event("next_hop_up")
+        c.deliver(BASE, params=REQUIRE)
+    assert first.one().mail.endswith(REQUIRE) and not second.contents.snapshot()
+
+
+FIELD = b"Require-TLS-ESMTP: yes\r\n"
+
+
+def test_requiretls_by_a_field(hopseal, sinks, authority, cert):
+    hop = sinks()                               # in clear, on this machine: Postfix behind its filter
+    relay = hopseal("inbound", listener=dict(tls(cert), next_hop=hop.address, requiretls="header"))
+    with connect(relay, trust(authority)) as c:
+        c.ehlo()
+        assert c.has("REQUIRETLS")
+        c.deliver(BASE, params=REQUIRE)
+        c.deliver(BASE)
+    first, second = hop.wait(2)
+    assert first.mail == second.mail == "MAIL FROM:<s@a.test>"
+    assert [f for f in added(BASE, first.content) if f.startswith(b"Require")] == [FIELD]
+    assert not [f for f in added(BASE, second.content) if f.startswith(b"Require")]
+
+
+def test_a_field_that_is_there_is_not_added_again(hopseal, sinks, authority, cert):
+    hop = sinks()
+    relay = hopseal("inbound", listener=dict(tls(cert), next_hop=hop.address, requiretls="header"))
+    with connect(relay, trust(authority)) as c:
+        c.deliver(b"require-tls-esmtp:  YES \r\n" + BASE, params=REQUIRE)
+        c.deliver(b"Require-TLS-ESMTP: yes, please\r\n" + BASE, params=REQUIRE)
+        c.deliver(FIELD + BASE)                 # a stranger's: left as it is
+    same, odd, stranger = hop.wait(3)
+    assert values(same.content, "Require-TLS-ESMTP") == ["YES"]
+    assert values(odd.content, "Require-TLS-ESMTP") == ["yes", "yes, please"]
+    assert values(stranger.content, "Require-TLS-ESMTP") == ["yes"]
+
+
+def test_the_field_and_the_word_where_the_next_hop_has_it(hopseal, safe, authority, cert):
+    relay = hopseal("inbound", listener=through(authority, cert, safe, requiretls="header"))
+    with connect(relay, trust(authority)) as c:
+        c.deliver(BASE, params=REQUIRE)
+    tx = safe.one()
+    assert tx.mail.endswith(REQUIRE) and values(tx.content, "Require-TLS-ESMTP") == ["yes"]
+
+
+def test_the_field_is_sealed(hopseal, sinks, authority, cert, keyring):
+    key, hop = keyring.key("a.test"), sinks()
+    relay = hopseal("outbound", listener=dict(tls(cert), next_hop=hop.address, requiretls="header"), keys=[key])
+    with connect(relay, trust(authority)) as c:
+        c.deliver(BASE, params=REQUIRE)
+        c.deliver(seal(BASE, key), params=REQUIRE, code=550, enhanced="5.7.30")     # its chain has no place for the field
+        c.deliver(seal(BASE, key))
+    first, second = hop.wait(2)
+    assert values(first.content, "Require-TLS-ESMTP") == ["yes"]
+    checked(first.content, keyring)
+    checked(second.content, keyring)
+    assert not values(second.content, "Require-TLS-ESMTP")
+
+
+def test_a_chain_goes_where_the_envelope_says_it(hopseal, safe, authority, cert, keyring):
+    key = keyring.key("a.test")
+    relay = hopseal("outbound", listener=through(authority, cert, safe, requiretls="header"), keys=[key])
+    with connect(relay, trust(authority)) as c:
+        c.deliver(seal(BASE, key), params=REQUIRE)
+    tx = safe.one()
+    assert tx.mail.endswith(REQUIRE) and not values(tx.content, "Require-TLS-ESMTP")
+    checked(tx.content, keyring)
+
+
+def test_shadow_adds_no_field(hopseal, sinks, authority, cert):
+    hop = sinks()
+    relay = hopseal("inbound", listener=dict(tls(cert), next_hop=hop.address, requiretls="header", shadow=True))
+    with connect(relay, trust(authority)) as c:
+        c.ehlo()
+        assert not c.has("REQUIRETLS")
+
+
+def test_tls_required_no_is_left_alone(hopseal, sink):
+    message = b"TLS-Required: No\r\n" + BASE
+    with hopseal("inbound").connect() as c:
+        c.deliver(message)
+    got = sink.one().content
+    assert head_of(got).endswith(head_of(message)) and body_of(got) == body_of(message)
 
 
 # ---- DSN, SMTPUTF8, SIZE, LIMITS ----

@@ -261,6 +261,17 @@ static void what_is_not_there_yet(void **state)
 		{ "lmtp", HOP("\"lmtp:127.0.0.1:24\""), "" },
 		{ "lmtp on the port of SMTP", HOP("\"lmtp:127.0.0.1:25\""),
 		    "c:3: listener.a.next-hop = \"lmtp:127.0.0.1:25\" is LMTP on the port of SMTP, expected " A_SERVER "\n" },
+		{ "REQUIRETLS by a field, within this machine", LISTENER("inbound", "requiretls = \"header\";"), "" },
+		{ "REQUIRETLS by a field, from a service that adds none", LISTENER("pass", "requiretls = \"header\";"),
+		    "c:3: listener.a.requiretls = \"header\" adds a field, which service \"pass\" does not, expected another service\n" },
+		{ "REQUIRETLS by a field, in clear over a network",
+		    HOST "listener: { a: { address = [\"127.0.0.1:25\"]; service = \"inbound\"; next-hop = \"10.0.0.1:26\";\n"
+			 " requiretls = \"header\"; next-hop-tls: { mode = \"may\"; }; }; };\n",
+		    "c:3: listener.a.requiretls = \"header\" and a next hop that may be spoken to in clear, expected next-hop-tls.mode = "
+		    "\"require\" or \"verify\"\n" },
+		{ "REQUIRETLS by a field, in TLS",
+		    HOST "listener: { a: { address = [\"127.0.0.1:25\"]; service = \"inbound\"; next-hop = \"10.0.0.1:26\";\n"
+			 " requiretls = \"header\"; next-hop-tls: { mode = \"require\"; }; }; };\n", "" },
 		{ "a missing table", HOP("\"table:/nowhere/routes\""),
 		    "c:3: table /nowhere/routes cannot be read: No such file or directory, expected a readable file\n" },
 		{ "a table without a name", HOP("\"table:\""), "c:3: listener.a.next-hop = \"table:\", expected " A_SERVER "\n" },

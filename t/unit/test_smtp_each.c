@@ -64,6 +64,9 @@ static const struct tls_row {
 } requiretls_rows[] = {
 	{ CLI_TLS_VERIFY, { "verified and announced inside", { UP, OFFERS, "220 go\r\n", INSIDE, OK }, { "", "", "", "T" },
 	    "EHLO me.test$STARTTLS$EHLO me.test$MAIL FROM:<s@a.test> REQUIRETLS$", "starttls ready mail=250 ", "" } },
+	{ CLI_TLS_VERIFIED, { "verified from the first octet", { UP, INSIDE, OK }, { "", "T" }, "EHLO me.test$MAIL FROM:<s@a.test> REQUIRETLS$",
+	    "ready mail=250 ", "" } },
+	{ CLI_TLS_NONE, { "in TLS that is not verified, from the first octet", { UP, INSIDE }, { "", "T" }, "EHLO me.test$", "ready next_hop_lacks ", "" } },
 	{ CLI_TLS_REQUIRE, { "not verified", { UP, OFFERS, "220 go\r\n", INSIDE }, { "", "", "", "T" }, "EHLO me.test$STARTTLS$EHLO me.test$",
 	    "starttls ready next_hop_lacks ", "" } },
 	{ CLI_TLS_VERIFY, { "announced in clear only", { UP, OFFERS, "220 go\r\n", "250 up\r\n" }, { "", "", "", "T" }, "EHLO me.test$STARTTLS$EHLO me.test$",

@@ -176,12 +176,12 @@ static void arm(struct upstream *u)
 	}
 }
 
-/* Servers refuse, or put off, what comes behind so many messages, by an answer that a client would have to hear. */
+/* Servers refuse, or put off, what comes behind so many messages, by an answer that a client would have to hear; some say when. */
 static bool spent(const struct upstream *u)
 {
 	unsigned most = u->hop->conf->pool.messages;
 
-	return most && u->messages >= most;
+	return (most && u->messages >= most) || cli_spent(u->cli);
 }
 
 static void to_pool(struct upstream *u)
@@ -192,7 +192,7 @@ static void to_pool(struct upstream *u)
 	u->content = false;
 	u->block_octets = 0;
 	set_spare(u, false);
-	if (h->pooled >= h->conf->pool.idle_max || h->conf->pool.idle_ms == 0 || spent(u) || cli_spent(u->cli)) {
+	if (h->pooled >= h->conf->pool.idle_max || h->conf->pool.idle_ms == 0 || spent(u)) {
 		cli_quit(u->cli);
 		conn_push(&u->conn);
 		upstream_doom(u);

@@ -108,7 +108,10 @@ class Jail:
 
 
 class Exim(Jail):
-    """The user part of an address that begins with `bdat` gets BDAT where it is offered, everybody else DATA."""
+    """
+    The user part of an address that begins with `bdat` gets BDAT where it is offered, everybody else DATA; one that begins with `late` is
+    refused under PRDR, once the message is known.
+    """
 
     def __init__(self, folder, front, back, onward, routes, cert, fronted=0):
         super().__init__(folder, "exim", "/usr/sbin/exim4", ["Debian-exim"], ["/var/spool/exim4", "/var/log/exim4"])
@@ -135,6 +138,7 @@ hosts_proxy = ${if eq{$received_port}{%(fronted)d}{*}{}}
 log_selector = +all
 acl_smtp_rcpt = accept
 acl_smtp_data = accept
+acl_smtp_data_prdr = ${if match{$local_part}{^late}{deny}{accept}}
 begin routers
 onward:
   driver = manualroute

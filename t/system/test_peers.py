@@ -126,6 +126,48 @@ def test_from_mta_to_mta_through_both(hopseal, sink, keyring, ports, mta, kind):
 
 
 @pytest.mark.slow
+def test_exim_hears_what_lmtp_says_of_each_recipient(hopseal, sinks, ports, mta):
+    """It says PRDR for two recipients, and believes the answers: who has the message does not get it again."""
+    box, out = sinks(lmtp=True), ports.take()
+    box.script("each", None, b"550 5.7.1 not for r2\r\n")
+    relay = hopseal("pass", listener={"address": ["127.0.0.1:%d" % out], "next_hop": box.address})
+    server = mta(Exim, {"c.test": out})
+    with Client(("127.0.0.1", server.front)) as c:
+        c.deliver(BASE, recipients=("<r1@c.test>", "<r2@c.test>"))
+    assert box.one().took == ["<r1@c.test>"]
+    log = until("what Exim made of it", lambda: "PRDR error after" in server.log() and " => r1@c.test" in server.log() and server.log())
+    (sent,) = [line for line in log.split("\n") if " => r1@c.test" in line]
+    (refused,) = [line for line in log.split("\n") if " ** r2@c.test" in line]
+    assert " PRDR " in sent and "taken for 1 of 2 recipients" in sent and "550 5.7.1 not for r2" in refused
+    assert relay.event("transaction")["rcpts_refused"] == 1
+
+
+@pytest.mark.slow
+def test_exim_answers_for_each_recipient(hopseal, sink, mta):
+    server = mta(Exim)
+    relay = hopseal("inbound", listener={"next_hop": "127.0.0.1:%d" % server.back})
+    with relay.connect() as c:
+        c.mail(params=" PRDR")
+        for name in ("r1", "late", "r3"):
+            c.rcpt("<%s@c.test>" % name)
+        c.cmd("DATA", 354)
+        c.send(BASE + b".\r\n")
+        for code in (353, 250, 550, 250):
+            c.want(code)
+        c.want(250, text="accepted for some recipients")
+        c.mail(params=" PRDR")
+        for name in ("late1", "late2"):
+            c.rcpt("<%s@c.test>" % name)
+        c.cmd("DATA", 354)
+        c.send(BASE + b".\r\n")
+        for code in (353, 550, 550, 550):
+            c.want(code)
+        c.deliver(BASE, recipients=("<r4@c.test>",), params=" PRDR")
+    got = sink.wait(2)
+    assert sorted(sum((tx.recipients for tx in got), [])) == ["<r1@c.test>", "<r3@c.test>", "<r4@c.test>"]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Exim, OpenSmtpd])
 def test_an_mta_that_wants_few_messages_a_connection(hopseal, sink, mta, kind):
     """OpenSMTPD takes 100, Exim is told 7: no client of a kept connection hears of it."""

@@ -41,7 +41,7 @@ enum {
 	LIMIT_HEADER_LINE = 1048576,     /* octets of one header field: 552 5.3.4, as soon as it has more */
 	LIMIT_TLS_TURNS = 1000,          /* key updates a TLS session may ask for, or a next hop renegotiations; RFC 8446 4.6.3: close */
 	LIMIT_OUT_PENDING = 32768,       /* octets of replies a client has not taken: it is not read, nor what it said already */
-	LIMIT_LINGER_S = 2,              /* seconds that a client we have said the last word to may still be read: reset */
+	LIMIT_LINGER_S = 5,              /* seconds that a client we have said the last word to may still be read: reset */
 	LIMIT_LINGER_OCTETS = 16777216,  /* octets it may say meanwhile, more than sockets hold, all dropped: reset */
 	LIMIT_LINGERING = 256,           /* such clients a worker has at a time: further ones are closed at once */
 	LIMIT_TX_ARENA = 67108864,       /* octets a transaction may parse into: 452 4.3.1 */

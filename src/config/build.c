@@ -72,6 +72,9 @@ static void build_root(struct build *b)
 	c->state_dir = get(b, KEY_STATE_DIR)->text;
 	c->spool_dir = get(b, KEY_SPOOL_DIR)->text;
 	c->run_dir = get(b, KEY_RUN_DIR)->text;
+	c->timeouts.command_ms = number(b, KEY_TIMEOUTS_COMMAND);
+	c->timeouts.content_ms = number(b, KEY_TIMEOUTS_CONTENT);
+	c->timeouts.crowded_ms = number(b, KEY_TIMEOUTS_CROWDED);
 	c->pool.idle_ms = number(b, KEY_POOL_IDLE);
 	c->pool.idle_max = number(b, KEY_POOL_IDLE_MAX);
 	c->pool.messages = number(b, KEY_POOL_MESSAGES);

@@ -156,6 +156,9 @@ struct conf {
 		uint64_t body_memory_octets; /* body-memory: a message's content above this goes to an unlinked file */
 	} limits;
 	struct {
+		unsigned command_ms, content_ms, crowded_ms;
+	} timeouts;
+	struct {
 		unsigned draft;           /* 6..9, verification */
 		unsigned future_s;        /* 300 */
 		int64_t now;              /* clock = "UNIX" for tests; -1: the machine's */

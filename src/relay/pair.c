@@ -237,19 +237,46 @@ static void on_deadline(void *arg)
 	pair_go_on(p);
 }
 
+/* How long the client has for what it owes; 0: it owes nothing. */
+static int64_t client_ms(const struct pair *p)
+{
+	const struct relay *r = p->relay;
+	unsigned command_ms = r->conf->timeouts.command_ms, crowded_ms = r->conf->timeouts.crowded_ms;
+
+	switch (srv_awaits(p->srv)) {
+	case SRV_AWAITS_NOTHING:
+		break;
+	case SRV_AWAITS_COMMAND:
+		return r->pair_count < r->crowd || command_ms < crowded_ms ? command_ms : crowded_ms;
+	case SRV_AWAITS_CONTENT:
+		return r->conf->timeouts.content_ms;
+	}
+	return 0;
+}
+
 void pair_deadline(struct pair *p)
 {
-	unsigned s = p->closing ? CLOSE_S : srv_state(p->srv) == SRV_JUDGE ? tx_late_s(p) : srv_deadline_s(p->srv);
+	int64_t ms = p->closing ? CLOSE_S * 1000 : srv_state(p->srv) == SRV_JUDGE ? (int64_t)tx_late_s(p) * 1000 : client_ms(p);
 
 	p->block_octets = 0;
 	if (p->lingering)
 		return;
 	if (p->shaking && !p->closing)
 		return; /* one deadline for all of the handshake */
-	if (p->gone || s == 0)
+	if (p->gone || ms == 0)
 		loop_timer_stop(&p->deadline);
 	else
-		loop_timer_set(p->relay->loop, &p->deadline, (int64_t)s * 1000, on_deadline, p);
+		loop_timer_set(p->relay->loop, &p->deadline, ms, on_deadline, p);
+}
+
+/* There is one more than a moment ago, and they are a crowd now: those that only wait to be spoken to have less time from here on. */
+static void hurry(struct relay *r)
+{
+	int64_t ms = r->conf->timeouts.crowded_ms, latest = loop_now_ms(r->loop) + ms;
+
+	for (struct pair *p = r->pairs; p; p = p->next)
+		if (!p->gone && !p->closing && !p->shaking && p->greeted && srv_awaits(p->srv) == SRV_AWAITS_COMMAND && p->deadline.due_ms > latest)
+			loop_timer_set(r->loop, &p->deadline, ms, on_deadline, p);
 }
 
 /* Its client has as many sessions as it may, or comes too often. */
@@ -341,9 +368,6 @@ static void on_event(struct pair *p, const struct srv_event *ev)
 		tx_data(p, ev);
 		break;
 	case SRV_EV_CONTENT:
-		p->block_octets += ev->content.n;
-		if (p->block_octets >= BLOCK_OCTETS)
-			pair_deadline(p);
 		tx_content(p, ev->content);
 		return;
 	case SRV_EV_BAD:
@@ -441,7 +465,7 @@ static bool take_header(struct pair *p, struct slice *in)
 static void on_octets(void *owner, struct slice *in)
 {
 	struct pair *p = pair_of(owner);
-	size_t said;
+	size_t said, before;
 
 	if (p->closing || p->gone) {
 		p->dropped_octets += p->lingering ? in->n : 0;
@@ -466,6 +490,7 @@ static void on_octets(void *owner, struct slice *in)
 	if (!p->tx)
 		offer(p);
 	said = srv_out(p->srv)->n;
+	before = in->n;
 	for (;;) {
 		struct srv_event ev = { 0 };
 		enum srv_event_kind kind = srv_feed(p->srv, in, &p->arena, &ev);
@@ -473,8 +498,10 @@ static void on_octets(void *owner, struct slice *in)
 		if (kind == SRV_EV_WAIT || kind == SRV_EV_MORE) {
 			/* What waits for an answer stays where it is, and no more is read behind it. */
 			conn_read(&p->conn, kind == SRV_EV_MORE && srv_out(p->srv)->n <= LIMIT_OUT_PENDING);
-			if (srv_out(p->srv)->n > said) /* a command the server machine answered by itself: the next has its time */
-				pair_deadline(p);
+			/* Content has its time by the octets, those of chunks and of what is refused as well. */
+			p->block_octets += before - in->n;
+			if (in_content(p) ? p->block_octets >= BLOCK_OCTETS : srv_out(p->srv)->n > said)
+				pair_deadline(p); /* else a command the server machine answered by itself: the next has its time */
 			break;
 		}
 		ev.kind = kind;
@@ -688,6 +715,8 @@ void pair_accept(struct relay_listener *l, int fd, const struct sockaddr_storage
 	r->pairs = p;
 	if (++r->pair_count > r->pair_peak)
 		r->pair_peak = r->pair_count;
+	if (r->pair_count == r->crowd)
+		hurry(r);
 	if (!conn_open(&p->conn, r->loop, fd, &ops, p)) {
 		pair_doom(p);
 		return;

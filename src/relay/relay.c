@@ -82,6 +82,7 @@ struct relay *relay_new(struct loop *l, const struct conf *conf, struct ask *ask
 	/* Bodies may have half of this worker's share: the rest is for headers and for parsing them. */
 	r->budget = (struct hold_budget){ .conf = conf, .spool_fd = spool_fd, .body_octets = conf->limits.memory_octets / conf->workers / 2,
 		.ceiling_octets = conf->limits.memory_octets / conf->workers, .counts = counts, .slot = slot };
+	r->crowd = (conf->limits.sessions * 9 + conf->workers * 10 - 1) / (conf->workers * 10);
 	clients_start(&r->clients, counts, slot);
 	/* The last quarter is for what sessions under way need: their next hop, a body file. */
 	r->fd_max = getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < INT_MAX ? (int)(files.rlim_cur - files.rlim_cur / 4) : INT_MAX;

@@ -43,6 +43,7 @@ struct relay {
 	size_t pair_count;
 	size_t lingering;          /* of them */
 	size_t pair_peak;          /* most of them since memory was given back to the system */
+	size_t crowd;              /* so many are a crowd: commands have less time */
 	int fd_max;                /* a session whose descriptor lies above is refused */
 	struct trouble full;       /* it happens */
 	uint32_t start_s;          /* makes transaction names unique over restarts */
@@ -90,7 +91,7 @@ struct pair {
 	char name[24];             /* of the session, in logs */
 	uint32_t tx_count;
 	uint32_t faults;           /* commands and contents refused here */
-	size_t block_octets;       /* of content since the deadline was set */
+	size_t block_octets;       /* since the deadline was set, in content */
 	bool known_client;         /* in `clients` of the listener */
 	bool counted;
 	bool client_counted;       /* in relay->clients, by client_key */

@@ -96,6 +96,6 @@ bool cli_ready(const struct cli *c);          /* READY has come */
 bool cli_spent(const struct cli *c);          /* it has had as many MAIL as it takes (RFC 9422 4.1) */
 const struct ext *cli_ext(const struct cli *c);
 struct buf *cli_out(struct cli *c);
-unsigned cli_deadline_s(const struct cli *c); /* as srv_deadline_s: for what the next hop owes us */
+unsigned cli_deadline_s(const struct cli *c); /* seconds RFC 5321 4.5.3.2 gives the next hop for all of what it owes us; 0: nothing */
 
 #endif

@@ -762,24 +762,24 @@ struct buf *srv_out(struct srv *s)
 	return &s->out;
 }
 
-unsigned srv_deadline_s(const struct srv *s)
+enum srv_awaits srv_awaits(const struct srv *s)
 {
 	if (srv_pending(s))
-		return 0;
+		return SRV_AWAITS_NOTHING;
 	switch (s->state) {
 	case SRV_IDLE:
 	case SRV_MAIL:
 	case SRV_RCPT:
-	case SRV_CHUNKS:
-		return 300;
+		return SRV_AWAITS_COMMAND;
 	case SRV_BODY:
+	case SRV_CHUNKS:
 	case SRV_SWALLOW:
-		return 180;
+		return SRV_AWAITS_CONTENT;
 	case SRV_GREET:
 	case SRV_JUDGE:
 	case SRV_SHAKE:
 	case SRV_GONE:
 		break;
 	}
-	return 0;
+	return SRV_AWAITS_NOTHING;
 }

@@ -127,7 +127,8 @@ size_t srv_rcpt_over(const struct srv *s);    /* recipients of this transaction,
 size_t srv_pending(const struct srv *s);      /* answers the caller owes */
 /* Replies not yet written; drop what was written by buf_drop(), or release the buf when it is empty. */
 struct buf *srv_out(struct srv *s);
-/* Seconds RFC 5321 4.5.3.2 gives the peer for what is awaited now; covers the whole command. 0: the peer owes nothing. */
-unsigned srv_deadline_s(const struct srv *s);
+/* What the peer owes: deadlines cover the whole of it (RFC 5321 4.5.3.2.7). Chunks are content from the first to the last. */
+enum srv_awaits { SRV_AWAITS_NOTHING, SRV_AWAITS_COMMAND, SRV_AWAITS_CONTENT };
+enum srv_awaits srv_awaits(const struct srv *s);
 
 #endif

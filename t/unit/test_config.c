@@ -167,7 +167,7 @@ static void names_types_and_ranges(void **state)
 	static const struct row rows[] = {
 		{ "an unknown setting", GOOD "worker = 1;\n",
 		    "c:3: unknown setting worker, expected one of hostname, authserv-id, workers, user, drain, dns, state, "
-		    "spool, run, log, http, limits, dkim2, pool, keys, listener, policy\n" },
+		    "spool, run, log, http, limits, timeouts, dkim2, pool, keys, listener, policy\n" },
 		{ "an unknown one in a group", GOOD "run: {\n  dir = \"/run/x\";\n  mode = 1;\n};\n",
 		    "c:5: unknown setting run.mode, expected one of dir\n" },
 		{ "a group that is a number", GOOD "run = 1;\n", "c:3: run is not a group, expected run: { ... };\n" },
@@ -597,7 +597,7 @@ static void what_is_in_force(void **state)
 	    "state: { dir = \"st\"; };\nspool: { dir = \"/sp\"; };\nrun: { dir = \"r\"; };\n"
 	    "log: { format = \"json\"; to = \"./x.log\"; };\n"
 	    "limits: { message-size = 1000000; header = 2000; header-fields = 20; sessions = 7; sessions-per-client = 2;\n"
-	    "  memory = 5000000000L; body-memory = 5000; };\n"
+	    "  memory = 5000000000L; body-memory = 5000; }; timeouts: { command = 1001; content = 1002; crowded = 1003; };\n"
 	    "dkim2: { draft = \"07\"; future = 60; clock = \"1790000000\"; };\n"
 	    "pool: { idle = 1; idle-max = 2; messages = 3; connect = 300; };\n"
 	    "keys = ( " KEY ", { domain = \"b.test\"; selector = \"r\"; file = \"rsa.pem\"; use = \"retired\"; } );\n"
@@ -643,6 +643,9 @@ static void what_is_in_force(void **state)
 	assert_int_equal(c->limits.sessions_per_client, 2);
 	assert_true(c->limits.memory_octets == 5000000000);
 	assert_int_equal(c->limits.body_memory_octets, 5000);
+	assert_int_equal(c->timeouts.command_ms, 1001);
+	assert_int_equal(c->timeouts.content_ms, 1002);
+	assert_int_equal(c->timeouts.crowded_ms, 1003);
 	assert_int_equal(c->dkim2.draft, 7);
 	assert_int_equal(c->dkim2.future_s, 60);
 	assert_true(c->dkim2.now == 1790000000);
@@ -721,6 +724,9 @@ static void defaults(void **state)
 	assert_int_equal(c->limits.header_fields, 10000);
 	assert_int_equal(c->limits.sessions, 5000);
 	assert_int_equal(c->limits.sessions_per_client, 50);
+	assert_int_equal(c->timeouts.command_ms, 300000);
+	assert_int_equal(c->timeouts.content_ms, 180000);
+	assert_int_equal(c->timeouts.crowded_ms, 10000);
 	assert_int_equal(c->limits.connects_per_client, 0);
 	assert_int_equal(c->limits.memory_octets, 268435456);
 	assert_int_equal(c->dkim2.draft, 9);

@@ -260,7 +260,7 @@ static int set_up_with(size_t next_hops, bool round)
 	w.conf = (struct conf){ .hostname = "mx.c.test", .workers = 1, .listeners = &w.listener, .listener_count = 1,
 		.limits = { .message_octets = 1 << 20, .header_octets = 65536, .header_fields = 100, .sessions = 1000,
 		    .sessions_per_client = 1000, .memory_octets = 1 << 24, .body_memory_octets = 1 << 20 },
-		.dkim2 = { .draft = 9, .now = -1 }, .pool = { .idle_ms = next_hops > 1 ? 3600000 : 10000, .idle_max = 100, .connect_ms = 30000 } };
+		.timeouts = { .command_ms = 300000, .content_ms = 180000, .crowded_ms = 10000 }, .dkim2 = { .draft = 9, .now = -1 }, .pool = { .idle_ms = next_hops > 1 ? 3600000 : 10000, .idle_max = 100, .connect_ms = 30000 } };
 	w.conf.log.to = LOG_FILE;
 	w.conf.log.file = log_name;
 	assert_true(log_open(&w.conf, false));
@@ -524,7 +524,7 @@ static void the_last_word_is_not_taken_by_a_reset(void **state)
 	assert_int_equal(w.relay->pair_count, 1);
 	assert_int_equal(w.relay->lingering, 1);
 	assert_int_equal(count_sum(w.counts, COUNT_SESSIONS_OPEN), 0); /* its place is free */
-	assert_int_equal(talk_on(c, LIMIT_LINGER_OCTETS / 2), LIMIT_LINGER_OCTETS / 2);
+	assert_int_equal(talk_on(c, 1 << 20), 1 << 20);
 	assert_int_equal(getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &n), 0);
 	assert_int_equal(error, 0);
 	assert_int_equal(w.relay->pair_count, 1);
@@ -577,6 +577,74 @@ static void content_in_drops_is_too_slow(void **state)
 	WANT_END(c);
 	assert_true(logged("client_too_slow"));
 	WANT(far_peer(0), "RSET\r\n");
+}
+
+/* A chunk now and then is no more than an octet now and then. */
+static void chunks_in_drops_are_too_slow(void **state)
+{
+	struct peer *c = client(), *far = far_peer(0);
+
+	(void)state;
+	said(c, "MAIL FROM:<s@a.test>\r\n");
+	WANT(far, "MAIL FROM:<s@a.test>\r\n");
+	said(far, "250 2.1.0 ok\r\n");
+	WANT(c, "250 2.1.0 ");
+	said(c, "RCPT TO:<r@c.test>\r\n");
+	WANT(far, "RCPT TO:<r@c.test>\r\n");
+	said(far, "250 2.1.5 ok\r\n");
+	WANT(c, "250 2.1.5 ");
+	said(c, "BDAT 1\r\nx");
+	WANT(c, "250 2.0.0 ");
+	later(100);
+	said(c, "BDAT 1\r\nx");
+	WANT(c, "250 2.0.0 ");
+	later(70);
+	said(c, "BDAT 1\r\nx");
+	WANT(c, "250 2.0.0 ");
+	later(12);
+	WANT(c, "421 4.4.2 ");
+	WANT_END(c);
+	assert_true(logged("client_too_slow"));
+}
+
+/* What is refused takes as long to come as what is not, and its client is to hear why. */
+static void refused_content_has_its_time(void **state)
+{
+	static char block[65536 + 1];
+	struct peer *c = client();
+
+	(void)state;
+	memset(block, 'x', sizeof(block) - 1);
+	to_data(c, far_peer(0));
+	said(c, "Subject: t\r\n\r\n");
+	for (int i = 0; i < 20; i++) { /* above message-size after sixteen */
+		said(c, block);
+		later(150);
+	}
+	said(c, "\r\n.\r\n");
+	WANT(c, "552 5.3.4 ");
+	said(c, "NOOP\r\n");
+	WANT(c, "250 ");
+}
+
+static void a_crowd_has_less_time(void **state)
+{
+	struct peer *old = client(), *c = NULL;
+
+	(void)state;
+	w.relay->crowd = 3;
+	later(50);
+	c = client();
+	later(50);
+	want_silence(old);
+	(void)client();
+	later(8);
+	want_silence(old);
+	said(c, "NOOP\r\n"); /* who speaks may go on */
+	WANT(c, "250 2.0.0 ok\r\n");
+	later(4);
+	WANT(old, "421 4.4.2 ");
+	want_silence(c);
 }
 
 static void a_next_hop_silent_at_mail_is_asked_once(void **state)
@@ -901,6 +969,9 @@ int main(void)
 		ROW(the_last_word_is_not_taken_by_a_reset),
 		ROW(nobody_lingers_for_long),
 		ROW(content_in_drops_is_too_slow),
+		ROW(chunks_in_drops_are_too_slow),
+		ROW(refused_content_has_its_time),
+		ROW(a_crowd_has_less_time),
 		ROW(a_next_hop_silent_at_mail_is_asked_once),
 		ROW(ours_before_the_dot_is_cut),
 		ROW(an_answer_after_nine_minutes_is_in_time),

@@ -238,7 +238,7 @@ static void answers_go_out_in_the_order_of_the_commands(void **state)
 	assert_int_equal(srv_feed(t.srv, &in, &t.tx, &ev), SRV_EV_WAIT);
 	WANT_SLICE(in, S("NOOP\r\n"));
 	assert_int_equal(srv_pending(t.srv), 3);
-	assert_int_equal(srv_deadline_s(t.srv), 0);
+	assert_int_equal(srv_awaits(t.srv), SRV_AWAITS_NOTHING);
 	srv_answer(t.srv, 4, &three);
 	assert_int_equal(srv_out(t.srv)->n, 0);
 	srv_answer(t.srv, 1, &mail);
@@ -249,7 +249,7 @@ static void answers_go_out_in_the_order_of_the_commands(void **state)
 	srv_answer(t.srv, 77, &three);
 	WANT_SLICE(buf_get(srv_out(t.srv)), S("250 mail\r\n250 one\r\n501 5.1.3 bad recipient address syntax\r\n251 three\r\n"));
 	assert_int_equal(srv_state(t.srv), SRV_RCPT);
-	assert_int_equal(srv_deadline_s(t.srv), 300);
+	assert_int_equal(srv_awaits(t.srv), SRV_AWAITS_COMMAND);
 	assert_int_equal(srv_feed(t.srv, &in, &t.tx, &ev), SRV_EV_MORE);
 	talk_release(&t);
 }
@@ -593,7 +593,7 @@ static void the_end_comes_at_the_next_border(void **state)
 	/* in content at once */
 	talk_init(&t, AT_ONCE);
 	before(&t, "MAIL FROM:<s@a.test>\r\nRCPT TO:<r@c.test>\r\nDATA\r\n|half a mess", 0);
-	assert_int_equal(srv_deadline_s(t.srv), 180);
+	assert_int_equal(srv_awaits(t.srv), SRV_AWAITS_CONTENT);
 	srv_end(t.srv, &f);
 	WANT_SLICE(buf_get(srv_out(t.srv)), S("421 4.3.2 service is closing\r\n"));
 	assert_int_equal(srv_state(t.srv), SRV_GONE);

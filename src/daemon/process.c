@@ -145,8 +145,6 @@ static int child_run(const struct process *p, struct child_args *args, pid_t par
 	}
 	if (getppid() != parent)
 		return 0; /* it died before the kernel was asked to tell us */
-	if (p->role != ROLE_WORKER)
-		conf_forget_tls(args->conf);
 	switch (p->role) {
 	case ROLE_KEEPER:
 		return keeper_main(args);
@@ -158,6 +156,14 @@ static int child_run(const struct process *p, struct child_args *args, pid_t par
 		break;
 	}
 	return control_main(args);
+}
+
+/* The texts of TLS keys that came with the fork; a worker needs its own, and forgets them itself. */
+static void forget_keys(const struct nursery *n, const struct process *p, const struct child_args *args)
+{
+	for (const struct generation *g = *n->newest; g; g = g->next)
+		if (p->role != ROLE_WORKER || g->conf != args->conf)
+			conf_forget_tls(g->conf);
 }
 
 static void args_fill(const struct nursery *n, const struct process *p, struct child_args *args)
@@ -206,7 +212,10 @@ bool process_start(const struct nursery *n, struct process *p, int64_t now_ms)
 	p->why[0] = '\0';
 	p->pid = fork();
 	if (p->pid == 0) {
-		int code = child_run(p, &args, parent);
+		int code;
+
+		forget_keys(n, p, &args);
+		code = child_run(p, &args, parent);
 
 		if (code)
 			boss_send(args.boss_fd, BOSS_FAILED, 0, log_last_error(), -1);

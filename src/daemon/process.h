@@ -33,6 +33,7 @@ struct process {
 struct nursery {
 	struct count_page *counts;
 	int control_fd;
+	struct generation *const *newest; /* of all living ones: what the others know is not for a child of one of them */
 	const struct conf *control_conf; /* what it is started from, and as whom */
 	uid_t control_uid;
 	gid_t control_gid;

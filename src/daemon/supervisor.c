@@ -820,6 +820,7 @@ static int start_prepare(struct supervisor *s, struct conf *take_conf, struct ge
 	int code;
 
 	s->run_dir = strdup(take_conf->run_dir);
+	s->nursery.newest = &s->newest;
 	s->nursery.counts = count_page_new();
 	if (!s->run_dir || !s->nursery.counts || !signals_block(s)) {
 		conf_free(&take_conf);

@@ -418,6 +418,13 @@ def test_the_key_is_nobodys_but_the_workers(hopseal, authority, cert):
     for role in ("keeper", "resolver", "control", "worker"):     # the worker has made its context and wiped the text
         for pid in relay.pids(role):
             assert not holds(pid), role
+    with relay.connect() as c:      # keeps the first generation, and its key, for as long as it lasts
+        c.ehlo()
+        assert relay.reload(listener={"main": tls(authority.server())})["event"] == "reload_ok"
+        assert holds(relay.process.pid)
+        for role in ("keeper", "resolver", "control", "worker"):
+            for pid in relay.pids(role):
+                assert not holds(pid), "%s after a reload" % role
 
 
 @pytest.mark.parametrize("args", [("--tls",), ("--tls", "--pipeline")])

@@ -12,7 +12,7 @@
 #include "relay/view.h"
 #include "smtp/proxy.h"
 
-enum { BLOCK_OCTETS = 65536, CLOSE_S = 30, HEADER_MS = 10000, CROWD = 256 };
+enum { BLOCK_OCTETS = 65536, CLOSE_S = 30, HEADER_MS = 5000, CROWD = 256 };
 
 struct pair *pair_of(void *arg)
 {
@@ -69,6 +69,8 @@ static const char *event_of(const struct fault *f, char room[FAULT_NAME_OCTETS +
 		return "session_limit";
 	case FAULT_TOO_MANY_CONNECTS:
 		return "client_rate";
+	case FAULT_PROXY_AGAIN:
+		return "proxy_header_bad";
 	case FAULT_NOT_SMTP:
 		return strncmp(f->note, "PROXY", 5) == 0 ? "proxy_header_bad" : "smtp_not_smtp";
 	case FAULT_TLS_EARLY_DATA:
@@ -447,6 +449,7 @@ static bool take_header(struct pair *p, struct slice *in)
 	(void)slice_take(in, h.octets, &head);
 	p->headless = false;
 	loop_timer_stop(&p->deadline);
+	srv_fronted(p->srv);
 	counted = view_fronted(p, h.given ? h.client : p->client, h.given ? h.port : p->client_port);
 	if (counted != FAULT_NONE) {
 		p->greeted = true;

@@ -140,6 +140,11 @@ void srv_trust(struct srv *s)
 	s->trusted = true;
 }
 
+void srv_fronted(struct srv *s)
+{
+	s->fronted = true;
+}
+
 void srv_refuse_content(struct srv *s, const struct fault *f)
 {
 	if (s->state != SRV_BODY)
@@ -528,12 +533,13 @@ static int do_xforward(struct call *c)
 	return answered == GO_ON ? SRV_EV_XFORWARD : answered;
 }
 
-/* A web client made to talk to us; what follows is not for us either. */
+/* A web client made to talk to us, or who stands in front of us; what follows is not for us either. */
 static int do_foreign(struct call *c)
 {
+	bool again = c->s->fronted && slice_starts(c->line, S("PROXY"));
 	struct fault f = { 0 };
 
-	fault_note(&f, FAULT_NOT_SMTP, 0, "%.*s", SLICE_FMT(slice_sub(c->line, 0, 7)));
+	fault_note(&f, again ? FAULT_PROXY_AGAIN : FAULT_NOT_SMTP, 0, "%.*s", SLICE_FMT(slice_sub(c->line, 0, 7)));
 	return srv_leave(c, &f);
 }
 

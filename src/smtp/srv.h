@@ -95,6 +95,8 @@ void srv_offer(struct srv *s, const struct ext *offer);
 
 /* This client may say who another one is: XCLIENT and XFORWARD are announced and taken. */
 void srv_trust(struct srv *s);
+/* A PROXY header came before the first octet that is fed: a second one is refused as such. */
+void srv_fronted(struct srv *s);
 
 /* Takes octets off *in until there is an event. `tx` is the arena that what it parses lives in. */
 enum srv_event_kind srv_feed(struct srv *s, struct slice *in, struct arena *tx, struct srv_event *ev_out);

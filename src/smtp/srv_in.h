@@ -38,6 +38,7 @@ struct srv {
 	bool utf8;            /* the transaction has SMTPUTF8 */
 	bool prdr;            /* and PRDR */
 	bool trusted;         /* XCLIENT and XFORWARD are its to say */
+	bool fronted;         /* a PROXY header came before it */
 	bool forwarded;       /* XFORWARD was said, for the next transaction */
 	uint16_t bad, bad_rcpt, idle; /* since the last accepted message */
 	uint16_t rcpt_tries;  /* RCPT of the transaction */

@@ -385,7 +385,7 @@ static void each_command_gets_five_minutes(void **state)
 	assert_true(logged("client_timeout"));
 }
 
-static void a_proxy_header_gets_ten_seconds(void **state)
+static void a_proxy_header_gets_five_seconds(void **state)
 {
 	struct cidr here = { .octets = { [10] = 0xff, 0xff, 127 }, .bits = 104 };
 	struct peer *c;
@@ -394,9 +394,9 @@ static void a_proxy_header_gets_ten_seconds(void **state)
 	w.listener.proxy_from = &here;
 	w.listener.proxy_from_count = 1;
 	c = connected();
-	later(5);
+	later(2);
 	said(c, "PROXY TCP4 ");
-	later(4);
+	later(2);
 	want_silence(c);
 	later(2);
 	WANT_END(c);
@@ -961,7 +961,7 @@ int main(void)
 #define ROW3(name) cmocka_unit_test_setup_teardown(name, set_up_three, tear_down)
 #define ROW(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		ROW(a_proxy_header_gets_ten_seconds),
+		ROW(a_proxy_header_gets_five_seconds),
 		ROW(who_leaves_while_the_next_hop_hears_of_him_leaves_no_connection),
 		ROW(a_connection_that_hears_of_one_client_only_is_not_given_another),
 		ROW(each_command_gets_five_minutes),

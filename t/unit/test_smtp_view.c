@@ -212,6 +212,23 @@ static void only_the_trusted_are_offered_it(void **state)
 	}
 }
 
+/* In one breath with the header of the one in front, or by whoever is behind it. */
+static void a_second_header_is_told_from_a_first(void **state)
+{
+	(void)state;
+	for (int fronted = 0; fronted < 2; fronted++) {
+		struct talk t;
+
+		talk_init(&t, AT_ONCE);
+		if (fronted)
+			srv_fronted(t.srv);
+		talk_turn(&t, S("PROXY TCP4 10.0.0.1 192.0.2.2 1 25\r\nEHLO t\r\n"), 0);
+		assert_true(t.closed);
+		WANT_SLICE(buf_get(&t.log), fronted ? S("close proxy_again\n") : S("close not_smtp\n"));
+		talk_release(&t);
+	}
+}
+
 /* ---- towards the next hop ---- */
 
 static const struct xclient alice = { .known = XCLIENT_ADDR | XCLIENT_HELO | XCLIENT_PROTO, .address = { [10] = 0xff, 0xff, 192, 0, 2, 7 },
@@ -301,6 +318,7 @@ int main(void)
 		cmocka_unit_test(a_header_we_write_is_read_again),
 		cmocka_unit_test(what_a_trusted_client_says),
 		cmocka_unit_test(only_the_trusted_are_offered_it),
+		cmocka_unit_test(a_second_header_is_told_from_a_first),
 		cmocka_unit_test(the_next_hop_hears_who_it_is),
 		cmocka_unit_test(whom_it_refuses_is_nobody),
 		cmocka_unit_test(xforward_goes_in_front_of_mail),

@@ -389,9 +389,8 @@ class Player:
         check(len(self.heard) == len(rows), "replies wanted %s, got %r" % (rows, self.heard))
 
     def judge_conn(self):
-        conn = self.run.expect("conn", "keep")
-        if any(op in step for step in self.run.steps for op in ("fin", "rst", "each_split")) or not self.dialogues:
-            conn = "any"
+        ends = any(op in step for step in self.run.steps for op in ("fin", "rst", "each_split")) or not self.dialogues
+        conn = self.run.expect("conn", "any" if ends else "keep")
         d = self.dialogues[-1] if self.dialogues else None
         conn = self.prose.conn(conn)
         if conn == "close":

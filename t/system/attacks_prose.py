@@ -80,7 +80,6 @@ REPLIES = {
     "250, 550, then one 503 or 554": sizes([250], [550], [503, 554]),
     "250, 550, 503 or 554": sizes([250], [550], [503, 554], [250], [500]),
     "250 550 451 at RCPT (a sealing listener: 452 4.5.3 to the second and third)": sizes([250], [250], [550], [451], [354], [250]),
-    "554 on the plain listener; 500 and close for the second line": sizes([554]),
     "550 5.6.0 for the space before the colon": [[(550, "5.6.0")]],
 }
 
@@ -259,7 +258,6 @@ ACTS = {
     ("dns", "SERVFAIL for a.test"): servfail("e._domainkey.a.test"),
     ("dns", "each answer takes 5 s"): nothing,      # bound: no query at all
     ("host", "greet-pause is 200 (milliseconds); send before reading the 220"): nothing,
-    ("host", 'on a PROXY listener send "PROXY TCP4 192.0.2.1 192.0.2.2 1 25\\r\\nPROXY TCP4 10.0.0.1 192.0.2.2 1 25\\r\\n"'): nothing,
     ("host", 'then, if the connection is still open, send "DATA\\r\\n"'): nothing,
 }
 
@@ -492,7 +490,29 @@ def runs_tag_pair(case):
     yield Run(case, "counter-check", steps=whole, result="pass", log=[])
 
 
+def runs_second_header(case):
+    assert case.expect["reply"] == "554 on the plain listener; 500 and close for the second line"
+    must_say(case, "host", 'on a PROXY listener send "PROXY TCP4 192.0.2.1 192.0.2.2 1 25\\r\\nPROXY TCP4 10.0.0.1 192.0.2.2 1 25\\r\\n"')
+    yield Run(case, steps=without(case, "host"), reply="554")
+    yield Run(case, "again", steps=[{"send": "PROXY TCP4 10.0.0.1 192.0.2.2 1 25\r\n"}], listener="fronted", reply="500")
+
+
+def runs_v2(case):
+    """As it stands; cut short; an unknown command; never finished. And the one that is valid."""
+    must_say(case, "host", "on a PROXY listener")
+    assert case.expect["reply"] == "none"
+    raw = {"listener": "fronted", "over": "raw", "banner": False, "sink": 0}
+    signature = "\r\n\r\n\0\r\nQUIT\n"
+    yield Run(case, "length", steps=without(case, "host"), reply=[], **raw)
+    yield Run(case, "cut", steps=[{"send": signature + "\x21\x11\0\x0c\x7f\0"}, {"fin": "client"}], reply=[], **raw)
+    yield Run(case, "command", steps=[{"send": signature + "\x22\x11\0\x0c" + "\0" * 12}], reply=[], **raw)
+    yield Run(case, "unfinished", steps=[{"send": signature + "\x21\x11\0\x0c\x7f\0"}], reply=[], octets=False, **raw)
+    yield Run(case, "local", steps=[{"send": signature + "\x20\0\0\0"}], reply=sizes([220]), conn="keep", log=[], **raw)
+
+
 RUNS = {
+    "smtp-proxy-header-untrusted": runs_second_header,
+    "smtp-proxy-v2-malformed": runs_v2,
     "smtp-proxy-reencode-smuggle": runs_reencode,
     "smtp-hop-loop": runs_loop,
     "smtp-early-talker": runs_early,
@@ -518,7 +538,7 @@ RUNS = {
 # Cases of the area smtp that are not played once TLS is there, and why.
 NOT_INSIDE = {
     "smtp-early-talker": "STARTTLS comes after the greeting: TLS from the first octet instead",
-    "smtp-proxy-v2-malformed": "a PROXY header stands before TLS: in front of TLS from the first octet instead",
+    "smtp-proxy-v2-malformed": "a PROXY header stands before TLS",
 }
 # Those played on a listener with TLS from the first octet as well: it begins and ends elsewhere in the code.
 IMPLICIT = {
@@ -533,7 +553,7 @@ def inside(run):
         run = INSIDE[run.case.id](run)
     stage = {"main": "tls", "small": "small-tls"}[run.more.get("stage", "main")]
     ways = [] if run.case.id in NOT_INSIDE else [{"over": "starttls"}]
-    if run.case.id in IMPLICIT:
+    if run.case.id in IMPLICIT and run.listener != "fronted":
         ways.append({"listener": {"annotate": "implicit", "pause": "pause-implicit"}[run.listener]})
     for way in ways:
         yield run.copy(stage=stage, **way)
@@ -543,7 +563,7 @@ def inside(run):
 
 def octets_too(run):
     """Not where each split is tried anyhow, nor where a case of TLS is the next hop's doing."""
-    return run.octet_count() <= OCTETWISE and not any("each_split" in step for step in run.steps) and not (
+    return run.more.get("octets", True) and run.octet_count() <= OCTETWISE and not any("each_split" in step for step in run.steps) and not (
         run.case.area == "tls" and (run.up or "certificate" in run.more))
 
 

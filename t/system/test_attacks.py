@@ -25,7 +25,6 @@ CALLS = "calls that fail on demand"
 WAITS = {
     "a milter": ["smtp-milter-accept-does-not-stick", "fault-milter-crash", "fault-milter-timeout", "fault-milter-malformed", "fault-milter-injection",
                  "fault-milter-after-sign"],
-    "a player that begins with a PROXY header; test_client_view.py has tests of its own": ["smtp-proxy-v2-malformed"],
     "recipes": ["dkim2-recipe-copy-range", "dkim2-recipe-overlap", "dkim2-recipe-history-bomb", "dkim2-recipe-line-bomb", "dkim2-json-depth",
                 "dkim2-json-ambiguity", "dkim2-json-collisions", "dkim2-recipe-shapes", "dkim2-recipe-crlf", "dkim2-recipe-own-fields",
                 "dkim2-recipe-wrong-undo", "dkim2-base64-bomb", "dkim2-old-flags", "dkim2-own-verify", "dkim2-charset-lines", "dkim2-author-domain"],
@@ -67,6 +66,7 @@ def stages(keyring, authority, cert):
     key = keyring.key("a.test", "e")
     inbound, outbound = {"service": "inbound"}, {"service": "outbound", "clients": ["127.0.0.0/8"]}
     listeners = {"annotate": inbound, "enforce": dict(inbound, policy="enforce"), "pass": {"service": "pass"}, "pause": dict(inbound, greet_pause=200),
+                 "fronted": dict(inbound, proxy_from=["127.0.0.0/8"]),
                  "sealing": outbound, "sealing-enforce": dict(outbound, policy="enforce")}
 
     tls = {"mode": "may", "certificate": cert.file, "key": cert.key}

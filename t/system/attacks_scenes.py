@@ -42,9 +42,11 @@ class Load:
     def client(self, n):
         c = None
         for k in range(self.each):
+            if self.stop.is_set():
+                break
             name = "load-%d-%d" % (n, k)
             tries = 0
-            while not self.stop.is_set() and tries < 200:
+            while not self.stop.is_set() and tries < 2000:
                 tries += 1
                 try:
                     if c is None:
@@ -74,6 +76,7 @@ class Load:
                     if c:
                         c.close()
                     c = None
+                    self.stop.wait(0.01)        # nobody may be there for a while
                 except AssertionError as e:
                     self.wrong.append(e)
                     return

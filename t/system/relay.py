@@ -108,6 +108,7 @@ class Relay:
         for name, more in (("ASAN_OPTIONS", "detect_leaks=1"), ("UBSAN_OPTIONS", "print_stacktrace=1:halt_on_error=1")):
             env[name] = ":".join(filter(None, [env.get(name), more, "log_path=" + san + "/report"]))
         env["LSAN_OPTIONS"] = "log_path=" + san + "/report"
+        self.code = None
         self.process = subprocess.Popen([DAEMON, "-f", "-c", self.file], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT, env=env, start_new_session=True, **options)
         self.reader = threading.Thread(target=self.read, daemon=True)

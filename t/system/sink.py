@@ -25,6 +25,7 @@ ALL_EXTENSIONS = ("PIPELINING", "SIZE 0", "8BITMIME", "SMTPUTF8", "DSN", "ENHANC
 class Hold:
     def __init__(self, gate, then=None):
         self.gate, self.then = gate, then
+        self.reached = threading.Event()        # somebody is held
 
 
 class Last:
@@ -83,6 +84,7 @@ class Session:
         """Does what the script has for this stage; True if that was the usual."""
         action = self.sink.next_action(stage)
         while isinstance(action, Hold):
+            action.reached.set()
             if not action.gate.wait(DEADLINE):
                 raise Gone()
             action = action.then

@@ -8,6 +8,7 @@ import re
 import pytest
 
 import attacks
+import attacks_kill
 import attacks_prose as prose
 import attacks_scenes
 import attacks_tls
@@ -16,7 +17,7 @@ from certs import HOST, served
 from relay import ROOT
 from sink import Sink
 
-SCENES = dict(attacks_scenes.SCENES, **attacks_tls.SCENES)
+SCENES = dict(attacks_scenes.SCENES, **attacks_tls.SCENES, **attacks_kill.SCENES)
 CASES = [Case(row) for row in attacks.catalogue()["cases"]]
 # Whole areas that wait, single cases by what they wait for, and those that a test of another file plays.
 WAITS_AREA = {"auth": "SPF and DMARC", "dkim": "DKIM", "arc": "ARC"}
@@ -41,7 +42,6 @@ WAITS = {
     "a client that makes records by hand": ["tls-renegotiation-keyupdate"],
     CLOCK: ["smtp-slow-final-answer", "res-slowloris-commands", "res-slow-body", "res-slow-sink", "fault-clock-jump"],
     CALLS: ["res-alloc-fails", "fault-short-io"],
-    "points at which to kill": ["fault-kill-sync", "fault-kill-random"],
     "a network that drops and a cgroup": ["fault-partition", "res-memory-cap"],
     "a name server that cuts its answers": ["dns-truncation"],
 }

@@ -20,6 +20,7 @@ from client import stuffed
 from dialogue import Dialogue, Wrong, check
 from keys import write_answers
 from mail import NOW, added, values
+from nameserver import NameServer
 from relay import DAEMON, USER, Ports, Relay, merge
 from sink import Hold, Sink
 from wait import DEADLINE, until
@@ -57,7 +58,7 @@ class Stage:
     """A daemon and its next hop; as many cases as need the same settings are played on it."""
 
     def __init__(self, keyring, listeners, settings=None, sink=None, answers=None, keys=(), clock=NOW, own_key=False, files=None,
-                 authority=None):
+                 authority=None, resolver=False):
         self.authority, self.trust = authority, trust(authority) if authority else None
         self.folder = tempfile.mkdtemp(prefix="hopseal-test.")
         os.chmod(self.folder, 0o755)
@@ -88,6 +89,10 @@ class Stage:
             "listener": conf,
             "policy": {"annotate": {"otherwise": "accept"}, "enforce": {"rules": enforce, "otherwise": "accept"}},
         }
+        self.server = None
+        if resolver:    # a name server of the test's own
+            self.server = NameServer({name: record[0] for name, record in keyring.answers().items() if isinstance(record, list) and record})
+            whole["dns"] = {"resolver": "127.0.0.1:%d" % self.server.port, "trust_anchor": "none", "timeout": 800}
         if clock is not None:
             whole["dkim2"] = {"clock": str(clock)}
         if own_key:     # a copy of the first that the case may do something to
@@ -113,6 +118,8 @@ class Stage:
         finally:
             self.sink.close()
             self.ports.close()
+            if self.server:
+                self.server.close()
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def worker(self):

@@ -146,6 +146,26 @@ def servfail(scene):
     stage.canary("annotate")
 
 
+def truncation(scene):
+    """The answer is to be had by TCP only, and there it does not come; in the end it does by UDP."""
+    check(scene.case.row["what"] == "TC set and TCP refused; TCP answer cut in half; TCP that sends one octet a second.", scene.case.row["what"])
+    scene.must("dns", "TC on UDP, RST on TCP")
+    for tcp in ("reset", "half", "drip"):
+        stage = scene.stage(resolver=True)
+        server = stage.server
+        server.tcp = tcp
+        message = signed(stage)
+        got = deliver(stage, "enforce", message)
+        check(got.code == 451 and got.enhanced == "4.7.5", tcp, got)
+        check(deliver(stage, "annotate", message).code == 250, tcp)
+        check(b"dkim2=temperror" in stage.sink.wait(1)[0].content, tcp, "no verdict in Authentication-Results")
+        check(server.asked <= 50, tcp, "asked %d times" % server.asked)
+        stage.canary("annotate")
+    server.tcp = None       # what failed is remembered for some seconds: one of them will do
+    until("an answer", lambda: deliver(stage, "enforce", message).code == 250)
+    stage.relay.event("transaction", dkim2="pass")
+
+
 def not_reading(scene):
     """Replies nobody takes fill no more than a buffer; the client is not read any further or is cut off."""
     gen = scene.case.texts("gen")[0]
@@ -501,6 +521,7 @@ SCENES = {
     "res-log-blocked": log_blocked,
     "res-emfile-inside": emfile_inside,
     "dns-servfail": servfail,
+    "dns-truncation": truncation,
     "res-client-not-reading": not_reading,
     "res-junk-commands": junk,
     "res-pool-stale": pool_stale,

@@ -43,7 +43,6 @@ WAITS = {
     CLOCK: ["smtp-slow-final-answer", "res-slowloris-commands", "res-slow-body", "res-slow-sink", "fault-clock-jump"],
     CALLS: ["res-alloc-fails", "fault-short-io"],
     "a network that drops and a cgroup": ["fault-partition", "res-memory-cap"],
-    "a name server that cuts its answers": ["dns-truncation"],
 }
 ELSEWHERE = {
     "dns-timeout": "test_dns.py::test_a_silent_resolver_is_a_451_within_the_budget_and_recovers",
@@ -77,11 +76,12 @@ def stages(keyring, authority, cert):
             "verify-tls": {"annotate": dict(inbound, next_hop_tls={"mode": "verify", "ca": authority.root, "name": HOST})},
             "may-tls": {"annotate": dict(inbound, next_hop_tls={"mode": "may"})}}
 
-    def get(name, next_hop=None, own_key=False, settings=None, files=None):
+    def get(name, next_hop=None, own_key=False, settings=None, files=None, resolver=False):
         if name not in made:
             mine = {n: dict(l, next_hop=next_hop) if next_hop else l for n, l in sets.get(name, listeners).items()}
             sink = Sink(**dict({"extensions": ("SIZE 1000",)} if "small" in name else {}, tls=served(cert) if name in sets else None))
-            stage = Stage(keyring, mine, settings, sink, keys=[key], own_key=own_key, files=files, authority=authority)
+            stage = Stage(keyring, mine, settings, sink, keys=[key], own_key=own_key, files=files, authority=authority,
+                          resolver=resolver)
             if name.startswith("own"):
                 owned.append(stage)
                 return stage

@@ -85,8 +85,9 @@ static void say_why(struct tls *t, unsigned long error)
 		reason = X509_verify_cert_error_string(verdict);
 	} else if (!t->established) {
 		t->distrusted = about_certificate(t, error);
-	} else if (ERR_GET_LIB(error) == ERR_LIB_SSL && ERR_GET_REASON(error) == SSL_R_RECORD_TOO_SMALL) {
-		t->abused = true; /* libssl's word for one record without content too many */
+	} else if (ERR_GET_LIB(error) == ERR_LIB_SSL) {
+		/* The first is libssl's word for one record without content too many. */
+		t->abused |= ERR_GET_REASON(error) == SSL_R_RECORD_TOO_SMALL || ERR_GET_REASON(error) == SSL_R_TOO_MANY_WARN_ALERTS;
 	}
 	t->why = reason ? reason : errno ? strerror(errno) : "closed by peer";
 }

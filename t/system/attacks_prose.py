@@ -507,7 +507,7 @@ def runs_v2(case):
     yield Run(case, "cut", steps=[{"send": signature + "\x21\x11\0\x0c\x7f\0"}, {"fin": "client"}], reply=[], **raw)
     yield Run(case, "command", steps=[{"send": signature + "\x22\x11\0\x0c" + "\0" * 12}], reply=[], **raw)
     yield Run(case, "unfinished", steps=[{"send": signature + "\x21\x11\0\x0c\x7f\0"}], reply=[], octets=False, **raw)
-    yield Run(case, "local", steps=[{"send": signature + "\x20\0\0\0"}], reply=sizes([220]), conn="keep", log=[], **raw)
+    yield Run(case, "local", steps=[{"send": signature + "\x20\0\0\0"}], reply=sizes([220]), conn="keep", log=[], clear=True, **raw)
 
 
 RUNS = {
@@ -538,13 +538,13 @@ RUNS = {
 # Cases of the area smtp that are not played once TLS is there, and why.
 NOT_INSIDE = {
     "smtp-early-talker": "STARTTLS comes after the greeting: TLS from the first octet instead",
-    "smtp-proxy-v2-malformed": "a PROXY header stands before TLS",
+    "smtp-proxy-v2-malformed": "a PROXY header stands before TLS: in front of TLS from the first octet instead",
 }
 # Those played on a listener with TLS from the first octet as well: it begins and ends elsewhere in the code.
 IMPLICIT = {
     "smtp-eod-lf-dot-lf", "smtp-eod-split-everywhere", "smtp-bdat-to-data", "smtp-bdat-size-overflow", "smtp-pipeline-past-data", "smtp-early-talker",
     "smtp-proxy-header-untrusted", "smtp-ehlo-injection", "smtp-endless-command-line", "smtp-quit-pipelined", "smtp-truncated-data",
-    "smtp-client-gone-after-dot"}
+    "smtp-client-gone-after-dot", "smtp-proxy-v2-malformed"}
 
 
 def inside(run):
@@ -553,8 +553,8 @@ def inside(run):
         run = INSIDE[run.case.id](run)
     stage = {"main": "tls", "small": "small-tls"}[run.more.get("stage", "main")]
     ways = [] if run.case.id in NOT_INSIDE else [{"over": "starttls"}]
-    if run.case.id in IMPLICIT and run.listener != "fronted":
-        ways.append({"listener": {"annotate": "implicit", "pause": "pause-implicit"}[run.listener]})
+    if run.case.id in IMPLICIT and "clear" not in run.more:
+        ways.append({"listener": {"annotate": "implicit", "pause": "pause-implicit", "fronted": "fronted-implicit"}[run.listener]})
     for way in ways:
         yield run.copy(stage=stage, **way)
         if octets_too(run) and not run.up:

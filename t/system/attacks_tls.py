@@ -2,15 +2,17 @@
 import socket
 import ssl
 import struct
+import threading
 
 from attacks import BASE, MEASURED, Run, memory_kib
+from certs import trust
 from client import stuffed
 from dialogue import Tls, check
+from records import ALERT, CLIENT_HELLO, DATA, HANDSHAKE, KEY_UPDATE, KEY_UPDATE_REQUESTED, Records
 from sink import DROP
 from wait import DEADLINE, until
 
-# A ClientHello of TLS 1.2 with one cipher and nothing else.
-CLIENT_HELLO = b"\1\0\0\x29\3\3" + bytes(32) + b"\0\0\2\xc0\x2c\1\0"
+TLS12, TLS13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 EXTENSIONS = b"250-sink.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 "
 
 UPS = {
@@ -167,6 +169,79 @@ def stalled(scene):
     stage.canary("implicit")
 
 
+FLOODS = (
+    ("KeyUpdate that wants one back", TLS13, HANDSHAKE, KEY_UPDATE_REQUESTED, 10000), ("KeyUpdate", TLS13, HANDSHAKE, KEY_UPDATE, 10000),
+    ("empty records", TLS13, DATA, b"", 100000), ("empty records of 1.2", TLS12, DATA, b"", 100000),
+    ("renegotiation", TLS12, HANDSHAKE, CLIENT_HELLO, 10000),
+    ("warnings", TLS13, ALERT, b"\1\x5a", 10000), ("warnings of 1.2", TLS12, ALERT, b"\1\x5a", 10000),
+)
+
+
+def turns(scene):
+    scene.must("host", "10000 KeyUpdate requests with update_requested, then 100000 empty records")
+    stage = scene.stage("tls")
+    stage.canary("implicit")
+    for name, version, kind, content, times in FLOODS:
+        abuses = len(stage.relay.events("tls_abuse"))
+        before = memory_kib(stage.worker())
+        with socket.create_connection(stage.relay.address("implicit"), DEADLINE) as s:
+            Records(s, stage.authority, version).flood(kind, content, times)
+            stage.relay.event("tls_abuse", abuses + 1)
+        stage.canary("implicit")
+        grown = memory_kib(stage.worker()) - before
+        check(not MEASURED or grown <= 64 + 384, "%s: memory grew by %d KiB" % (name, grown))
+
+
+def offered(address, context, session=None):
+    """(the session, was an old one taken up) of a handshake."""
+    with socket.create_connection(address, DEADLINE) as raw, context.wrap_socket(raw, server_hostname="mx.c.test", session=session) as s:
+        s.recv(1)       # what comes behind the handshake came before this
+        return s.session, s.session_reused
+
+
+def ticket_server(context, times):
+    """Any server that hands out tickets."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        for _ in range(times):
+            raw, _ = listener.accept()
+            with context.wrap_socket(raw, server_side=True) as s:
+                s.sendall(b"x")
+                s.recv(1)
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    return listener, thread
+
+
+def foreign_ticket(scene):
+    """hopseal hands out none, so one that is good elsewhere is offered."""
+    scene.must("host", "get a ticket on the listener without client certificates, offer it on the listener that requires them")
+    stage = scene.stage("tls")
+    for n, version in enumerate((TLS12, TLS13)):
+        context = trust(stage.authority, version)
+        session, _ = offered(stage.relay.address("implicit"), context)
+        check(not session.has_ticket, "a ticket on the listener without client certificates")
+        listener, thread = ticket_server(stage.served("good"), 2)
+        session, reused = offered(listener.getsockname(), context)
+        check(session.has_ticket and not reused, "no ticket of the other server")
+        _, reused = offered(listener.getsockname(), context, session)
+        check(reused, "the ticket is not good")
+        thread.join()
+        listener.close()
+        refused = len(stage.relay.events("tls_handshake_failed"))
+        try:
+            offered(stage.relay.address("certified"), context, session)
+            check(False, "a session without a certificate")
+        except OSError:     # ssl.SSLError is one
+            pass
+        stage.relay.event("tls_handshake_failed", refused + 1)
+        _, reused = offered(stage.relay.address("implicit"), context, session)
+        check(not reused, "a foreign session was taken up")
+        stage.relay.event("tls_ticket_foreign", n + 1)
+    stage.canary("implicit")
+
+
 def failures(stage):
     """Ten ways in which a handshake fails, each a function of a connection."""
     good = hello(stage.trust)
@@ -221,5 +296,7 @@ def error_queue(scene):
 
 SCENES = {
     "tls-stalled-handshake": stalled,
+    "tls-renegotiation-keyupdate": turns,
+    "tls-ticket-cross-listener": foreign_ticket,
     "tls-error-queue": error_queue,
 }

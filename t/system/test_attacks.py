@@ -38,8 +38,6 @@ WAITS = {
     "DANE": ["dns-tlsa-short"],
     "DKIM, its keys": ["dns-cname-loop", "dns-txt-octets", "dns-keytrap", "dns-slow-drip"],
     "TLS, its sessions": ["res-idle-5000"],
-    "TLS, certificates of clients": ["tls-ticket-cross-listener"],
-    "a client that makes records by hand": ["tls-renegotiation-keyupdate"],
     CLOCK: ["smtp-slow-final-answer", "res-slowloris-commands", "res-slow-body", "res-slow-sink", "fault-clock-jump"],
     CALLS: ["res-alloc-fails", "fault-short-io"],
     "a network that drops and a cgroup": ["fault-partition", "res-memory-cap"],
@@ -70,8 +68,9 @@ def stages(keyring, authority, cert):
 
     tls = {"mode": "may", "certificate": cert.file, "key": cert.key}
     secure = {name: dict(more, tls=tls, next_hop_tls={"mode": "require"}) for name, more in listeners.items()}
-    for name, of in (("implicit", "annotate"), ("pause-implicit", "pause")):
+    for name, of in (("implicit", "annotate"), ("pause-implicit", "pause"), ("fronted-implicit", "fronted")):
         secure[name] = dict(secure[of], tls=dict(tls, mode="implicit"))
+    secure["certified"] = dict(secure["implicit"], tls=dict(tls, mode="implicit", client_certificate="require"))
     sets = {"tls": secure, "small-tls": secure, "own-tls": secure,
             "verify-tls": {"annotate": dict(inbound, next_hop_tls={"mode": "verify", "ca": authority.root, "name": HOST})},
             "may-tls": {"annotate": dict(inbound, next_hop_tls={"mode": "may"})}}

@@ -147,6 +147,54 @@ static void every_short_stream_at_every_cut(void **state)
 	buf_release(&got.content);
 }
 
+/*
+ * The alphabet of t/data/smtp-smuggling: a dot with up to two of these on either side, in a stream that goes on and ends. Cut at every
+ * place, and octet by octet.
+ */
+static void every_marker_at_every_cut(void **state)
+{
+	static const struct slice alphabet[] = {
+		S(""), S("\r"), S("\n"), S("\r\n"), S("."), S("\0"), S(" "), S("\t"), S("\b"), S("\v"), S("\f"), S("\x85"), S("\xff"), S("\xe2\x80\xa8"),
+		S("x"),
+	};
+	enum { LETTERS = sizeof(alphabet) / sizeof(alphabet[0]) };
+	struct taken want, got;
+	struct buf text;
+	size_t done = 0;
+
+	(void)state;
+	buf_init(&want.content, 65536);
+	buf_init(&got.content, 65536);
+	buf_init(&text, 4096);
+	for (size_t k = 0; k < LETTERS * LETTERS * LETTERS * LETTERS; k++) {
+		size_t v = k;
+
+		if ((k % LETTERS == 0 && k / LETTERS % LETTERS) || (k / (LETTERS * LETTERS) % LETTERS == 0 && k / (LETTERS * LETTERS * LETTERS)))
+			continue; /* nothing and a letter is a letter and nothing */
+		buf_clear(&text);
+		buf_str(&text, "a");
+		for (size_t i = 0; i < 4; i++, v /= LETTERS) {
+			if (i == 2)
+				buf_str(&text, ".");
+			buf_slice(&text, alphabet[v % LETTERS]);
+		}
+		buf_str(&text, "MAIL\r\n.\r\n");
+		read_plainly(buf_get(&text), &want);
+		for (size_t cut = 0; cut <= text.n; cut++) {
+			read_cut(buf_get(&text), cut, &got);
+			want_same(buf_get(&text), cut, &got, &want);
+		}
+		read_cut(buf_get(&text), SIZE_MAX, &got);
+		want_same(buf_get(&text), SIZE_MAX, &got, &want);
+		done++;
+	}
+	print_message("# %zu streams\n", done);
+	assert_int_equal(done, (1 + 14 + 14 * 14) * (1 + 14 + 14 * 14));
+	buf_release(&text);
+	buf_release(&want.content);
+	buf_release(&got.content);
+}
+
 /* The same tricks behind plain text, so that they fall on every place of the reader's strides. */
 static void tricks_at_every_offset(void **state)
 {
@@ -406,6 +454,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_short_stream_at_every_cut),
+		cmocka_unit_test(every_marker_at_every_cut),
 		cmocka_unit_test(tricks_at_every_offset),
 		cmocka_unit_test(a_fault_is_told_where_it_stands),
 		cmocka_unit_test(framed_content_is_what_came),

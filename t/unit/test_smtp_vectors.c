@@ -183,7 +183,6 @@ static void nothing_is_smuggled(void **state)
 	buf_init(&cut_log, 1 << 20);
 	json_array_foreach(list, i, c) {
 		const char *name = text_of(c, "name"), *expect = text_of(c, "expect");
-		size_t step;
 
 		octets(json_object_get(c, "stream"), &stream);
 		done++;
@@ -192,8 +191,7 @@ static void nothing_is_smuggled(void **state)
 			continue;
 		}
 		smuggle(name, expect, buf_get(&stream), 0, &whole);
-		step = stream.n > 2000 ? 7 : 1;
-		for (size_t cut = 1; cut <= stream.n; cut += cut > 8150 && cut < 8210 ? 1 : step) {
+		for (size_t cut = 1; cut <= stream.n; cut++) {
 			smuggle(name, expect, buf_get(&stream), cut, &cut_log);
 			WANT_SLICE(buf_get(&cut_log), buf_get(&whole));
 		}

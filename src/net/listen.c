@@ -32,11 +32,11 @@ void clients_start(struct clients *c, struct count_page *page, unsigned slot)
 }
 
 /* Where the address stands in a table, or the first place it may take; NULL: neither. Places given up keep the chain whole. */
-static struct count_client *place(struct count_client *table, const unsigned char key[16])
+static struct count_client *place(struct count_page *page, unsigned slot, const unsigned char key[16])
 {
-	static const uint64_t seed[2] = { 0x9e3779b97f4a7c15U, 0xc2b2ae3d27d4eb4fU };
 	static const unsigned char nobody[16];
-	size_t at = (size_t)(map_hash(seed, slice_of(key, 16)) % COUNT_CLIENTS);
+	struct count_client *table = page->clients[slot];
+	size_t at = (size_t)(map_hash(page->seed, slice_of(key, 16)) % COUNT_CLIENTS);
 	struct count_client *vacant = NULL;
 
 	for (size_t i = 0; i < COUNT_CLIENTS; i++, at = (at + 1) % COUNT_CLIENTS) {
@@ -62,7 +62,7 @@ uint32_t clients_sessions(const struct clients *c, const unsigned char key[16])
 		/* A slot without a session has an untouched table. */
 		if (slot != c->slot && __atomic_load_n(&c->page->slots[slot].value[COUNT_SESSIONS_OPEN], __ATOMIC_RELAXED) == 0)
 			continue;
-		p = place(c->page->clients[slot], key);
+		p = place(c->page, slot, key);
 		if (p && memcmp(p->address, key, 16) == 0)
 			n += __atomic_load_n(&p->sessions, __ATOMIC_RELAXED);
 	}
@@ -71,7 +71,7 @@ uint32_t clients_sessions(const struct clients *c, const unsigned char key[16])
 
 bool clients_add(struct clients *c, const unsigned char key[16])
 {
-	struct count_client *p = place(c->page->clients[c->slot], key);
+	struct count_client *p = place(c->page, c->slot, key);
 
 	if (!p)
 		return false;
@@ -83,7 +83,7 @@ bool clients_add(struct clients *c, const unsigned char key[16])
 
 void clients_drop(struct clients *c, const unsigned char key[16])
 {
-	struct count_client *table = c->page->clients[c->slot], *p = place(table, key);
+	struct count_client *table = c->page->clients[c->slot], *p = place(c->page, c->slot, key);
 	static const unsigned char nobody[16];
 
 	if (!p || !p->sessions || memcmp(p->address, key, 16) != 0)

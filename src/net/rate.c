@@ -17,7 +17,7 @@ static void store(uint64_t *at, uint64_t value)
 /* The client's place; a new one takes that of whoever is nearest to being forgiven. */
 static struct count_rate *place(struct count_page *page, const unsigned char key[16])
 {
-	uint64_t tag = map_hash(page->rate_seed, slice_of(key, 16));
+	uint64_t tag = map_hash(page->seed, slice_of(key, 16));
 	struct count_rate *row = &page->rates[tag % (COUNT_RATES / WAYS) * WAYS], *best = row;
 
 	tag |= 1; /* 0 is nobody */

@@ -25,7 +25,7 @@ struct count_page *count_page_new(void)
 
 	if (p == MAP_FAILED)
 		return NULL;
-	if (getrandom(p->rate_seed, sizeof(p->rate_seed), 0) != (ssize_t)sizeof(p->rate_seed)) {
+	if (getrandom(p->seed, sizeof(p->seed), 0) != (ssize_t)sizeof(p->seed)) {
 		munmap(p, sizeof(*p));
 		return NULL;
 	}

@@ -33,7 +33,7 @@ struct count_rate {
 };
 
 struct count_page {
-	uint64_t rate_seed[2];
+	uint64_t seed[2]; /* of the places of client addresses: nobody chooses whose he shares */
 	struct count_rate rates[COUNT_RATES];
 	struct count_slot {
 		uint64_t value[COUNTS];

@@ -37,7 +37,7 @@ struct loop {
 	struct event *alarm;         /* for the top of the heap */
 	int64_t alarm_ms;            /* what it is set to; 0: not set */
 	int64_t now_ms;              /* 0: not read in this turn */
-	int64_t ahead_ms;            /* loop_clock_advance() */
+	int64_t still_ms;            /* where loop_clock_advance() put it; 0: it runs */
 	struct loop_timer log;       /* while lines of the log wait */
 	bool stopped;
 };
@@ -48,8 +48,10 @@ static int64_t clock_ms(const struct loop *l)
 {
 	struct timespec t;
 
+	if (l->still_ms != 0)
+		return l->still_ms;
 	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000 + l->ahead_ms;
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 struct loop *loop_new(void)
@@ -114,7 +116,7 @@ int64_t loop_now_ms(struct loop *l)
 
 void loop_clock_advance(struct loop *l, int64_t ms)
 {
-	l->ahead_ms += ms;
+	l->still_ms = clock_ms(l) + ms;
 	l->now_ms = 0;
 	if (l->alarm_ms != 0) {
 		event_del(l->alarm);

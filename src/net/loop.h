@@ -26,7 +26,7 @@ struct event_base *loop_base(struct loop *l);
 
 /* Milliseconds of the monotonic clock, read once a loop turn, or what a test put there. */
 int64_t loop_now_ms(struct loop *l);
-/* For tests: the clock stands `ms` further from now on; timers due by then fire in the next turn. */
+/* For tests: the clock goes `ms` further and stands still from now on; timers due by then fire in the next turn. */
 void loop_clock_advance(struct loop *l, int64_t ms);
 
 enum { LOOP_READ = 1, LOOP_WRITE = 2 };

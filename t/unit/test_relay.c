@@ -242,6 +242,7 @@ static int set_up_with(size_t next_hops, bool round)
 	w.log = memfd_create("log", MFD_CLOEXEC);
 	w.counts = count_page_new();
 	assert_true(w.loop && w.counts && w.log >= 0);
+	loop_clock_advance(w.loop, 0); /* and no time passes but what a test says */
 	snprintf(log_name, sizeof(log_name), "/proc/self/fd/%d", w.log);
 	w.ask = ask_new(w.loop, -1, -1, 1000, 10);
 	w.listener = (struct conf_listener){ .name = "main", .service = SERVICE_PASS, .address_count = 1 };

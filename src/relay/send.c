@@ -236,6 +236,9 @@ void send_again(struct tx *t)
 	}
 	cli_rset(upstream_cli(t->up));
 	t->sent = 0;
+	t->hops.answered = t->mail_open = false;
+	t->hops.until_ms = loop_now_ms(t->pair->relay->loop) + LIMIT_PATIENCE_S * 1000;
+	hurry(t);
 }
 
 void send_start(struct tx *t)

@@ -292,6 +292,25 @@ def test_a_rule_refuses_one_recipient_under_prdr(hopseal, sinks, lmtp, who):
     assert (event["rcpts"], event["rcpts_refused"], event["ruling"]) == (2, 1, "accept")
 
 
+def test_a_rule_refuses_one_while_another_next_hop_is_there(hopseal, sinks):
+    """The envelope that is said anew has its time as well, and another next hop takes it when the first cannot."""
+    first, second = (sinks(extensions=WITH_PRDR) for _ in range(2))
+    gate = threading.Event()
+    first.script("mail", None, Hold(gate), None, CLOSE, CLOSE)
+    relay = hopseal("inbound", listener={"next_hop": [first.address, second.address]}, policy=RULE)
+    with relay.connect() as c:
+        rcpts(c, 3)
+        dot(c)
+        first.commands.wait("MAIL once more", lambda items: [1 for _, line in items if line.startswith("MAIL")][1:])
+        threading.Timer(0.2, gate.set).start()
+        block(c, 250, 550, 250)
+        rcpts(c, 3)
+        dot(c)
+        block(c, 250, 550, 250)
+    assert [len(hop.transactions()) for hop in (first, second)] == [1, 1]
+    assert [e["fault"] for e in relay.events("next_hop_failover")] == ["next_hop_lost"]
+
+
 def test_a_rule_refuses_all_but_one_and_the_next_hop_answers_once(hopseal, sinks):
     hop = sinks(extensions=WITH_PRDR)
     with hopseal("inbound", listener={"next_hop": hop.address}, policy=RULE).connect() as c:

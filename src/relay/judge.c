@@ -329,7 +329,8 @@ static void take_out(struct tx *t)
 	if (t->envelope.rcpt_count == t->accepted)
 		return;
 	t->accepted = t->envelope.rcpt_count;
-	send_again(t);
+	if (t->accepted)
+		send_again(t);
 }
 
 /* Every accepted recipient's rules; without PRDR the first refusal is the answer, since there is one answer for all. */

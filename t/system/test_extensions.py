@@ -328,9 +328,11 @@ def test_a_rule_refuses_everybody_under_prdr(hopseal, sinks):
         rcpts(c, 2)
         dot(c)
         block(c, 550, 550, last=550)
-        c.cmd("NOOP")
+        hop.commands.wait("RSET", lambda items: [1 for _, line in items if line == "RSET"])
+        c.mail()
     assert relay.event("transaction")["outcome"] == "refused"
     assert not hop.contents.snapshot()
+    assert hop.commands.snapshot().count((1, "RSET")) == 1
 
 
 def test_a_rule_refuses_everybody_without_prdr(hopseal, sinks):

@@ -528,6 +528,16 @@ static bool may_resume(const struct pair *p)
 	return p->conn.in.n && srv_pending(p->srv) == 0 && srv_state(p->srv) != SRV_JUDGE && srv_out(p->srv)->n <= LIMIT_OUT_PENDING;
 }
 
+/* The next hop has the content: what it says of it is awaited, for the log. */
+static bool gone_after_dot(struct pair *p)
+{
+	if (!tx_dot_said(p))
+		return false;
+	log_client(p, "client_gone_after_dot");
+	p->eof = p->dead = true;
+	return true;
+}
+
 static void go_on(void *arg)
 {
 	struct pair *p = pair_of(arg);
@@ -555,7 +565,8 @@ static void go_on(void *arg)
 	if (p->gone)
 		return;
 	if (p->eof && p->conn.error && !p->dead) { /* nobody reads what is said any more */
-		pair_doom(p);
+		if (!gone_after_dot(p))
+			pair_doom(p);
 		return;
 	}
 	if (p->shaking)
@@ -631,11 +642,8 @@ static void on_ended(void *owner, enum conn_end how)
 		p->eof = true; /* a half-closed client still gets its answer, the last one too */
 		return;
 	}
-	if (tx_dot_said(p)) {
-		log_client(p, "client_gone_after_dot");
-		p->eof = p->dead = true;
+	if (gone_after_dot(p))
 		return;
-	}
 	if (in_content(p))
 		log_client(p, !p->conn.tls || how != CONN_EOF ? "client_gone_in_data" : p->conn.truncated ? "tls_truncated" :
 		    "tls_closed_in_data");

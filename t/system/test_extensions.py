@@ -203,6 +203,28 @@ def test_another_box_takes_over_before_the_content(hopseal, sinks):
     assert second.one().took == ["<r2@c.test>"]
 
 
+@pytest.mark.parametrize("behind", [b"", b"NOOP\r\n"])
+def test_a_client_that_went_hears_nothing_but_the_log_does(hopseal, sinks, behind):
+    """The next hop has the content, and goes on with it."""
+    box, gates = sinks(lmtp=True), [threading.Event() for _ in range(4)]
+    box.script("each", Hold(gates[0]), Hold(gates[1], b"550 5.7.1 no\r\n"), Hold(gates[2], b"552 5.2.2 full\r\n"), Hold(gates[3]))
+    relay = hopseal("pass", listener={"next_hop": box.address})
+    with relay.connect() as c:
+        rcpts(c, 4)
+        dot(c)
+        gates[0].set()
+        c.want(353)
+        c.want(250)
+        c.send(behind)
+    for n in (1, 2):                            # the first meets a reset, the second an error
+        gates[n].set()
+        relay.event("rcpt_refused", n)
+    gates[3].set()
+    event = relay.event("transaction")
+    assert (event["outcome"], event["rcpts"], event["rcpts_refused"], event["rcpt_to"]) == ("accepted", 2, 2, "<r1@c.test>,<r4@c.test>")
+    assert box.one().took == ["<r1@c.test>", "<r4@c.test>"]
+
+
 # ---- PRDR of the next hop ----
 
 def test_prdr_is_passed_on(hopseal, sinks):

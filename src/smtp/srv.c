@@ -33,8 +33,8 @@ struct srv *srv_new(const struct srv_conf *conf)
 	s->conf = conf;
 	s->offer = ext_offer(0, NULL);
 	line_reader_init(&s->line, false);
-	/* and what one command, or all answers of the next hop that are owed, add to it */
-	buf_init(&s->out, (size_t)LIMIT_OUT_PENDING + LIMIT_PIPELINED * (size_t)LIMIT_REPLY_LINE * 2);
+	/* What was not taken when it was last looked at, an answer to each command behind that, and to the content for each recipient. */
+	buf_init(&s->out, (size_t)LIMIT_OUT_PENDING + (LIMIT_PIPELINED + conf->rcpt_max) * (size_t)LIMIT_REPLY_LINE * 2);
 	return s;
 }
 

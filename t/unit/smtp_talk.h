@@ -44,12 +44,13 @@ struct talk {
 	size_t content_max;
 };
 
-static inline void talk_init(struct talk *t, enum talk_answers answers)
+/* A session that takes so many recipients a transaction. */
+static inline void talk_init_for(struct talk *t, enum talk_answers answers, size_t rcpt_max)
 {
 	const struct ext hop = { .bits = EXT_8BITMIME | EXT_SMTPUTF8 | EXT_DSN | EXT_SIZE, .size_octets = 2000000 };
 	struct ext offer = ext_offer(1000000, &hop);
 
-	*t = (struct talk){ .conf = { .hostname = S("mx.c.test"), .rcpt_max = 5 }, .answers = answers };
+	*t = (struct talk){ .conf = { .hostname = S("mx.c.test"), .rcpt_max = rcpt_max }, .answers = answers };
 	t->srv = srv_new(&t->conf);
 	assert_non_null(t->srv);
 	arena_init(&t->tx, 1 << 20);
@@ -59,6 +60,11 @@ static inline void talk_init(struct talk *t, enum talk_answers answers)
 	buf_init(&t->content, 1 << 24);
 	srv_offer(t->srv, &offer);
 	srv_greet(t->srv, NULL);
+}
+
+static inline void talk_init(struct talk *t, enum talk_answers answers)
+{
+	talk_init_for(t, answers, 5);
 }
 
 static inline void talk_release(struct talk *t)

@@ -215,12 +215,12 @@ static void requiretls_is_announced_inside_tls(void **state)
 }
 
 /* A session with PRDR whose content has come, by DATA or BDAT; the seq of its end. */
-static uint32_t to_the_end(struct talk *t, bool chunks)
+static uint32_t to_the_end(struct talk *t, bool chunks, size_t rcpt_max)
 {
 	struct slice in = chunks ? S("BDAT 3 LAST\r\nx\r\n") : S("x\r\n.\r\n");
 	struct srv_event ev;
 
-	talk_init(t, AT_ONCE);
+	talk_init_for(t, AT_ONCE, rcpt_max);
 	offer(t, EXT_PRDR | EXT_SMTPUTF8);
 	talk_turn(t, S("EHLO t\r\nMAIL FROM:<s@a.test> PRDR SMTPUTF8\r\nRCPT TO:<1@c.test>\r\nRCPT TO:<2@c.test>\r\n"), 0);
 	if (!chunks)
@@ -244,7 +244,7 @@ static void each_recipient_is_answered_behind_353(void **state)
 	(void)state;
 	fault_set(&f, FAULT_POLICY, 0);
 	for (int chunks = 0; chunks < 2; chunks++) {
-		uint32_t seq = to_the_end(&t, chunks);
+		uint32_t seq = to_the_end(&t, chunks, 2);
 
 		srv_answer_rcpt(t.srv, seq, &one, NULL);
 		srv_answer_rcpt(t.srv, seq + 1, &one, NULL); /* nobody's */
@@ -267,11 +267,38 @@ static void each_recipient_is_answered_behind_353(void **state)
 	}
 }
 
+/* A client that takes none of them loses none of them, however long they are. */
+static void everybody_has_room(void **state)
+{
+	enum { LINES = 100 };
+	unsigned char text[LIMIT_REPLY_TEXT];
+	const struct reply r = { .code = 250, .text = slice_of(text, sizeof(text)) };
+	struct talk t;
+	uint32_t seq = to_the_end(&t, false, LIMIT_RCPT);
+	size_t one;
+
+	(void)state;
+	memset(text, 'x', sizeof(text));
+	for (size_t i = 0; i < LINES; i++)
+		text[i * sizeof(text) / LINES] = '\n';
+	srv_answer_rcpt(t.srv, seq, &r, NULL);
+	one = srv_out(t.srv)->n;
+	srv_answer_rcpt(t.srv, seq, &r, NULL);
+	one = srv_out(t.srv)->n - one;
+	for (size_t i = 2; i < LIMIT_RCPT; i++)
+		srv_answer_rcpt(t.srv, seq, &r, NULL);
+	assert_false(buf_failed(srv_out(t.srv)));
+	assert_true(one > sizeof(text) && srv_out(t.srv)->n > one * LIMIT_RCPT); /* and the 353 */
+	srv_answer(t.srv, seq, &(struct reply){ .code = 250, .text = S("2.0.0 all") });
+	assert_false(buf_failed(srv_out(t.srv)));
+	talk_release(&t);
+}
+
 static void or_all_of_them_at_once(void **state)
 {
 	struct fault f = { 0 };
 	struct talk t;
-	uint32_t seq = to_the_end(&t, false);
+	uint32_t seq = to_the_end(&t, false, 2);
 
 	(void)state;
 	fault_set(&f, FAULT_NEXT_HOP_LOST, 0);
@@ -289,6 +316,7 @@ int main(void)
 		cmocka_unit_test(parameters_are_taken_where_they_are_offered),
 		cmocka_unit_test(requiretls_is_announced_inside_tls),
 		cmocka_unit_test(each_recipient_is_answered_behind_353),
+		cmocka_unit_test(everybody_has_room),
 		cmocka_unit_test(or_all_of_them_at_once),
 	};
 

@@ -1,4 +1,5 @@
 """One answer a recipient (LMTP, PRDR), REQUIRETLS, and what else must reach the next hop as the client said it."""
+import socket
 import threading
 
 import pytest
@@ -203,6 +204,47 @@ def test_another_box_takes_over_before_the_content(hopseal, sinks):
     assert second.one().took == ["<r2@c.test>"]
 
 
+def test_more_answers_than_recipients(hopseal, sinks):
+    """What nobody asked for is taken for no answer to what comes next."""
+    box = sinks(lmtp=True)
+    box.script("each", None, b"250 2.1.5 second\r\n550 5.7.1 third of two\r\n")
+    with hopseal("pass", listener={"next_hop": box.address}).connect() as c:
+        rcpts(c, 2)
+        dot(c)
+        assert block(c, 250, 250)[1].text == "2.1.5 second"
+        c.deliver(BASE, text="<r1@c.test> has it")
+    first, second = box.wait(2)
+    assert first.session != second.session
+
+
+@pytest.mark.parametrize("behind", ["NOOP", "RSET", "MAIL FROM:<next@a.test>", "EHLO t.a.test"])
+def test_what_is_said_behind_the_dot_is_answered_behind_the_block(hopseal, sinks, behind):
+    box, gate = sinks(lmtp=True), threading.Event()
+    box.script("each", Hold(gate), b"550 5.7.1 no\r\n")
+    with hopseal("pass", listener={"next_hop": box.address}).connect() as c:
+        rcpts(c, 2)
+        c.cmd("DATA", 354)
+        c.send(BASE + b".\r\n" + behind.encode() + b"\r\nQUIT\r\n")
+        box.contents.wait("the content", lambda items: items)
+        gate.set()
+        block(c, 250, 550)
+        c.want(250)
+        c.want(221)
+        c.gone()
+    assert box.one().took == ["<r1@c.test>"]
+
+
+def test_a_client_that_says_no_more_hears_all(hopseal, sinks):
+    box = sinks(lmtp=True)
+    box.script("each", None, b"452 4.2.2 full\r\n")
+    with hopseal("pass", listener={"next_hop": box.address}).connect() as c:
+        rcpts(c, 2)
+        dot(c)
+        c.sock.shutdown(socket.SHUT_WR)
+        block(c, 250, 452)
+        c.gone()
+
+
 @pytest.mark.parametrize("behind", [b"", b"NOOP\r\n"])
 def test_a_client_that_went_hears_nothing_but_the_log_does(hopseal, sinks, behind):
     """The next hop has the content, and goes on with it."""
@@ -223,6 +265,65 @@ def test_a_client_that_went_hears_nothing_but_the_log_does(hopseal, sinks, behin
     event = relay.event("transaction")
     assert (event["outcome"], event["rcpts"], event["rcpts_refused"], event["rcpt_to"]) == ("accepted", 2, 2, "<r1@c.test>,<r4@c.test>")
     assert box.one().took == ["<r1@c.test>", "<r4@c.test>"]
+
+
+def test_a_box_and_a_server_in_one_list(hopseal, sinks):
+    """Whoever may have to answer for each: several recipients are for clients that can hear it."""
+    box, hop = sinks(lmtp=True), sinks()
+    relay = hopseal("pass", listener={"next_hop": [box.address, hop.address]})
+    with relay.connect() as c:
+        c.mail()
+        c.rcpt()
+        c.rcpt("<r2@c.test>", 452, "4.5.3")
+        c.ehlo()
+        assert not c.has("PRDR")                # the server would not say it
+        hop.close()
+        c.deliver(BASE)
+    assert box.one().recipients == ["<r1@c.test>"]
+
+
+def test_a_server_takes_over_from_a_box(hopseal, sinks):
+    """One answer is then the answer for all."""
+    box, hop = sinks(lmtp=True), sinks(extensions=WITH_PRDR)
+    hop.script("block", b"250 2.0.0 all of you\r\n")
+    relay = hopseal("pass", listener={"next_hop": [box.address, hop.address]})
+    with relay.connect() as c:
+        rcpts(c, 2)
+        box.close()
+        dot(c)
+        c.want(250, text="all of you")
+        rcpts(c, 2)
+        dot(c)
+        block(c, 250, 250)
+    assert hop.transactions()[-1].mail.endswith(" PRDR")
+
+
+@pytest.mark.parametrize("lmtp", [False, True])
+def test_shadow_refuses_nobody(hopseal, sinks, lmtp):
+    hop = sinks(lmtp=True) if lmtp else sinks(extensions=WITH_PRDR)
+    hop.script("each", None, None, b"550 5.7.1 the box itself\r\n")
+    relay = hopseal("inbound", listener={"next_hop": hop.address, "shadow": True}, policy=RULE)
+    with relay.connect() as c:
+        rcpts(c, 3)
+        dot(c)
+        block(c, 250, 250, 550)
+    assert hop.one().took == names(2)
+    relay.event("shadow_ruling")
+    event = relay.event("transaction")
+    assert (event["rcpts"], event["rcpts_refused"], event["shadow"]) == (2, 1, "yes")
+
+
+@pytest.mark.parametrize("lmtp", [False, True])
+def test_content_that_is_refused_here_has_one_answer(hopseal, sinks, lmtp):
+    hop = sinks(lmtp=True) if lmtp else sinks(extensions=WITH_PRDR)
+    with hopseal("inbound", listener={"next_hop": hop.address}).connect() as c:
+        rcpts(c, 2)
+        dot(c, b"From : <s@a.test>\r\n" + BASE)
+        c.want(550, "5.6.0")
+        rcpts(c, 2)
+        dot(c, BASE + b"x\ny\r\n")
+        c.want(550, "5.5.2")
+    assert not hop.contents.snapshot()
 
 
 # ---- PRDR of the next hop ----

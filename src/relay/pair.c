@@ -569,7 +569,7 @@ static void go_on(void *arg)
 			pair_doom(p);
 		return;
 	}
-	if (p->shaking)
+	if (p->shaking && !p->closing)
 		return;
 	if (!p->closing && !p->conn.in.n && srv_out(p->srv)->n <= LIMIT_OUT_PENDING) {
 		conn_read(&p->conn, true);

@@ -199,14 +199,22 @@ static bool logged(const char *text)
 	return found;
 }
 
-static struct peer *connected(void)
+/* room: octets the socket takes for it, 0: many. */
+static struct peer *connected_with(int room)
 {
 	struct peer *p = &w.client[w.clients++];
 
 	*p = (struct peer){ .fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0) };
 	buf_init(&p->got, 1 << 24);
+	if (room)
+		assert_int_equal(setsockopt(p->fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room)), 0);
 	assert_int_equal(connect(p->fd, (struct sockaddr *)&w.at, sizeof(w.at)), 0);
 	return p;
+}
+
+static struct peer *connected(void)
+{
+	return connected_with(0);
 }
 
 /* Greeted, and said who it is. */
@@ -776,19 +784,12 @@ static void a_black_hole_holds_few_connections(void **state)
 static void replies_not_read_stop_reading_and_start_it_again(void **state)
 {
 	enum { RCPTS = 900 };
-	struct peer *c = &w.client[w.clients], *far = far_peer(0);
+	struct peer *c = connected_with(65536), *far = far_peer(0);
 	size_t answered = 0;
 	bool stopped = false;
 	char told[1500] = "", line[64];
-	int small = 65536;
 
 	(void)state;
-	/* as client(), with little room in the socket */
-	w.clients++;
-	*c = (struct peer){ .fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0) };
-	buf_init(&c->got, 1 << 24);
-	assert_int_equal(setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
-	assert_int_equal(connect(c->fd, (struct sockaddr *)&w.at, sizeof(w.at)), 0);
 	WANT(c, "220 mx.c.test ESMTP\r\n");
 	said(c, "EHLO t.a.test\r\nMAIL FROM:<s@a.test>\r\n");
 	WANT(far, "MAIL FROM:<s@a.test>\r\n");
@@ -824,6 +825,30 @@ static void replies_not_read_stop_reading_and_start_it_again(void **state)
 	assert_int_equal(answered, RCPTS);
 	said(c, "VRFY x\r\n");
 	WANT(c, "252 2.5.2 ");
+}
+
+/* The 220 to STARTTLS is stuck behind other answers that the client does not take. */
+static void who_does_not_take_the_word_to_begin_tls_is_left(void **state)
+{
+	enum { HELLOS = LIMIT_IDLE_COMMANDS - 10 };
+	struct peer *c;
+	int small = 2048;
+
+	(void)state;
+	w.listener.tls.mode = TLS_MAY;
+	w.listener.tls.timeout_ms = 30000;
+	c = connected_with(small);
+	WANT(c, "220 mx.c.test ESMTP\r\n");
+	assert_int_equal(setsockopt(w.relay->pairs->conn.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
+	for (int i = 0; i < HELLOS; i++)
+		said(c, "EHLO t.a.test\r\n");
+	said(c, "STARTTLS\r\n");
+	settle();
+	assert_true(w.relay->pairs->shaking && !w.relay->pairs->conn.tls);
+	later(31);
+	assert_true(logged("client_not_reading"));
+	later(31);
+	assert_int_equal(w.relay->pair_count, 0);
 }
 
 static void no_descriptor_costs_a_message_not_a_session(void **state)
@@ -981,6 +1006,7 @@ int main(void)
 		ROW(the_answer_after_the_client_left_is_logged),
 		ROW(a_black_hole_holds_few_connections),
 		ROW(replies_not_read_stop_reading_and_start_it_again),
+		ROW(who_does_not_take_the_word_to_begin_tls_is_left),
 		ROW(no_descriptor_costs_a_message_not_a_session),
 		ROW(the_last_descriptors_are_for_sessions_under_way),
 		cmocka_unit_test_setup_teardown(the_listener_is_no_next_hop_of_its_own, set_up_round, tear_down),

@@ -93,6 +93,7 @@ struct pair {
 	uint32_t faults;           /* commands and contents refused here */
 	size_t block_octets;       /* since the deadline was set, in content */
 	bool known_client;         /* in `clients` of the listener */
+	bool spoken_for;           /* by XCLIENT: the peer, and what it shows in TLS, is not the client */
 	bool counted;
 	bool client_counted;       /* in relay->clients, by client_key */
 	uint32_t rate_told;        /* connections of the client that were refused since it was told of last; 0: told lately */

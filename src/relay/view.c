@@ -117,6 +117,7 @@ enum fault_code view_named(struct pair *p, const struct xclient *who)
 			p->client_port = who->known & XCLIENT_PORT ? who->port : 0;
 		return FAULT_NONE;
 	}
+	p->spoken_for = true;
 	return become(p, who->known & XCLIENT_ADDR ? who->address : nobody, who->known & XCLIENT_PORT ? who->port : 0);
 }
 
@@ -167,10 +168,16 @@ void view_log(const struct pair *p, struct log_line *l)
 	}
 }
 
+/* The client's: who speaks for it by XCLIENT showed his own, while TLS behind a PROXY header is with the client. NULL: there is none. */
+static const char *certificate(const struct pair *p)
+{
+	return p->conn.tls && !p->spoken_for ? tls_fingerprint(p->conn.tls) : NULL;
+}
+
 void view_secured(struct pair *p)
 {
 	const struct conf_tls *tls = &p->listener->conf->tls;
-	const char *fingerprint = tls_fingerprint(p->conn.tls);
+	const char *fingerprint = certificate(p);
 
 	for (size_t i = 0; fingerprint && i < tls->client_count; i++)
 		p->known_client |= strcmp(tls->clients[i], fingerprint) == 0;
@@ -179,7 +186,7 @@ void view_secured(struct pair *p)
 void view_facts(const struct pair *p, struct facts *f)
 {
 	const struct tls *tls = p->conn.tls;
-	const char *fingerprint = tls ? tls_fingerprint(tls) : NULL;
+	const char *fingerprint = certificate(p);
 
 	facts_set(f, FACT_TLS, tls ? slice_str(tls_version(tls)) : S("none"));
 	facts_set(f, FACT_CLIENT_CERTIFICATE, fingerprint ? slice_str(fingerprint) : S("none"));
@@ -188,13 +195,13 @@ void view_facts(const struct pair *p, struct facts *f)
 
 void view_log_certificate(const struct pair *p, struct log_line *l)
 {
-	const struct tls *tls = p->conn.tls;
+	const char *fingerprint = certificate(p);
 
-	if (!tls || !tls_fingerprint(tls))
+	if (!fingerprint)
 		return;
-	log_str(l, "client_cert", tls_fingerprint(tls));
+	log_str(l, "client_cert", fingerprint);
 	if (p->listener->conf->tls.client_ca)
-		log_str(l, "client_cert_verified", tls_verified(tls) ? "yes" : "no");
+		log_str(l, "client_cert_verified", tls_verified(p->conn.tls) ? "yes" : "no");
 }
 
 void view_client(const struct pair *p, struct xclient *who)

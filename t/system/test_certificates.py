@@ -147,6 +147,29 @@ def test_who_holds_a_certificate_is_a_client_of_ours(hopseal, sink, authority, c
     assert len(sink.wait()) == 1
 
 
+@pytest.mark.parametrize("first", ["tls", "xclient"])
+def test_who_speaks_for_another_shows_a_certificate_of_his_own(hopseal, sink, authority, cert, keyring, first):
+    """A front that says XCLIENT is not the client: neither the facts nor the rights of its certificate are the client's."""
+    own = authority.server()
+    relay = hopseal("outbound", keys=[keyring.key("a.test")], listener=dict(
+        tls(cert, client_certificate="ask", client_ca=authority.root, clients=[fingerprint(own)]), clients=["192.0.2.1"],
+        xclient_from=["127.0.0.1"]),
+        policy=[{"name": "verified", "when": ["client-certificate.verified = yes"], "then": "refuse 550 5.7.3 verified"},
+                {"name": "shown", "when": ["client-certificate = " + fingerprint(own)], "then": "refuse 550 5.7.4 shown"}])
+    with connect(relay) as c:
+        for step in (["tls", "xclient"] if first == "tls" else ["xclient", "tls"]):
+            if step == "tls":
+                c.starttls(showing(authority, own))
+            else:
+                c.ehlo()
+                c.cmd("XCLIENT ADDR=192.0.2.7", 220)
+        c.ehlo()
+        c.mail()
+        c.rcpt(code=550, enhanced="5.7.1")
+        c.cmd("RSET")
+        assert "client_cert" not in relay.event("transaction")
+
+
 # ---- ours
 
 @pytest.fixture

@@ -35,6 +35,8 @@ enum {
 	LIMIT_ROUTE = 16,                /* next hops of a list that are tried for a transaction: no list is longer */
 	LIMIT_NEXT_HOPS = 256,           /* servers that the next hops of a listener name in all: more are a mistake */
 	LIMIT_ADDRESSES = 10,            /* addresses of a next hop that are tried; RFC 5321 5.1: others are not looked at */
+	LIMIT_OPENING = 1000,            /* connections to a next hop that a worker has in the making: transactions wait */
+	LIMIT_ROOM_WAIT_S = 10,          /* seconds a transaction waits for a connection below pool.max: another next hop, or 451 4.3.2 */
 	LIMIT_PATIENCE_S = 60,           /* seconds for next hops, one after the other, to take MAIL; a client gives 300, RFC 5321 4.5.3.2: 451 4.4.1 */
 	LIMIT_MAIL_WAIT_S = 30,          /* seconds of these for one to answer MAIL while there is another: that one is tried */
 	LIMIT_RECEIVED = 100,            /* Received fields; RFC 5321 6.3: 554 5.4.6 */

@@ -78,6 +78,7 @@ static void build_root(struct build *b)
 	c->pool.idle_ms = number(b, KEY_POOL_IDLE);
 	c->pool.idle_max = number(b, KEY_POOL_IDLE_MAX);
 	c->pool.messages = number(b, KEY_POOL_MESSAGES);
+	c->pool.max = number(b, KEY_POOL_MAX);
 	c->pool.connect_ms = number(b, KEY_POOL_CONNECT);
 }
 

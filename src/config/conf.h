@@ -164,7 +164,7 @@ struct conf {
 		int64_t now;              /* clock = "UNIX" for tests; -1: the machine's */
 	} dkim2;
 	struct {
-		unsigned idle_ms, idle_max, messages, connect_ms; /* next-hop pool; messages: 0 is any number */
+		unsigned idle_ms, idle_max, max, messages, connect_ms; /* next-hop pool; messages: 0 is any number */
 	} pool;
 	unsigned drain_s;             /* a reload's old workers get this long */
 	struct conf_key *keys;

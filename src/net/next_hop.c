@@ -167,6 +167,7 @@ void next_hop_free(struct next_hop **hp)
 	next_hop_unask(h);
 	loop_timer_release(&h->retry);
 	loop_later_cancel(h->loop, &h->no_probe);
+	loop_later_cancel(h->loop, &h->wake);
 	tls_context_free(&h->tls);
 	free(h);
 }

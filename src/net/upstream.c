@@ -54,6 +54,13 @@ static void set_spare(struct upstream *u, bool spare)
 	u->spare = spare;
 }
 
+static void set_opening(struct upstream *u, bool opening)
+{
+	if (u->opening != opening)
+		u->hop->opening += opening ? 1 : (size_t)-1;
+	u->opening = opening;
+}
+
 void upstream_doom(struct upstream *u)
 {
 	if (u->state == UP_GONE)
@@ -61,6 +68,9 @@ void upstream_doom(struct upstream *u)
 	if (u->state == UP_POOL)
 		from_pool(u);
 	set_spare(u, false);
+	u->hop->open--;
+	set_opening(u, false);
+	next_hop_wake(u->hop);
 	u->state = UP_GONE;
 	u->user = NULL;
 	conn_close(&u->conn);
@@ -206,6 +216,7 @@ static void to_pool(struct upstream *u)
 	h->pool = u;
 	h->pooled++;
 	arm(u);
+	next_hop_wake(h);
 }
 
 static void ready(struct upstream *u)
@@ -213,6 +224,7 @@ static void ready(struct upstream *u)
 	struct next_hop *h = u->hop;
 
 	h->first_address = u->address;
+	set_opening(u, false);
 	/* What it offers in the name of one client is not for the others. */
 	next_hop_ready(h, cli_xclient_said(u->cli) ? NULL : cli_ext(u->cli));
 	if (u->probe) {
@@ -498,6 +510,8 @@ struct upstream *upstream_open(struct next_hop *h, struct slice head, const stru
 	if (u->next)
 		u->next->at = &u->next;
 	h->all = u;
+	h->open++;
+	set_opening(u, true);
 	count_add(h->counts, h->slot, COUNT_NEXT_HOP_OPEN, 1);
 	count_add(h->counts, h->slot, COUNT_NEXT_HOP_CONNECTS, 1);
 	return u;
@@ -520,6 +534,20 @@ void upstream_within(struct upstream *u, int64_t ms)
 		arm(u);
 }
 
+/* Of the idle ones, to make room. */
+static void close_oldest(struct next_hop *h)
+{
+	struct upstream *u = h->pool;
+
+	while (u && u->pool_next)
+		u = u->pool_next;
+	if (!u)
+		return;
+	cli_quit(u->cli);
+	conn_push(&u->conn);
+	upstream_doom(u);
+}
+
 struct upstream *upstream_take(struct next_hop *h, bool fresh, struct slice head, const struct upstream_user *user, void *arg)
 {
 	struct upstream *u = fresh ? NULL : h->pool;
@@ -527,6 +555,8 @@ struct upstream *upstream_take(struct next_hop *h, bool fresh, struct slice head
 	while (u && !slice_eq(slice_of(u->head, u->head_octets), head))
 		u = u->pool_next;
 	if (!u) {
+		if (h->open >= h->conf->pool.max)
+			close_oldest(h);
 		u = upstream_open(h, head, user, arg);
 		if (u)
 			u->messages = 1;

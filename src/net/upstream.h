@@ -48,6 +48,25 @@ bool next_hop_lmtp(const struct next_hop *h);        /* speaks LMTP (RFC 2033) *
 void next_hop_on_probe(struct next_hop *h, void (*on)(void *arg), void *arg);
 
 /*
+ * upstream_must_wait - has the next hop as many connections of this worker as it may have (pool.max, LIMIT_OPENING)?
+ * In:    woken: it was just told that there is room; else those that wait already come first
+ */
+bool upstream_must_wait(const struct next_hop *h, bool woken);
+/*
+ * upstream_wait - to be called once there may be one (room), or after `ms` (not room); never before this returns
+ * In:    w: caller's storage, zeroed before its first use; w->hop is NULL when it does not wait; before it goes, upstream_unwait()
+ */
+struct upstream_wait {
+	struct next_hop *hop;
+	struct upstream_wait *next, **at;
+	struct loop_timer timer;
+	void (*on)(void *arg, bool room);
+	void *arg;
+};
+void upstream_wait(struct next_hop *h, struct upstream_wait *w, int64_t ms, void (*on)(void *arg, bool room), void *arg);
+void upstream_unwait(struct upstream_wait *w);
+
+/*
  * upstream_take - a connection for one transaction; `fresh`: not one from the pool
  * In:    head: at most UPSTREAM_HEAD octets for the front of the connection; one from the pool began with the very same
  * Out:   ready ones may be commanded at once (cli_ready()); else CLI_EV_READY comes. NULL: no descriptor or memory.

@@ -6,6 +6,7 @@
 
 #include "base/limits.h"
 #include "net/ask.h"
+#include "net/trouble.h"
 #include "net/upstream.h"
 
 enum upstream_state {
@@ -41,6 +42,7 @@ struct upstream {
 	bool content;          /* the user has octets to send */
 	bool probe;            /* nobody's yet */
 	bool spare;            /* counted in hop->spare */
+	bool opening;          /* in hop->opening */
 	bool half_closed;      /* lost by the end of what it had to say */
 	bool reused;
 	bool late;             /* lost by its deadline */
@@ -68,6 +70,10 @@ struct next_hop {
 	struct upstream *all;
 	struct upstream *pool; /* idle ones, the last used first */
 	size_t pooled, spare;
+	size_t open, opening;      /* all of them; those not ready yet */
+	struct upstream_wait *waiting, **waiting_end; /* for room, the first to come first; the end only while there is one */
+	struct loop_later wake;
+	struct trouble full;
 
 	struct conf_address addresses[LIMIT_ADDRESSES];
 	size_t address_count;
@@ -106,6 +112,10 @@ void next_hop_ready(struct next_hop *h, const struct ext *ext);
 void next_hop_failed(struct next_hop *h, const struct fault *f);
 /* The end of an opening, whatever came of it. */
 void next_hop_probed(struct next_hop *h);
+
+/* next_hop_pool.c */
+/* A connection is idle or gone: somebody who waits may have one. */
+void next_hop_wake(struct next_hop *h);
 
 /* next_hop_address.c */
 enum next_hop_known {

@@ -56,19 +56,45 @@ static void hurry(struct tx *t)
 		upstream_within(t->up, left_ms < 1 ? 1 : left_ms < LIMIT_MAIL_WAIT_S * 1000 ? left_ms : LIMIT_MAIL_WAIT_S * 1000);
 }
 
-static bool take(struct tx *t)
+static void take_anew(struct tx *t, bool woken);
+
+/* There is a connection for it, or there was none in time. */
+static void on_room(void *arg, bool room)
+{
+	struct tx *t = arg;
+	struct fault f = { 0 }, told;
+
+	if (room) {
+		take_anew(t, true);
+		return;
+	}
+	fault_note(&f, FAULT_NEXT_HOP_BUSY, 0, "pool.max = %u", t->pair->relay->conf->pool.max);
+	if (hop_after(t, &f, &told))
+		take_anew(t, false);
+	else
+		break_tx(t, &told);
+}
+
+static bool take(struct tx *t, bool woken)
 {
 	struct tx_hops *h = &t->hops;
-	int64_t now_ms = loop_now_ms(t->pair->relay->loop);
+	int64_t now_ms = loop_now_ms(t->pair->relay->loop), left_ms;
 	struct fault f = { 0 };
 	unsigned char head[UPSTREAM_HEAD];
 
+	if (t->wait.hop)
+		return false;
 	if (!h->until_ms)
 		h->until_ms = now_ms + LIMIT_PATIENCE_S * 1000;
+	left_ms = h->until_ms > now_ms ? h->until_ms - now_ms : 1;
+	h->answered = h->opened = h->reused = t->mail_open = t->introduced = false;
+	t->sent = t->awaited = 0;
+	if (upstream_must_wait(t->hop, woken)) {
+		upstream_wait(t->hop, &t->wait, left_ms < LIMIT_ROOM_WAIT_S * 1000 ? left_ms : LIMIT_ROOM_WAIT_S * 1000, on_room, t);
+		return false;
+	}
 	t->up = upstream_take(t->hop, h->takes > 0, slice_of(head, view_head(t->pair, head)), &send_user, t);
 	h->takes++;
-	h->answered = t->mail_open = t->introduced = false;
-	t->sent = t->awaited = 0;
 	if (!t->up) {
 		fault_note(&f, FAULT_INTERNAL, 0, "no connection to the next hop could be made");
 		break_tx(t, &f);
@@ -79,7 +105,7 @@ static bool take(struct tx *t)
 	if (h->opened)
 		hurry(t);
 	else
-		upstream_within(t->up, h->until_ms - now_ms);
+		upstream_within(t->up, left_ms);
 	return true;
 }
 
@@ -113,7 +139,7 @@ static bool introduced(struct tx *t)
 		upstream_push(t->up);
 	} else { /* it takes us for somebody else, and will not hear of another */
 		upstream_drop(&t->up);
-		(void)take(t);
+		(void)take(t, false);
 	}
 	return false;
 }
@@ -155,9 +181,9 @@ static bool say_mail(struct tx *t, struct fault *f)
 static void on_event(void *arg, const struct cli_event *ev);
 
 /* A connection to where t->hop says now. */
-static void take_anew(struct tx *t)
+static void take_anew(struct tx *t, bool woken)
 {
-	if (take(t) && cli_ready(upstream_cli(t->up)))
+	if (take(t, woken) && cli_ready(upstream_cli(t->up)))
 		on_event(t, &(struct cli_event){ .kind = CLI_EV_READY });
 }
 
@@ -179,7 +205,7 @@ static bool lacking(struct tx *t, struct tx_command *c, struct fault *f)
 	}
 	if (f->code == FAULT_NEXT_HOP_LACKS && hop_after(t, f, &why)) {
 		upstream_give(&t->up, false);
-		take_anew(t);
+		take_anew(t, false);
 	} else {
 		break_tx(t, f);
 	}
@@ -219,7 +245,7 @@ static void say_data(struct tx *t)
 
 void send_envelope(struct tx *t)
 {
-	if (!t->up && !take(t))
+	if (!t->up && !take(t, false))
 		return;
 	if (!introduced(t) || !send_commands(t))
 		return;
@@ -251,7 +277,7 @@ void send_start(struct tx *t)
 		return;
 	}
 	tx_enter(t, TX_OPEN);
-	if (!t->up && !take(t))
+	if (!t->up && !take(t, false))
 		return;
 	if (!introduced(t) || !send_commands(t))
 		return;
@@ -483,7 +509,7 @@ static void on_lost(void *arg, const struct fault *f)
 		tx_enter(t, TX_OPEN);
 	if (t->state == TX_ENVELOPE && srv_pending(t->pair->srv) == 0)
 		return; /* nobody waits: taken when the next command comes */
-	take_anew(t);
+	take_anew(t, false);
 }
 
 const struct upstream_user send_user = { on_event, on_content, on_wrote, on_lost };

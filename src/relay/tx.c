@@ -42,6 +42,7 @@ static void release(struct tx *t, bool clean)
 	hold_free(&t->hold);
 	if (t->up)
 		upstream_give(&t->up, clean);
+	upstream_unwait(&t->wait);
 	p->tx = NULL;
 	view_forget(p);
 	arena_clear(&p->arena);

@@ -52,6 +52,7 @@ struct tx {
 	struct next_hop *hop;      /* that has the transaction, or had it last; NULL: none yet */
 	bool mail_ours;            /* the 250 to MAIL was ours: no next hop has answered it */
 	struct upstream *up;
+	struct upstream_wait wait; /* for a connection, where there are too many */
 	bool introduced;           /* the next hop knows whose mail comes on the connection there is now */
 	bool mail_open;            /* the next hop accepted MAIL on the connection there is now */
 	bool lost_final;           /* the next hop was lost after the final dot */

@@ -243,3 +243,19 @@ def test_a_list_with_the_listener_in_it_is_a_mistake(hopseal, sinks, ports):
     relay = hopseal(listener={"address": ["127.0.0.1:%d" % port], "next_hop": [sinks().address, "127.0.0.1:%d" % port]}, start=False)
     relay.start(ready=False)
     assert relay.ended() == 78
+
+
+def test_as_many_connections_as_it_may_have(hopseal, sink):
+    """One connection for two clients: the second has it when the first is done."""
+    relay = hopseal(pool={"max": 1})
+    with relay.connect() as first, relay.connect() as second:
+        first.to_data()
+        second.ehlo()
+        second.send(b"MAIL FROM:<s2@a.test>\r\nRCPT TO:<r2@c.test>\r\n")
+        relay.event("next_hop_full")
+        first.message(BASE)
+        second.want(250)
+        second.want(250)
+        second.cmd("DATA", 354)
+        second.message(BASE)
+    assert [tx.session for tx in sink.wait(2)] == [1, 1]

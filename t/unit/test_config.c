@@ -599,7 +599,7 @@ static void what_is_in_force(void **state)
 	    "limits: { message-size = 1000000; header = 2000; header-fields = 20; sessions = 7; sessions-per-client = 2;\n"
 	    "  memory = 5000000000L; body-memory = 5000; }; timeouts: { command = 1001; content = 1002; crowded = 1003; };\n"
 	    "dkim2: { draft = \"07\"; future = 60; clock = \"1790000000\"; };\n"
-	    "pool: { idle = 1; idle-max = 2; messages = 3; connect = 300; };\n"
+	    "pool: { idle = 1; idle-max = 2; max = 7; messages = 3; connect = 300; };\n"
 	    "keys = ( " KEY ", { domain = \"b.test\"; selector = \"r\"; file = \"rsa.pem\"; use = \"retired\"; } );\n"
 	    "listener: {\n"
 	    "  mx: { address = [\"0.0.0.0:2500\", \"[::]:2500\"]; service = \"inbound\"; next-hop = \"[2001:db8::1]:26\";\n"
@@ -652,6 +652,7 @@ static void what_is_in_force(void **state)
 	assert_int_equal(c->pool.idle_ms, 1);
 	assert_int_equal(c->pool.idle_max, 2);
 	assert_int_equal(c->pool.messages, 3);
+	assert_int_equal(c->pool.max, 7);
 	assert_int_equal(c->pool.connect_ms, 300);
 	assert_int_equal(c->key_count, 2);
 	assert_true(c->keys[0].active);

@@ -269,7 +269,8 @@ static int set_up_with(size_t next_hops, bool round)
 	w.conf = (struct conf){ .hostname = "mx.c.test", .workers = 1, .listeners = &w.listener, .listener_count = 1,
 		.limits = { .message_octets = 1 << 20, .header_octets = 65536, .header_fields = 100, .sessions = 1000,
 		    .sessions_per_client = 1000, .memory_octets = 1 << 24, .body_memory_octets = 1 << 20 },
-		.timeouts = { .command_ms = 300000, .content_ms = 180000, .crowded_ms = 10000 }, .dkim2 = { .draft = 9, .now = -1 }, .pool = { .idle_ms = next_hops > 1 ? 3600000 : 10000, .idle_max = 100, .connect_ms = 30000 } };
+		.timeouts = { .command_ms = 300000, .content_ms = 180000, .crowded_ms = 10000 }, .dkim2 = { .draft = 9, .now = -1 },
+		.pool = { .idle_ms = next_hops > 1 ? 3600000 : 10000, .idle_max = 100, .max = 1000, .connect_ms = 30000 } };
 	w.conf.log.to = LOG_FILE;
 	w.conf.log.file = log_name;
 	assert_true(log_open(&w.conf, false));
@@ -971,6 +972,60 @@ static void one_that_failed_is_probed_with_growing_pauses(void **state)
 	WANT(far_peer(before), "MAIL FROM:<s2@a.test>\r\n");
 }
 
+static void a_connection_is_waited_for(void **state)
+{
+	struct peer *c[3];
+
+	(void)state;
+	w.conf.pool.max = 1;
+	for (size_t i = 0; i < 3; i++) {
+		c[i] = client();
+		said(c[i], "MAIL FROM:<s@a.test>\r\n");
+		if (i == 0)
+			WANT(far_peer(0), "MAIL FROM:<s@a.test>\r\n");
+	}
+	said(c[1], "RCPT TO:<r@c.test>\r\n"); /* pipelined: it waits with its MAIL */
+	want_silence(c[1]);
+	want_silence(c[2]);
+	assert_int_equal(w.fars, 1);
+	assert_true(logged("next_hop_full"));
+	said(far_peer(0), "250 2.1.0 ok\r\n");
+	WANT(c[0], "250 2.1.0 ok\r\n");
+	said(c[0], "QUIT\r\n");
+	WANT(far_peer(0), "RSET\r\n");
+	said(far_peer(0), "250 2.0.0 ok\r\n");
+	/* the first to come has it, the other goes on waiting */
+	WANT(far_peer(0), "MAIL FROM:<s@a.test>\r\nRCPT TO:<r@c.test>\r\n");
+	want_silence(c[2]);
+	/* one that is lost makes room as well; its transaction comes behind those that wait */
+	reset(c[1]);
+	reset(far_peer(0));
+	greet(far_peer(1));
+	WANT(far_peer(1), "MAIL FROM:<s@a.test>\r\n");
+	said(far_peer(1), "250 2.1.0 ok\r\n");
+	WANT(c[2], "250 2.1.0 ok\r\n");
+	assert_int_equal(w.fars, 2);
+}
+
+static void who_waits_too_long_for_one_is_told(void **state)
+{
+	struct peer *c = client(), *other = client(), *gone = client();
+
+	(void)state;
+	w.conf.pool.max = 1;
+	said(c, "MAIL FROM:<s@a.test>\r\n");
+	WANT(far_peer(0), "MAIL FROM:<s@a.test>\r\n");
+	said(other, "MAIL FROM:<s@a.test>\r\n");
+	said(gone, "MAIL FROM:<s@a.test>\r\n");
+	want_silence(other);
+	reset(gone);
+	later(LIMIT_ROOM_WAIT_S - 1);
+	want_silence(other);
+	later(2);
+	WANT(other, "451 4.3.2 ");
+	assert_int_equal(w.fars, 1);
+}
+
 /* An address that nobody could know to be ours before it was connected to. */
 static void the_listener_is_no_next_hop_of_its_own(void **state)
 {
@@ -1009,6 +1064,8 @@ int main(void)
 		ROW(who_does_not_take_the_word_to_begin_tls_is_left),
 		ROW(no_descriptor_costs_a_message_not_a_session),
 		ROW(the_last_descriptors_are_for_sessions_under_way),
+		ROW(a_connection_is_waited_for),
+		ROW(who_waits_too_long_for_one_is_told),
 		cmocka_unit_test_setup_teardown(the_listener_is_no_next_hop_of_its_own, set_up_round, tear_down),
 		ROW3(one_silent_at_mail_is_left_while_there_is_another),
 		ROW3(all_of_them_together_have_a_minute),

@@ -162,6 +162,10 @@ static void print_status(const json_t *status)
 	json_array_foreach(json_object_get(status, "listeners"), i, one)
 		printf("listener %s %s %s %s\n", control_text(one, "name"), control_text(one, "address"), control_text(one, "service"),
 		    control_text(one, "mode"));
+	json_array_foreach(json_object_get(status, "next_hops"), i, one)
+		printf("next hop %s of %s %s, %lld connection%s, %lld idle\n", control_text(one, "name"), control_text(one, "listener"),
+		    control_text(one, "state"), control_number(one, "connections"), control_number(one, "connections") == 1 ? "" : "s",
+		    control_number(one, "idle"));
 	json_array_foreach(json_object_get(status, "generations"), i, one)
 		printf("generation %lld %s, up %lld s, %lld session%s\n", control_number(one, "number"), control_text(one, "state"),
 		    control_number(one, "up_s"), control_number(one, "sessions"), control_number(one, "sessions") == 1 ? "" : "s");

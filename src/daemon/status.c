@@ -43,6 +43,36 @@ static json_t *status_reload(const struct status_view *s)
 	    s->reload_error[0] ? s->reload_error : NULL);
 }
 
+/* What the workers of a generation find of one next hop: they may differ for a while. */
+static json_t *status_next_hop(const struct status_view *s, const char *listener, const char *name, size_t hop)
+{
+	json_int_t up = 0, down = 0, open = 0, idle = 0;
+
+	for (size_t i = 0; i < s->serving->worker_count; i++) {
+		const struct process *w = &s->serving->workers[i];
+		struct count_hop h = w->pid ? count_hop_get(s->counts, w->slot, hop) : (struct count_hop){ .state = COUNT_HOP_NONE };
+
+		up += h.state == COUNT_HOP_UP;
+		down += h.state == COUNT_HOP_DOWN;
+		open += h.open;
+		idle += h.idle;
+	}
+	return json_pack("{s:s, s:s, s:s, s:I, s:I}", "listener", listener, "name", name, "state",
+	    up && down ? "unsteady" : up ? "up" : down ? "down" : "unknown", "connections", open, "idle", idle);
+}
+
+static json_t *status_next_hops(const struct status_view *s)
+{
+	const struct conf *conf = s->serving ? s->serving->conf : NULL;
+	json_t *all = json_array();
+	size_t hop = 0;
+
+	for (size_t i = 0; conf && i < conf->listener_count; i++)
+		for (size_t k = 0; k < conf->listeners[i].next_hop_count; k++, hop++)
+			json_array_append_new(all, status_next_hop(s, conf->listeners[i].name, conf->listeners[i].next_hops[k].address.text, hop));
+	return all;
+}
+
 char *status_text(const struct status_view *s)
 {
 	static const char *const services[] = {
@@ -71,10 +101,10 @@ char *status_text(const struct status_view *s)
 			json_array_append_new(listeners, json_pack("{s:s, s:s, s:s, s:s}", "name", conf->listeners[i].name, "address",
 			    conf->listeners[i].addresses[k].text, "service", services[conf->listeners[i].service], "mode",
 			    conf->listeners[i].mode == MODE_QUEUE ? "queue" : "proxy"));
-	all = json_pack("{s:s, s:s, s:i, s:i, s:I, s:s, s:o, s:o, s:o, s:o}", "version", HOPSEAL_VERSION, "hostname",
+	all = json_pack("{s:s, s:s, s:i, s:i, s:I, s:s, s:o, s:o, s:o, s:o, s:o}", "version", HOPSEAL_VERSION, "hostname",
 	    conf ? conf->hostname : "", "pid", (int)getpid(), "generation", s->serving ? (int)s->serving->number : 0, "uptime_s",
 	    seconds(s->now_ms - s->started_ms), "configuration", s->file, "generations", generations, "processes",
-	    processes, "waiting", waiting, "listeners", listeners);
+	    processes, "waiting", waiting, "listeners", listeners, "next_hops", status_next_hops(s));
 	if (all && s->reload_ms)
 		json_object_set_new(all, "reload", status_reload(s));
 	text = all ? json_dumps(all, JSON_COMPACT) : NULL;

@@ -23,11 +23,27 @@ static void log_change(const struct next_hop *h, enum log_level level, const cha
 	log_end(&l);
 }
 
+void next_hop_changed(const struct next_hop *h)
+{
+	static const enum count_hop_state states[] = { [NEXT_HOP_NEW] = COUNT_HOP_NEW, [NEXT_HOP_UP] = COUNT_HOP_UP,
+		[NEXT_HOP_DOWN] = COUNT_HOP_DOWN };
+
+	if (h->shown)
+		count_hop_set(h->shown, states[h->state], h->open, h->pooled);
+}
+
+void next_hop_show(struct next_hop *h, struct count_hop *shown)
+{
+	h->shown = shown;
+	next_hop_changed(h);
+}
+
 static void enter(struct next_hop *h, enum next_hop_state state)
 {
 	bool changed = h->state != state;
 
 	h->state = state;
+	next_hop_changed(h);
 	if (changed && h->on_change)
 		h->on_change(h->on_change_arg);
 }
@@ -72,6 +88,8 @@ static void probe(void *arg)
 
 void next_hop_ready(struct next_hop *h, const struct ext *ext)
 {
+	bool back;
+
 	if (ext && (h->ext.bits != ext->bits || h->ext.size_octets != ext->size_octets)) {
 		h->ext = *ext;
 		if (h->state == NEXT_HOP_UP && h->on_change)
@@ -80,10 +98,11 @@ void next_hop_ready(struct next_hop *h, const struct ext *ext)
 	loop_timer_stop(&h->retry);
 	if (h->state == NEXT_HOP_UP)
 		return;
-	if (h->state == NEXT_HOP_DOWN)
-		log_change(h, LOG_LEVEL_INFO, "next_hop_up", NULL);
+	back = h->state == NEXT_HOP_DOWN;
 	h->up_since_ms = loop_now_ms(h->loop);
 	enter(h, NEXT_HOP_UP);
+	if (back)
+		log_change(h, LOG_LEVEL_INFO, "next_hop_up", NULL);
 }
 
 static void down(struct next_hop *h, const struct fault *f)
@@ -98,9 +117,9 @@ static void down(struct next_hop *h, const struct fault *f)
 	}
 	if (h->state == NEXT_HOP_DOWN)
 		return;
-	log_change(h, LOG_LEVEL_WARNING, "next_hop_down", f->note[0] ? f->note : f->text);
 	h->ext = (struct ext){ 0 };
 	enter(h, NEXT_HOP_DOWN);
+	log_change(h, LOG_LEVEL_WARNING, "next_hop_down", f->note[0] ? f->note : f->text);
 }
 
 void next_hop_failed(struct next_hop *h, const struct fault *f)

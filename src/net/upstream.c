@@ -45,6 +45,7 @@ static void from_pool(struct upstream *u)
 	if (u->pool_next)
 		u->pool_next->pool_at = u->pool_at;
 	u->hop->pooled--;
+	next_hop_changed(u->hop);
 }
 
 static void set_spare(struct upstream *u, bool spare)
@@ -71,6 +72,7 @@ void upstream_doom(struct upstream *u)
 	u->hop->open--;
 	set_opening(u, false);
 	next_hop_wake(u->hop);
+	next_hop_changed(u->hop);
 	u->state = UP_GONE;
 	u->user = NULL;
 	conn_close(&u->conn);
@@ -217,6 +219,7 @@ static void to_pool(struct upstream *u)
 	h->pooled++;
 	arm(u);
 	next_hop_wake(h);
+	next_hop_changed(h);
 }
 
 static void ready(struct upstream *u)
@@ -512,6 +515,7 @@ struct upstream *upstream_open(struct next_hop *h, struct slice head, const stru
 	h->all = u;
 	h->open++;
 	set_opening(u, true);
+	next_hop_changed(h);
 	count_add(h->counts, h->slot, COUNT_NEXT_HOP_OPEN, 1);
 	count_add(h->counts, h->slot, COUNT_NEXT_HOP_CONNECTS, 1);
 	return u;

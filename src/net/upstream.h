@@ -36,6 +36,8 @@ enum next_hop_state {
 	NEXT_HOP_DOWN /* probed until it comes back; it may be tried all the same */
 };
 enum next_hop_state next_hop_state(const struct next_hop *h);
+/* Where the supervisor reads how it is; NULL: nowhere. */
+void next_hop_show(struct next_hop *h, struct count_hop *shown);
 /* It connects, but serves no mail (or, in `f`, what else it did): down. That it does not connect is known without being said. */
 void next_hop_bad(struct next_hop *h, const struct fault *f);
 /* State, or what it announces, is another than before. One `on` each; it may not take a connection. */

@@ -74,6 +74,7 @@ struct next_hop {
 	struct upstream_wait *waiting, **waiting_end; /* for room, the first to come first; the end only while there is one */
 	struct loop_later wake;
 	struct trouble full;
+	struct count_hop *shown;   /* NULL: nobody looks */
 
 	struct conf_address addresses[LIMIT_ADDRESSES];
 	size_t address_count;
@@ -110,6 +111,8 @@ void upstream_destroy(void *arg);
 void next_hop_ready(struct next_hop *h, const struct ext *ext);
 /* One could not be made, or next_hop_bad() was said. */
 void next_hop_failed(struct next_hop *h, const struct fault *f);
+/* Its state, or the number of its connections, has changed. */
+void next_hop_changed(const struct next_hop *h);
 /* The end of an opening, whatever came of it. */
 void next_hop_probed(struct next_hop *h);
 

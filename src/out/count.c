@@ -70,4 +70,30 @@ void count_slot_left(struct count_page *p, unsigned slot)
 		if (rows[i].gauge)
 			__atomic_store_n(&p->slots[slot].value[i], 0, __ATOMIC_RELAXED);
 	memset(p->clients[slot], 0, sizeof(p->clients[slot]));
+	for (size_t i = 0; i < COUNT_HOPS && p->hops[slot][i].state != COUNT_HOP_NONE; i++)
+		count_hop_set(&p->hops[slot][i], COUNT_HOP_NONE, 0, 0);
+}
+
+struct count_hop *count_hop(struct count_page *p, unsigned slot, size_t hop)
+{
+	BUG_ON(slot >= COUNT_SLOTS);
+	return hop < COUNT_HOPS ? &p->hops[slot][hop] : NULL;
+}
+
+void count_hop_set(struct count_hop *h, enum count_hop_state state, size_t open, size_t idle)
+{
+	__atomic_store_n(&h->state, (uint32_t)state, __ATOMIC_RELAXED);
+	__atomic_store_n(&h->open, (uint32_t)open, __ATOMIC_RELAXED);
+	__atomic_store_n(&h->idle, (uint32_t)idle, __ATOMIC_RELAXED);
+}
+
+struct count_hop count_hop_get(const struct count_page *p, unsigned slot, size_t hop)
+{
+	const struct count_hop *h;
+
+	if (slot >= COUNT_SLOTS || hop >= COUNT_HOPS)
+		return (struct count_hop){ .state = COUNT_HOP_NONE };
+	h = &p->hops[slot][hop];
+	return (struct count_hop){ .state = __atomic_load_n(&h->state, __ATOMIC_RELAXED), .open = __atomic_load_n(&h->open, __ATOMIC_RELAXED),
+		.idle = __atomic_load_n(&h->idle, __ATOMIC_RELAXED) };
 }

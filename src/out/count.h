@@ -32,6 +32,14 @@ struct count_rate {
 	uint64_t told;   /* the minute in which its refusals were told last, and how many since */
 };
 
+/* What a worker finds of each next hop: in the order of the configuration's listeners, and of the servers each of them names. */
+enum { COUNT_HOPS = 1024 };
+enum count_hop_state { COUNT_HOP_NONE, COUNT_HOP_NEW, COUNT_HOP_UP, COUNT_HOP_DOWN };
+struct count_hop {
+	uint32_t state;
+	uint32_t open, idle;   /* connections, and those of them nobody uses */
+};
+
 struct count_page {
 	uint64_t seed[2]; /* of the places of client addresses: nobody chooses whose he shares */
 	struct count_rate rates[COUNT_RATES];
@@ -39,6 +47,7 @@ struct count_page {
 		uint64_t value[COUNTS];
 	} slots[COUNT_SLOTS];
 	struct count_client clients[COUNT_SLOTS][COUNT_CLIENTS]; /* untouched pages cost nothing */
+	struct count_hop hops[COUNT_SLOTS][COUNT_HOPS]; /* without gaps up to the first COUNT_HOP_NONE */
 };
 
 /* Anonymous shared memory, zeroed, inherited by children; NULL: no memory. */
@@ -49,8 +58,13 @@ uint64_t count_sum(const struct count_page *p, enum count what);
 /* As in count.def, for status and metrics. */
 const char *count_name(enum count what);
 bool count_is_gauge(enum count what);
+/* The place of a worker's next hop; NULL: there are too many to be shown. */
+struct count_hop *count_hop(struct count_page *p, unsigned slot, size_t hop);
+/* Writes it, and reads it: each number by itself, nobody waits for the other side. */
+void count_hop_set(struct count_hop *h, enum count_hop_state state, size_t open, size_t idle);
+struct count_hop count_hop_get(const struct count_page *p, unsigned slot, size_t hop);
 /*
- * The worker that had the slot is gone: its gauges and client table are emptied, its counters stay, so that sums never
+ * The worker that had the slot is gone: its gauges, client table and next hops are emptied, its counters stay, so that sums never
  * fall. Only the supervisor calls it.
  */
 void count_slot_left(struct count_page *p, unsigned slot);

@@ -28,7 +28,7 @@ int64_t relay_unix_s(const struct relay *r)
 	return r->conf->dkim2.now >= 0 ? r->conf->dkim2.now : (int64_t)time(NULL);
 }
 
-static bool make_next_hops(struct relay_listener *rl)
+static bool make_next_hops(struct relay_listener *rl, size_t *shown)
 {
 	struct relay *r = rl->relay;
 
@@ -37,6 +37,7 @@ static bool make_next_hops(struct relay_listener *rl)
 		rl->next_hops[i] = next_hop_new(r->loop, r->ask, r->conf, rl->conf, &rl->conf->next_hops[i], r->counts, r->slot);
 		if (!rl->next_hops[i])
 			return false;
+		next_hop_show(rl->next_hops[i], count_hop(r->counts, r->slot, (*shown)++));
 		rl->next_hop_count++;
 	}
 	if (rl->next_hops)
@@ -74,7 +75,7 @@ struct relay *relay_new(struct loop *l, const struct conf *conf, struct ask *ask
 {
 	struct relay *r = calloc(1, sizeof(*r));
 	struct rlimit files;
-	size_t at = 0;
+	size_t at = 0, shown = 0;
 
 	if (!r)
 		return NULL;
@@ -99,7 +100,7 @@ struct relay *relay_new(struct loop *l, const struct conf *conf, struct ask *ask
 		if (rl->conf->tls.mode != TLS_NONE && !make_tls(rl))
 			return NULL;
 		rl->sockets = calloc(rl->conf->address_count, sizeof(*rl->sockets));
-		if (!make_next_hops(rl) || !rl->sockets)
+		if (!make_next_hops(rl, &shown) || !rl->sockets)
 			goto fail;
 		for (size_t k = 0; k < rl->conf->address_count && at < listen_count; k++, at++)
 			if (!listen_start(&rl->sockets[rl->socket_count++], l, listen_fds[at], on_connection, rl))

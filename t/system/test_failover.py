@@ -5,7 +5,9 @@ import pytest
 
 from certs import served
 from mail import BASE
+from relay import ctl
 from sink import CLOSE, DROP, Last
+from wait import until
 
 NO_POOL = {"pool": {"idle": 0}}
 
@@ -259,3 +261,22 @@ def test_as_many_connections_as_it_may_have(hopseal, sink):
         second.cmd("DATA", 354)
         second.message(BASE)
     assert [tx.session for tx in sink.wait(2)] == [1, 1]
+
+
+def test_status_shows_each_next_hop(hopseal, sinks):
+    first, second = sinks(), sinks()
+    first.close()
+    relay = hopseal(listener=in_order(first, second))
+    shown = relay.status()["next_hops"]
+    assert [(h["listener"], h["name"], h["state"]) for h in shown] == [("main", first.address, "down"), ("main", second.address, "up")]
+    assert (shown[1]["connections"], shown[1]["idle"]) == (1, 1)
+    with relay.connect() as c:
+        c.to_data()
+        shown = relay.status()["next_hops"]
+        assert (shown[1]["connections"], shown[1]["idle"]) == (1, 0)
+        c.message(BASE)
+    first.open()
+    relay.event("next_hop_up")
+    assert [h["state"] for h in relay.status()["next_hops"]] == ["up", "up"]
+    line = b"next hop %s of main up, 1 connection, 1 idle\n" % first.address.encode()
+    until(line, lambda: line in ctl("status", "-c", relay.file).stdout)

@@ -6,11 +6,13 @@ import json
 import os
 import pwd
 import resource
+import select
 import shutil
 import signal
 import socket
 import subprocess
 import threading
+import time
 
 import attacks_build
 from attacks import BASE, CANARY, MEASURED, memory_kib
@@ -516,7 +518,57 @@ def connect_rate(scene):
     check(len(stage.relay.events("client_rate")) < 5, "a line for each connection")
 
 
+def drip(talks, octet=b"x"):
+    """Each sends an octet a round, which renews nothing, until it has been answered: the replies, each its session's last."""
+    last, end = {}, time.monotonic() + DEADLINE
+    while len(last) < len(talks):
+        check(time.monotonic() < end, "%d are not told that they are slow" % (len(talks) - len(last)))
+        for c in set(talks) - set(last):
+            try:
+                c.sock.sendall(octet)
+            except OSError:
+                pass                             # its reply is there, or the test fails for want of one
+        ready, _, _ = select.select([c.sock for c in talks if c not in last], [], [], 0.05)
+        for c in talks:
+            if c.sock in ready:
+                last[c] = c.reply()
+                check(last[c] is not None and c.reply() is None, "an end without a word, or no end", last[c])
+                c.close()
+    return list(last.values())
+
+
+def slowloris(scene):
+    """A hundred clients instead of five thousand; timeouts.command is two seconds instead of five minutes."""
+    scene.must("load", {"conns": 5000, "kind": "one octet per 10 s"})
+    stage = scene.stage(settings={"timeouts": {"command": 2000}, "limits": {"sessions_per_client": 200}})
+    talks = [Dialogue(stage.relay.address("annotate")) for _ in range(100)]
+    stage.canary("annotate")
+    for got in drip(talks):
+        check((got.code, got.enhanced) == (421, "4.4.2"), got)
+    stage.relay.event("client_timeout")
+    stage.canary("annotate")
+
+
+def slow_body(scene):
+    """Fifty clients instead of a thousand; timeouts.content is two seconds instead of three minutes."""
+    scene.must("load", {"conns": 1000, "kind": "DATA at 1 octet per s"})
+    stage = scene.stage(settings={"timeouts": {"content": 2000}})
+    talks = []
+    for _ in range(40):
+        c = Dialogue(stage.relay.address("annotate"))
+        c.send(b"EHLO t.a.test\r\nMAIL FROM:<s@a.test>\r\nRCPT TO:<r1@c.test>\r\nDATA\r\n")
+        check([c.reply().code for _ in range(4)] == [250, 250, 250, 354], "no 354")
+        talks.append(c)
+    stage.canary("annotate")
+    for got in drip(talks):
+        check(got.code in (421, 451), got)
+    stage.relay.event("client_too_slow")
+    stage.canary("annotate")
+
+
 SCENES = {
+    "res-slowloris-commands": slowloris,
+    "res-slow-body": slow_body,
     "res-connect-rate": connect_rate,
     "res-log-blocked": log_blocked,
     "res-emfile-inside": emfile_inside,

@@ -64,7 +64,7 @@ static void build_root(struct build *b)
 	if (!id->given)
 		id->text = hostname->text;
 	if (workers->number == 0)
-		workers->number = b->machine->cores;
+		workers->number = b->machine->cores < CONF_WORKERS ? b->machine->cores : CONF_WORKERS;
 	c->hostname = hostname->text;
 	c->workers = (unsigned)workers->number;
 	c->user = get(b, KEY_ROOT_USER)->text;

@@ -15,6 +15,9 @@
 #include "policy/rule.h"
 #include "route/table.h"
 
+/* Of one generation: four may live at a time, and a worker has a slot in out/count for itself. */
+enum { CONF_WORKERS = 64 };
+
 enum conf_service { SERVICE_PASS, SERVICE_INBOUND, SERVICE_OUTBOUND, SERVICE_FORWARD, SERVICE_LIST_IN, SERVICE_LIST_OUT };
 enum conf_mode { MODE_PROXY, MODE_QUEUE };
 enum conf_seal { SEAL_NEEDED, SEAL_ALWAYS };
@@ -132,7 +135,7 @@ struct conf {
 	struct arena arena;
 	const char *file;
 	const char *hostname;
-	unsigned workers;             /* resolved: at least 1 */
+	unsigned workers;             /* resolved: 1..CONF_WORKERS */
 	const char *user;
 	struct {
 		const char *resolver;     /* "auto" or address[:port] */

@@ -399,7 +399,7 @@ static void check_files(struct load *l)
 static void load_tree(struct load *l, const config_t *config)
 {
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
-	struct build_machine machine = { .hostname = machine_name(l), .cores = cores > 0 && cores < 256 ? (unsigned)cores : 1 };
+	struct build_machine machine = { .hostname = machine_name(l), .cores = cores > 0 ? (unsigned)cores : 1 };
 	const config_setting_t *root = config_root_setting(config);
 
 	l->tree = conf_tree_new(l->a, l->folder, l->main_file, l->e);

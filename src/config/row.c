@@ -1,3 +1,4 @@
+#include "config/conf.h"
 #include "config/row.h"
 
 #define FREE .here = "", .later = ""

@@ -33,6 +33,9 @@ enum {
 	MISTAKES_LOGGED = 5,
 };
 
+/* Those that drain, one that serves and one that is to take its place. */
+_Static_assert((DRAINING_MAX + 2) * CONF_WORKERS <= COUNT_SLOTS, "a reload would find no slots");
+
 struct supervisor {
 	const char *file;
 	bool foreground;

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { COUNT_SLOTS = 256 }; /* worker slots, all living generations together */
+enum { COUNT_SLOTS = 256 }; /* worker slots, for all generations that may live at a time */
 
 enum count {
 #define COUNT(id, name, kind, help) COUNT_##id,

@@ -137,7 +137,7 @@ static void the_text_itself(void **state)
 		{ "negative ones too", GOOD "workers = -2147483649;\n",
 		    "c:3: the number 2147483649 is cut to 32 bits, expected it with the suffix L, 2147483649L\n" },
 		{ "the smallest that fits", GOOD "workers = -2147483648;\n",
-		    "c:3: workers = -2147483648, expected 0..256 processes\n" },
+		    "c:3: workers = -2147483648, expected 0..64 processes\n" },
 		{ "hexadecimal", GOOD "limits: { memory = 0x100000000; };\n",
 		    "c:3: the number 0x100000000 is cut to 32 bits, expected it with the suffix L, 0x100000000L\n" },
 		{ "beyond 64 bits", GOOD "limits: { memory = 99999999999999999999L; };\n",
@@ -171,12 +171,12 @@ static void names_types_and_ranges(void **state)
 		{ "an unknown one in a group", GOOD "run: {\n  dir = \"/run/x\";\n  mode = 1;\n};\n",
 		    "c:5: unknown setting run.mode, expected one of dir\n" },
 		{ "a group that is a number", GOOD "run = 1;\n", "c:3: run is not a group, expected run: { ... };\n" },
-		{ "a number that is a string", GOOD "workers = \"2\";\n", "c:3: workers is a string, expected 0..256 processes\n" },
+		{ "a number that is a string", GOOD "workers = \"2\";\n", "c:3: workers is a string, expected 0..64 processes\n" },
 		{ "a number with a fraction", GOOD "workers = 1.5;\n",
-		    "c:3: workers is a number with a fraction, expected 0..256 processes\n" },
+		    "c:3: workers is a number with a fraction, expected 0..64 processes\n" },
 		{ "a string that is a number", GOOD "user = 1;\n", "c:3: user is a number, expected a string in quotes\n" },
 		{ "an empty string", GOOD "user = \"\";\n", "c:3: user is empty, expected a string in quotes\n" },
-		{ "a range", GOOD "workers = 257;\n", "c:3: workers = 257, expected 0..256 processes\n" },
+		{ "a range", GOOD "workers = 65;\n", "c:3: workers = 65, expected 0..64 processes\n" },
 		{ "a range from below", GOOD "dns: { timeout = 99; };\n",
 		    "c:3: dns.timeout = 99, expected 100..120000 milliseconds\n" },
 		{ "64 bits are compared as such", GOOD "limits: { message-size = 1099511627777L; };\n",
@@ -709,7 +709,7 @@ static void defaults(void **state)
 	put("c", S(LISTENER("inbound", "")), 0644);
 	c = conf_load("c", &e);
 	assert_non_null(c);
-	assert_true(c->workers >= 1);
+	assert_true(c->workers >= 1 && c->workers <= CONF_WORKERS);
 	assert_string_equal(c->user, "hopseal");
 	assert_string_equal(c->dns.resolver, "auto");
 	assert_string_equal(c->dns.trust_anchor, "auto");

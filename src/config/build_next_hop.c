@@ -144,7 +144,7 @@ void build_table(struct conf *c, struct conf_listener *l, struct slice text, str
 	struct arena *a = &c->arena;
 	struct reading r = { .arena = a, .errors = errors, .file = l->table_file };
 	struct naming n = { .arena = a, .errors = errors, .l = l, .tls_name = l->next_hop_tls.name, .said = "next hop",
-		.expected = S("host:port") };
+		.expected = S("host:port or lmtp:host:port") };
 	const char *texts[LIMIT_ROUTE];
 
 	text = arena_copy(a, text);

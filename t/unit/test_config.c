@@ -24,7 +24,7 @@ const char *__lsan_default_options(void)
 #define ONE "listener: { " PASS("a", "127.0.0.1:2525", "127.0.0.1:2526") " };\n"
 #define GOOD HOST ONE
 /* What a next hop may be. */
-#define A_SERVER "host:port, a list of them in order of preference, or table:FILE"
+#define A_SERVER "host:port, lmtp:host:port, table:FILE, or a list of the first two in order of preference"
 #define KEY "{ domain = \"a.test\"; selector = \"s1\"; file = \"ed.pem\"; }"
 
 static char dir[] = "/tmp/hopseal-config-XXXXXX";
@@ -327,11 +327,11 @@ static void what_is_not_there_yet(void **state)
 /* What is wrong in a table is told by its own file and line. */
 static void tables(void **state)
 {
-#define TABLE_SERVER "expected host:port\n"
+#define TABLE_SERVER "expected host:port or lmtp:host:port\n"
 	static const struct {
 		const char *name, *table, *want;
 	} rows[] = {
-		{ "a good one", "a.test 127.0.0.1:26\n.a.test 127.0.0.1:27, 127.0.0.1:26\n", "" },
+		{ "a good one", "a.test 127.0.0.1:26\n.a.test lmtp:127.0.0.1:24, mx.test:26\n", "" },
 		{ "no domain", "# comment\na b 127.0.0.1:26\na..b 127.0.0.1:26\n",
 		    "@/routes:2: \"b 127.0.0.1:26\" is no next hop; several are separated by commas\n"
 		    "@/routes:3: \"a..b\" is no domain, expected a domain, .domain for what is below it, or *\n" },

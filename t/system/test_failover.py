@@ -220,6 +220,7 @@ def test_one_that_has_it_is_preferred(hopseal, sinks):
         first.close()
         c.deliver(BASE, params=" BODY=8BITMIME")
     assert third.one().mail.endswith("BODY=8BITMIME")
+    assert [e["to"] for e in relay.events("next_hop_failover")] == [third.address], "the second is not even asked"
 
 
 def test_a_recipient_with_wishes_another_cannot_hear(hopseal, sinks):

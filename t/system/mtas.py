@@ -1,7 +1,7 @@
-"""Mail servers that cannot be installed beside Postfix: unpacked by t/peers, started in a root of their own, ended by pid.
+"""Mail servers that are not installed: unpacked by t/peers, started in a root of their own, ended by pid.
 
-Each relays what comes to its port `front` by the domain of the recipient (routes: domain -> port), as a client of hopseal, and
-what comes to its port `back`, as a next hop of hopseal, to the port `onward`.
+Dovecot stores what comes. Each of the others relays what comes to its port `front` by the domain of the recipient (routes:
+domain -> port), as a client of hopseal, and what comes to its port `back`, as a next hop of hopseal, to the port `onward`.
 """
 import os
 import re
@@ -43,14 +43,15 @@ def libraries(package, program):
 class Jail:
     """A package's program in a root that holds nothing else; its users are known there only."""
 
-    def __init__(self, folder, package, program, users, folders):
+    def __init__(self, folder, package, program, users, folders, helpers=()):
         if os.geteuid() != 0:
             pytest.skip("%s runs in a root of its own, which only root can give it" % package)
         source = fetched(package)
         self.root, self.program, self.process = folder, program, None
-        for path, place in list(libraries(source, source + program)) + [(source + program, program)]:
-            os.makedirs(os.path.dirname(folder + place), exist_ok=True)
-            shutil.copy(path, folder + place)
+        for name in (program,) + tuple(helpers):
+            for path, place in list(libraries(source, source + name)) + [(source + name, name)]:
+                os.makedirs(os.path.dirname(folder + place), exist_ok=True)
+                shutil.copy(path, folder + place)
         for name in ("/etc", "/tmp") + tuple(folders):
             os.makedirs(folder + name, exist_ok=True)
         os.chmod(folder + "/tmp", 0o1777)
@@ -59,6 +60,7 @@ class Jail:
         self.write("/etc/group", "".join("%s:x:%d:\n" % row for row in rows))
         self.write("/etc/hosts", "127.0.0.1 localhost\n")
         self.write("/etc/resolv.conf", "")
+        self.write("/dev/null", "", 0o666)      # a file does: whatever reads it reads nothing first
 
     def write(self, name, text, mode=0o644):
         os.makedirs(os.path.dirname(self.root + name), exist_ok=True)
@@ -110,7 +112,7 @@ class Jail:
 class Exim(Jail):
     """
     The user part of an address that begins with `bdat` gets BDAT where it is offered, everybody else DATA; one that begins with `late` is
-    refused under PRDR, once the message is known.
+    refused under PRDR, once the message is known, and one that begins with `slow` put off.
     """
 
     def __init__(self, folder, front, back, onward, routes, cert, fronted=0):
@@ -138,7 +140,13 @@ hosts_proxy = ${if eq{$received_port}{%(fronted)d}{*}{}}
 log_selector = +all
 acl_smtp_rcpt = accept
 acl_smtp_data = accept
-acl_smtp_data_prdr = ${if match{$local_part}{^late}{deny}{accept}}
+acl_smtp_data_prdr = each
+begin acl
+each:
+  deny local_parts = ^late
+  defer local_parts = ^slow
+    message = $local_part is not done with the last one
+  accept
 begin routers
 onward:
   driver = manualroute
@@ -197,6 +205,75 @@ class OpenSmtpd(Jail):
             rows.append('match tag front from any for domain "%s" action route%d' % (domain, n))
         self.write("/etc/smtpd.conf", "\n".join(rows) + "\n", 0o600)
         self.start("-d", "-v", "-f", "/etc/smtpd.conf", ports=[front, back])
+
+
+class Dovecot(Jail):
+    """LMTP in front of mailboxes; boxes: name -> its quota in octets, 0 for none, which is looked at when the content is there."""
+
+    HELPERS = ["/usr/bin/doveconf"] + ["/usr/lib/dovecot/" + name for name in (
+        "anvil", "auth", "config", "lmtp", "log", "stats", "modules/lib10_quota_plugin.so", "modules/libssl_iostream_openssl.so")]
+
+    def __init__(self, folder, port, boxes, cert):
+        super().__init__(folder, "dovecot", "/usr/sbin/dovecot", ["dovecot", "dovenull", "vmail"],
+                         ["/run", "/var/lib/dovecot", "/var/mail"], self.HELPERS)
+        self.port, mail = port, UID + 2
+        # Services that nobody asks for must be there all the same.
+        for name in os.listdir(fetched("dovecot") + "/usr/lib/dovecot"):
+            path = folder + "/usr/lib/dovecot/" + name
+            if "." not in name and not os.path.exists(path):
+                self.write("/usr/lib/dovecot/" + name, "", 0o755)
+        os.chown(folder + "/var/mail", mail, mail)
+        self.give(cert)
+        self.write("/etc/boxes", "".join("%s:::::/var/mail/%s::%s\n" % (
+            name, name, "userdb_quota_rule=*:bytes=%d" % octets if octets else "") for name, octets in boxes.items()))
+        self.write("/etc/dovecot/dovecot.conf", """
+protocols = lmtp
+log_path = /var/log.dovecot
+listen = 127.0.0.1
+hostname = dovecot.b.test
+login_trusted_networks = 127.0.0.0/8
+default_vsz_limit = 1G
+ssl = yes
+ssl_cert = </etc/cert.pem
+ssl_key = </etc/key.pem
+auth_username_format = %%Ln
+first_valid_uid = %(mail)d
+mail_location = maildir:~/
+mail_plugins = quota
+plugin {
+  quota = maildir:box
+}
+passdb {
+  driver = passwd-file
+  args = /etc/boxes
+}
+userdb {
+  driver = passwd-file
+  args = /etc/boxes
+  default_fields = uid=%(mail)d gid=%(mail)d
+}
+service lmtp {
+  inet_listener lmtp {
+    port = %(port)d
+  }
+}
+""" % {"mail": mail, "port": port})
+        self.start("-F", ports=[port])
+
+    def log(self):
+        path = self.root + "/var/log.dovecot"
+        if not os.path.exists(path):
+            return super().log()
+        with open(path, encoding="utf-8", errors="replace") as f:
+            return super().log() + f.read()
+
+    def mailbox(self, name):
+        """Contents of the messages in a mailbox; Dovecot stores LF."""
+        folder, out = "%s/var/mail/%s/new" % (self.root, name), []
+        for file in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
+            with open(os.path.join(folder, file), "rb") as f:
+                out.append(f.read().replace(b"\n", b"\r\n"))
+        return out
 
 
 def python():

@@ -8,10 +8,12 @@ import pytest
 from certs import trust
 from client import Client
 from mail import BASE, added, body_of, name_of, values
-from mtas import Exim, OpenSmtpd
+from mtas import Dovecot, Exim, OpenSmtpd
 from peers import HAProxy, Postfix, need
 from relay import run
 from seal import checked, seal
+from test_extensions import FIELD, REQUIRE, WITH_PRDR, block, dot, rcpts
+from test_tls import connect, tls
 from wait import DEADLINE, until
 
 
@@ -177,6 +179,215 @@ def test_an_mta_that_wants_few_messages_a_connection(hopseal, sink, mta, kind):
         for n in range(120):
             c.deliver(BASE, sender="<s%d@a.test>" % n)
     assert {tx.sender for tx in sink.wait(120)} == {"<s%d@a.test>" % n for n in range(120)}
+
+
+# ---- one answer a recipient
+
+@pytest.fixture
+def dovecot(room, ports, cert):
+    """dovecot(box=quota...) starts one that has these boxes; its address is that of a next hop."""
+    made = []
+
+    def make(**boxes):
+        folder = os.path.join(room, "dovecot%d" % len(made))
+        os.mkdir(folder)
+        made.append(Dovecot(folder, ports.take(), boxes, cert))
+        made[-1].address = "lmtp:127.0.0.1:%d" % made[-1].port
+        return made[-1]
+    yield make
+    for one in made:
+        one.stop()
+        print(one.log())
+
+
+def to(c, *people, params=" PRDR"):
+    c.mail(params=params)
+    for name in people:
+        c.rcpt("<%s@c.test>" % name)
+
+
+def taken(relay, tx=1):
+    """What the line of a transaction says of its recipients."""
+    event = relay.event("transaction", tx)
+    return [path.strip("<>").split("@")[0] for path in event["rcpt_to"].split(",")], event.get("rcpts_refused", 0), event.get("rcpts_deferred", 0)
+
+
+@pytest.mark.slow
+def test_dovecot_takes_one_recipient(hopseal, dovecot):
+    boxes = dovecot(r1=0, r2=0, full=10)
+    relay = hopseal("inbound", listener={"next_hop": boxes.address})
+    with relay.connect() as c:
+        to(c, "r1", params="")
+        c.rcpt("<r2@c.test>", code=452, enhanced="4.5.3")
+        dot(c)
+        c.want(250, "2.0.0", "<r1@c.test>")
+        c.mail()
+        c.rcpt("<nobody@c.test>", code=550, enhanced="5.1.1")
+        c.rcpt("<r2@c.test>")
+        dot(c)
+        c.want(250, "2.0.0", "<r2@c.test>")
+        c.deliver(BASE, recipients=("<full@c.test>",), code=552, enhanced="5.2.2", text="Quota exceeded")
+        c.deliver(BASE)
+    assert [body_of(message) for message in boxes.mailbox("r1") + boxes.mailbox("r2")] == [body_of(BASE)] * 3
+    assert not boxes.mailbox("full")
+    assert [relay.event("transaction", n)["outcome"] for n in (1, 2, 3, 4)] == ["accepted", "accepted", "refused", "accepted"]
+
+
+@pytest.mark.slow
+def test_dovecot_answers_each(hopseal, dovecot):
+    boxes = dovecot(r1=0, full=10, r2=0)
+    relay = hopseal("inbound", listener={"next_hop": boxes.address})
+    with relay.connect() as c:
+        to(c, "r1", "full", "r2")
+        c.rcpt("<nobody@c.test>", code=550, enhanced="5.1.1")
+        dot(c)
+        got = block(c, 250, 552, 250)
+        assert [r.enhanced for r in got] == ["2.0.0", "5.2.2", "2.0.0", "2.0.0"] and "<r2@c.test>" in got[2].text
+        to(c, "full", "r1", "r1")               # as often as it was said
+        dot(c)
+        block(c, 552, 250, 250)
+        to(c, "full")
+        dot(c)
+        c.want(552, "5.2.2")
+        c.cmd("QUIT", 221)
+    assert taken(relay) == (["r1", "r2"], 1, 0) and taken(relay, 2) == (["r1", "r1"], 1, 0)
+    assert [e["rcpt_to"] for e in relay.events("rcpt_refused")] == ["<full@c.test>"] * 2
+    assert [len(boxes.mailbox(name)) for name in ("r1", "full", "r2")] == [2, 0, 1]     # Dovecot keeps one of two that are the same
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["none", "verify"])
+def test_dovecot_takes_large_mail_in_chunks(hopseal, dovecot, authority, how):
+    boxes = dovecot(r1=0, r2=0)
+    message = BASE + (b"0123456789 " * 80 + b"\r\n.dot\r\n") * 9000
+    relay = hopseal("pass", listener={"next_hop": boxes.address, "next_hop_tls": {
+        "mode": how, **({"ca": authority.root, "name": "mx.c.test"} if how == "verify" else {})}})
+    with relay.connect() as c:
+        to(c, "r1", "r2")
+        for at in range(0, len(message), 3 << 20):
+            part = message[at:at + (3 << 20)]
+            last = at + len(part) == len(message)
+            c.send(b"BDAT %d%s\r\n" % (len(part), b" LAST" if last else b"") + part)
+            if not last:
+                c.want(250)
+        block(c, 250, 250)
+    for name in ("r1", "r2"):
+        (stored,) = boxes.mailbox(name)
+        assert stored.endswith(message)
+    assert ("next_hop_tls" in relay.event("transaction")) == (how == "verify")
+
+
+@pytest.mark.slow
+def test_dovecot_hears_who_the_client_is(hopseal, dovecot):
+    """It wants LHLO again behind XCLIENT."""
+    boxes = dovecot(r1=0, r2=0)
+    relay = hopseal("pass", listener={"next_hop": boxes.address, "next_hop_client": "xclient"})
+    for source, name in (("127.0.0.5", "r1"), ("127.0.0.6", "r2")):
+        with relay.connect(source=source) as c:
+            c.deliver(BASE, recipients=("<%s@c.test>" % name,))
+        (stored,) = boxes.mailbox(name)
+        assert "[%s]" % source in values(stored, "Received")[0]
+    assert not relay.events("next_hop_lacks")
+
+
+@pytest.mark.slow
+def test_a_seal_reaches_the_box(hopseal, dovecot, keyring):
+    boxes = dovecot(r1=0)
+    relay = hopseal("outbound", keys=[keyring.key("a.test")], listener={"next_hop": boxes.address})
+    with relay.connect() as c:
+        c.ehlo()
+        assert not c.has("PRDR")
+        c.deliver(BASE)
+    (stored,) = boxes.mailbox("r1")
+    (hop,) = checked(stored, keyring)
+    assert hop.rt == ["<r1@c.test>"]
+
+
+@pytest.mark.slow
+def test_postfix_brings_each_recipient_to_its_box(hopseal, dovecot, postfix, sink):
+    """It does not know PRDR: 452 4.5.3, and a transaction for each; who is refused is told of by itself."""
+    boxes = dovecot(r1=0, full=10, r2=0)
+    relay = hopseal("pass", listener={"next_hop": boxes.address})
+    mta = postfix(relay.address()[1], "minimal_backoff_time = 1s\nqueue_run_delay = 1s\nmaximal_backoff_time = 1s\n")
+    with Client(("127.0.0.1", mta.port)) as c:
+        to(c, "r1", "full", "r2", params="")
+        dot(c)
+        c.want(250)
+    until("the mail in the boxes", lambda: boxes.mailbox("r1") and boxes.mailbox("r2"))
+    relay.event("transaction", outcome="refused", rcpt_to="<full@c.test>")
+    for name in ("r1", "r2"):
+        relay.event("transaction", outcome="accepted", rcpt_to="<%s@c.test>" % name)
+        assert len(boxes.mailbox(name)) == 1
+
+
+@pytest.mark.slow
+def test_exim_puts_one_recipient_off(hopseal, sink, mta):
+    server = mta(Exim)
+    relay = hopseal("inbound", listener={"next_hop": "127.0.0.1:%d" % server.back})
+    with relay.connect() as c:
+        to(c, "r1", "slow", "late", "r2")
+        c.send(b"BDAT %d LAST\r\n" % len(BASE) + BASE)
+        assert "slow is not done" in block(c, 250, 450, 550, 250)[1].text
+        to(c, "r3")                             # Exim has one answer for one
+        dot(c)
+        c.want(250)
+        to(c, "r4", "late", params="")          # and for those who did not ask
+        dot(c)
+        c.want(250)
+    assert taken(relay) == (["r1", "r2"], 1, 1)
+    assert sorted(len(tx.recipients) for tx in sink.wait(3)) == [1, 2, 2]
+
+
+@pytest.mark.slow
+def test_exim_hears_what_each_box_says(hopseal, sink, dovecot, mta):
+    """One transaction through hopseal, and a bounce for whose box is full."""
+    boxes = dovecot(r1=0, full=10, r2=0)
+    relay = hopseal("pass", listener={"next_hop": boxes.address})
+    server = mta(Exim, {"c.test": relay.address()[1]})
+    with Client(("127.0.0.1", server.front)) as c:
+        to(c, "r1", "full", "r2", params="")
+        dot(c)
+        c.want(250)
+    bounce = sink.one()
+    assert bounce.sender == "<>" and bounce.recipients == ["<s@a.test>"]
+    assert b"full@c.test" in bounce.content and b"552 5.2.2" in bounce.content and b"r2@c.test" not in bounce.content
+    assert taken(relay) == (["r1", "r2"], 1, 0)
+    assert [len(boxes.mailbox(name)) for name in ("r1", "full", "r2")] == [1, 0, 1]
+
+
+@pytest.mark.slow
+def test_exim_sends_again_to_who_was_put_off(hopseal, sinks, mta):
+    hop = sinks(extensions=WITH_PRDR)
+    hop.script("each", None, b"450 4.2.0 later\r\n")
+    relay = hopseal("pass", listener={"next_hop": hop.address})
+    server = mta(Exim, {"c.test": relay.address()[1]})
+    with Client(("127.0.0.1", server.front)) as c:
+        to(c, "r1", "r2", params="")
+        dot(c)
+        c.want(250)
+    relay.event("rcpt_refused")
+    assert hop.wait(1)[0].took == ["<r1@c.test>"]
+    until("its word that it will come again", lambda: "<= s@a.test" in server.log() and "== r2@c.test" in server.log())
+    assert "=> r1@c.test" in server.log()
+
+
+# ---- REQUIRETLS for a server that does not know it
+
+@pytest.mark.slow
+def test_postfix_behind_reads_of_requiretls_in_the_message(hopseal, postfix, authority, cert, keyring):
+    """The field is there for it (3.11 and later) and for what it gives the mail to; the seal covers it."""
+    mta = postfix()
+    relay = hopseal("outbound", keys=[keyring.key("a.test")],
+                    listener=dict(tls(cert), next_hop="127.0.0.1:%d" % mta.port, requiretls="header"))
+    with connect(relay, trust(authority)) as c:
+        c.ehlo()
+        assert c.has("REQUIRETLS")
+        c.deliver(BASE, params=REQUIRE)
+    (stored,) = until("the message in its mailbox", lambda: mta.mailbox("r1"))
+    assert values(stored, "Require-TLS-ESMTP") == ["yes"]
+    checked(stored, keyring)
+    with pytest.raises(AssertionError):
+        checked(stored.replace(FIELD, b""), keyring)
 
 
 # ---- the client's address, through them all

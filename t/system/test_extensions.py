@@ -1,10 +1,11 @@
 """One answer a recipient (LMTP, PRDR), REQUIRETLS, and what else must reach the next hop as the client said it."""
+import os
 import socket
 import threading
 
 import pytest
 
-from certs import served, trust
+from certs import Authority, served, trust
 from mail import BASE, added, body_of, head_of, name_of, values
 from seal import checked, seal
 from sink import ALL_EXTENSIONS, CLOSE, DROP, Hold
@@ -580,6 +581,75 @@ def test_a_next_hop_that_has_dropped_requiretls_meanwhile(hopseal, safe, authori
         c.mail(params=REQUIRE, code=550, enhanced="5.7.30")
         c.deliver(BASE, sender="<>", params=REQUIRE)
     assert [tx.mail for tx in safe.wait(1)] == ["MAIL FROM:<>"]
+
+
+@pytest.fixture
+def stranger(room):
+    """An authority that nobody here believes."""
+    folder = os.path.join(room, "stranger")
+    os.mkdir(folder)
+    return Authority(folder)
+
+
+@pytest.mark.parametrize("requiretls", ["pass", "header"])
+def test_requiretls_and_a_next_hop_nobody_vouches_for(hopseal, safe, authority, stranger, cert, requiretls):
+    relay = hopseal("inbound", listener=through(authority, cert, safe, requiretls=requiretls), pool={"idle": 0})
+    with connect(relay, trust(authority)) as c:
+        c.ehlo()
+        assert c.has("REQUIRETLS")
+        safe.tls = served(stranger.server(["DNS:mx.c.test"]))
+        c.mail(params=REQUIRE, code=451, enhanced="4.7.5")
+        c.mail("<>", params=REQUIRE, code=451, enhanced="4.7.5")    # nor a bounce: no mail goes there
+        c.ehlo()
+        assert not c.has("REQUIRETLS")
+        c.mail(params=REQUIRE, code=550, enhanced="5.7.30")
+    assert not [line for _, line in safe.commands.snapshot() if line.startswith("MAIL")]
+
+
+def test_no_field_for_a_next_hop_that_lost_its_tls(hopseal, sinks, authority, cert):
+    """It is a word between servers that keep it; in clear there is nothing to keep."""
+    hop = sinks(tls=served(cert))
+    relay = hopseal("inbound", listener=through(authority, cert, hop, "require", requiretls="header"), pool={"idle": 0})
+    with connect(relay, trust(authority)) as c:
+        c.ehlo()
+        assert c.has("REQUIRETLS")
+        c.deliver(BASE, params=REQUIRE)
+        hop.tls = None
+        c.mail(params=REQUIRE, code=451, enhanced="4.7.4")
+    assert values(hop.one().content, "Require-TLS-ESMTP") == ["yes"]
+
+
+def test_a_box_keeps_requiretls(hopseal, sinks, authority, cert):
+    box = sinks(lmtp=True, tls=served(cert), tls_extensions=("REQUIRETLS",))
+    with connect(hopseal("pass", listener=through(authority, cert, box)), trust(authority)) as c:
+        rcpts(c, 2, params=" PRDR" + REQUIRE)
+        dot(c)
+        block(c, 250, 250)
+    assert box.one().mail == "MAIL FROM:<s@a.test> REQUIRETLS"
+
+
+@pytest.mark.parametrize("message", ["sealed", "plain"])
+def test_requiretls_when_the_next_hop_that_keeps_it_is_lost(hopseal, sinks, authority, cert, keyring, message):
+    """A chain has no place for the field and waits; the rest goes to the other one with it."""
+    keeps, mute = sinks(tls=served(cert), tls_extensions=("REQUIRETLS",)), sinks(tls=served(cert))
+    key = keyring.key("a.test")
+    relay = hopseal("outbound", listener=several(authority, cert, keeps, mute, requiretls="header"), keys=[key], pool={"idle": 0})
+    with connect(relay, trust(authority)) as c:
+        c.mail(params=REQUIRE)
+        c.rcpt()
+        keeps.close()
+        c.cmd("DATA", 354)
+        if message == "sealed":
+            c.message(seal(BASE, key), code=451, enhanced="4.7.30")
+        else:
+            c.message(BASE)
+    assert keeps.contents.snapshot() == []
+    if message == "sealed":
+        assert mute.contents.snapshot() == []
+    else:
+        tx = mute.one()
+        assert values(tx.content, "Require-TLS-ESMTP") == ["yes"] and tx.mail == "MAIL FROM:<s@a.test>"
+        checked(tx.content, keyring)
 
 
 def several(authority, cert, *hops, **more):

@@ -74,6 +74,7 @@ void upstream_doom(struct upstream *u)
 	next_hop_wake(u->hop);
 	next_hop_changed(u->hop);
 	u->state = UP_GONE;
+	u->naming = false;
 	u->user = NULL;
 	conn_close(&u->conn);
 	loop_later_cancel(u->hop->loop, &u->write);

@@ -40,13 +40,15 @@ static unsigned needs(const struct tx *t)
 }
 
 /* The lower the sooner. */
+enum { RANK_LACKS = 3 };
+
 static unsigned rank(const struct next_hop *h, unsigned bits)
 {
 	const struct ext *e = next_hop_ext(h);
 
 	if (!e)
 		return next_hop_state(h) == NEXT_HOP_NEW ? 1 : 2;
-	return (e->bits & bits) == bits ? 0 : 3;
+	return (e->bits & bits) == bits ? 0 : RANK_LACKS;
 }
 
 static bool choose(struct tx *t)
@@ -189,10 +191,11 @@ bool hop_after(struct tx *t, const struct fault *f, struct fault *why_out)
 
 void hop_lacks_now(const struct tx *t, struct fault *f)
 {
+	unsigned bits = needs(t);
 	bool maybe = false;
 
 	for (size_t i = 0; i < t->hops.route->hop_count; i++)
-		maybe = maybe || (i != t->hops.at && next_hop_state(hop_at(t, i)) != NEXT_HOP_UP);
+		maybe = maybe || (i != t->hops.at && rank(hop_at(t, i), bits) != RANK_LACKS);
 	if (f->code != FAULT_NEXT_HOP_LACKS || !maybe)
 		return;
 	f->basic = 451;

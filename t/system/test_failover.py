@@ -209,6 +209,24 @@ def test_what_another_lacks_is_not_converted(hopseal, sinks, params, enhanced):
     assert not [line for _, line in second.commands.snapshot() if line.startswith("MAIL")]
 
 
+def test_what_one_has_that_takes_no_more_connections_is_not_lacking_for_good(hopseal, sinks):
+    """It is up, by a connection that is idle, and has what the other lacks: the same octets pass when it has room."""
+    first, second = sinks(), sinks(extensions=())
+    second.close()
+    relay = hopseal(listener=in_order(first, second), pool={"idle": 60000})
+    with relay.connect() as c, relay.connect() as other:
+        other.mail()
+        c.mail()
+        for each in (c, other):
+            each.cmd("RSET")
+        second.open()
+        relay.event("next_hop_up", next_hop=second.address)
+        first.script("mail", DROP)
+        first.always("connect", Last(b"421 4.3.2 too many connections\r\n"))
+        c.mail(params=" BODY=8BITMIME", code=451, enhanced="4.6.3")
+    assert relay.events("next_hop_down", next_hop=first.address) == []
+
+
 def test_one_that_has_it_is_preferred(hopseal, sinks):
     first, second, third = sinks(), sinks(extensions=()), sinks()
     second.close()

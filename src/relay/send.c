@@ -47,13 +47,16 @@ static void break_tx(struct tx *t, const struct fault *f)
 	pair_go_on(p);
 }
 
-/* While another next hop could be tried this one has not all the time there is. */
+/* What there is of the client's patience is for the connection; while another next hop could be tried this one has not all of it. */
 static void hurry(struct tx *t)
 {
 	int64_t left_ms = t->hops.until_ms - loop_now_ms(t->pair->relay->loop);
+	bool another = hop_left(t);
 
-	if (hop_left(t))
-		upstream_within(t->up, left_ms < 1 ? 1 : left_ms < LIMIT_MAIL_WAIT_S * 1000 ? left_ms : LIMIT_MAIL_WAIT_S * 1000);
+	if (another && left_ms > LIMIT_MAIL_WAIT_S * 1000)
+		left_ms = LIMIT_MAIL_WAIT_S * 1000;
+	if (another || !t->hops.opened)
+		upstream_within(t->up, left_ms < 1 ? 1 : left_ms);
 }
 
 static void take_anew(struct tx *t, bool woken);
@@ -102,10 +105,7 @@ static bool take(struct tx *t, bool woken)
 	}
 	h->reused = upstream_reused(t->up);
 	h->opened = cli_ready(upstream_cli(t->up));
-	if (h->opened)
-		hurry(t);
-	else
-		upstream_within(t->up, left_ms);
+	hurry(t);
 	return true;
 }
 

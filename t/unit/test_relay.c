@@ -926,6 +926,25 @@ static void one_silent_at_mail_is_left_while_there_is_another(void **state)
 	WANT(c, "250 2.1.5 ok\r\n");
 }
 
+/* However long a connection may take. */
+static void one_silent_from_the_start_is_left_while_there_is_another(void **state)
+{
+	struct peer *c = client();
+
+	(void)state;
+	w.conf.pool.connect_ms = 300000;
+	reset(far_peer(0));
+	settle();
+	said(c, "MAIL FROM:<s@a.test>\r\n");
+	(void)far_peer(3);
+	later(LIMIT_MAIL_WAIT_S - 1);
+	want_silence(c);
+	later(2);
+	WANT(far_peer(1), "MAIL FROM:<s@a.test>\r\n");
+	said(far_peer(1), "250 2.1.0 ok\r\n");
+	WANT(c, "250 2.1.0 ok\r\n");
+}
+
 static void all_of_them_together_have_a_minute(void **state)
 {
 	struct peer *c = client();
@@ -1068,6 +1087,7 @@ int main(void)
 		ROW(who_waits_too_long_for_one_is_told),
 		cmocka_unit_test_setup_teardown(the_listener_is_no_next_hop_of_its_own, set_up_round, tear_down),
 		ROW3(one_silent_at_mail_is_left_while_there_is_another),
+		ROW3(one_silent_from_the_start_is_left_while_there_is_another),
 		ROW3(all_of_them_together_have_a_minute),
 		ROW3(one_that_failed_is_probed_with_growing_pauses),
 	};

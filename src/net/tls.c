@@ -80,7 +80,9 @@ static void say_why(struct tls *t, unsigned long error)
 	long verdict = SSL_get_verify_result(t->ssl);
 	const char *reason = ERR_reason_error_string(error);
 
-	if (!t->established && verdict != X509_V_OK) {
+	/* There is a verdict as well where it decides nothing: of a certificate that is not looked at, or not required. */
+	if (!t->established && verdict != X509_V_OK && ERR_GET_LIB(error) == ERR_LIB_SSL &&
+	    ERR_GET_REASON(error) == SSL_R_CERTIFICATE_VERIFY_FAILED) {
 		t->distrusted = true;
 		reason = X509_verify_cert_error_string(verdict);
 	} else if (!t->established) {

@@ -334,6 +334,18 @@ def test_an_implicit_next_hop_that_is_not_as_it_should_be(hopseal, sink, authori
     assert not [line for line in said(sink) if line.startswith("MAIL")]
 
 
+def test_a_next_hop_that_wants_a_certificate_we_have_not(hopseal, sink, authority):
+    """Its own is not looked at, so it is not what is wrong."""
+    sink.tls = served(authority.server(own=True))
+    sink.tls.maximum_version = ssl.TLSVersion.TLSv1_2
+    sink.tls.verify_mode = ssl.CERT_REQUIRED
+    sink.tls.load_verify_locations(authority.root)
+    relay = hopseal("pass", listener=to_tls("require"))
+    with relay.connect() as c:
+        c.mail(code=451, enhanced="4.7.4")
+    assert "alert" in relay.event("up_tls_required")["note"]
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_our_certificate_for_the_next_hop(hopseal, sink, authority, cert, version):
     own = authority.server(("DNS:relay.a.test",))

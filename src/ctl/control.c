@@ -12,7 +12,7 @@
 
 enum {
 	ANSWER_OCTETS = 1 << 20,
-	ANSWER_S = 60, /* a reload waits for the new workers */
+	ANSWER_S = 60, /* a reload waits for the new workers, and may wait for old ones much longer */
 };
 
 bool control_option(struct control *o, int option)

@@ -7,6 +7,8 @@
 
 enum { MISTAKES = 100 };
 
+#define EXPECTED ", expected next hops with commas between them"
+
 struct entry {
 	struct slice key; /* "a.example", ".a.example", "*" */
 	size_t list;
@@ -94,10 +96,10 @@ static bool read_list(struct reading *r, struct slice rest, struct slice *hops, 
 		more = slice_cut(&rest, ',', &hop);
 		hop = slice_trim(hop);
 		if (hop.n == 0)
-			return wrong(r, r->line, hop, n || more ? "stands where a next hop is missing" : "has no next hop behind it");
+			return wrong(r, r->line, hop, n || more ? "stands where a next hop is expected" : "has no next hop behind it" EXPECTED);
 		for (size_t i = 0; i < hop.n; i++)
 			if (hop.at[i] <= ' ' || hop.at[i] >= 0x7f)
-				return wrong(r, r->line, hop, "is no next hop; several are separated by commas");
+				return wrong(r, r->line, hop, "is no next hop" EXPECTED);
 		if (n == LIMIT_ROUTE)
 			return wrong(r, r->line, hop, "is one next hop too many, expected at most 16");
 		hops[n++] = hop;
@@ -144,7 +146,7 @@ static void read_line(struct reading *r, struct slice line)
 	if (!read_key(r, slice_sub(line, 0, n), &e.key))
 		return;
 	if (n == line.n) {
-		wrong(r, r->line, line, "has no next hop behind it");
+		wrong(r, r->line, line, "has no next hop behind it" EXPECTED);
 		return;
 	}
 	if (read_list(r, slice_sub(line, n, SIZE_MAX), hops, &count) && list_of(r, hops, count, &e.list))
@@ -165,7 +167,7 @@ static void find_doubles(struct reading *r)
 
 	for (size_t i = 1; i < t->entry_count; i++)
 		if (slice_eq(t->entries[i - 1].key, t->entries[i].key))
-			wrong(r, t->entries[i].line, t->entries[i].key, "stands in a line above it already");
+			wrong(r, t->entries[i].line, t->entries[i].key, "stands in a line above it already, expected each domain once");
 }
 
 struct table *table_new(struct arena *a, struct slice text, table_mistake *mistake, void *arg)
@@ -196,8 +198,8 @@ struct table *table_new(struct arena *a, struct slice text, table_mistake *mista
 		qsort(r.table->entries, r.table->entry_count, sizeof(r.table->entries[0]), by_key);
 	find_doubles(&r);
 	if (r.mistakes == 0 && r.table->entry_count == 0)
-		wrong(&r, 1, SLICE_NONE, "names no domain at all");
-	return r.mistakes || arena_failed(a) ? NULL : r.table;
+		wrong(&r, 1, SLICE_NONE, "names no domain at all, expected a line or more");
+	return arena_failed(a) ? NULL : r.table;
 }
 
 size_t table_list_count(const struct table *t)

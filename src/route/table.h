@@ -27,7 +27,8 @@ typedef void table_mistake(void *arg, unsigned line, struct slice word, const ch
 
 /*
  * table_new - from the whole content of a file, which is borrowed as long as the table, in the arena
- * Fault: NULL; every mistake up to the hundredth was told, or the arena failed
+ * Out:   what could be read; with a mistake told it is not to be used but to look for more of them
+ * Fault: every mistake up to the hundredth is told; NULL: the arena failed
  */
 struct table *table_new(struct arena *a, struct slice text, table_mistake *mistake, void *arg);
 

@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *at, size_t n)
 
 	arena_init(&a, 1 << 24);
 	t = table_new(&a, rest, on_mistake, &mistakes);
-	WANT(t ? mistakes == 0 : mistakes > 0 || arena_failed(&a));
+	WANT(t || arena_failed(&a));
 	for (size_t i = 0; t && i < table_list_count(t); i++) {
 		WANT(table_list(t, i)->hop_count > 0 && table_list(t, i)->hop_count <= LIMIT_ROUTE);
 		for (size_t k = 0; k < table_list(t, i)->hop_count; k++)

@@ -333,15 +333,18 @@ static void tables(void **state)
 	} rows[] = {
 		{ "a good one", "a.test 127.0.0.1:26\n.a.test lmtp:127.0.0.1:24, mx.test:26\n", "" },
 		{ "no domain", "# comment\na b 127.0.0.1:26\na..b 127.0.0.1:26\n",
-		    "@/routes:2: \"b 127.0.0.1:26\" is no next hop; several are separated by commas\n"
+		    "@/routes:2: \"b 127.0.0.1:26\" is no next hop, expected next hops with commas between them\n"
 		    "@/routes:3: \"a..b\" is no domain, expected a domain, .domain for what is below it, or *\n" },
 		{ "no next hop", "a.test 127.0.0.1:26\nb.test 127.0.0.1\n", "@/routes:2: next hop \"127.0.0.1\", " TABLE_SERVER },
 		{ "mx", "a.test mx\n", "@/routes:1: next hop \"mx\" is not there yet, " TABLE_SERVER },
 		{ "a table", "a.test table:routes\n", "@/routes:1: next hop \"table:routes\", " TABLE_SERVER },
+		{ "lines and next hops", "a.test 127.0.0.1:26\nb.test 127.0.0.1\na.test 127.0.0.1:27\n",
+		    "@/routes:3: \"a.test\" stands in a line above it already, expected each domain once\n"
+		    "@/routes:2: next hop \"127.0.0.1\", " TABLE_SERVER },
 		{ "one twice", "a.test 127.0.0.1:26,127.0.0.1:26\n", "@/routes:1: next hop \"127.0.0.1:26\" twice, " TABLE_SERVER },
 		{ "the listener itself", "a.test 127.0.0.1:26\nb.test 127.0.0.1:25\n",
 		    "@/routes:2: listener.a.next-hop = \"127.0.0.1:25\" is the listener itself, expected another server\n" },
-		{ "nothing", "\n", "@/routes:1: \"\" names no domain at all\n" },
+		{ "nothing", "\n", "@/routes:1: \"\" names no domain at all, expected a line or more\n" },
 	};
 
 	(void)state;

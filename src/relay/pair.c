@@ -12,7 +12,7 @@
 #include "relay/view.h"
 #include "smtp/proxy.h"
 
-enum { BLOCK_OCTETS = 65536, CLOSE_S = 30, HEADER_MS = 5000, CROWD = 256 };
+enum { BLOCK_OCTETS = 65536, CLOSE_S = 30, HEADER_MS = 5000, CROWD = 256, REFUSED_TOLD_MS = 1000 };
 
 struct pair *pair_of(void *arg)
 {
@@ -82,18 +82,38 @@ static const char *event_of(const struct fault *f, char room[FAULT_NAME_OCTETS +
 	}
 }
 
+/* Who is not let in would else fill the log: how many a line stands for, 0: no line for this one. */
+static uint64_t stands_for(struct pair *p, enum fault_code code)
+{
+	struct relay *r = p->relay;
+	int64_t now_ms;
+
+	if (code == FAULT_TOO_MANY_CONNECTS)
+		return p->rate_told;
+	if (code != FAULT_TOO_MANY_SESSIONS)
+		return 1;
+	now_ms = loop_now_ms(r->loop);
+	r->refused++;
+	if (r->refused_told && now_ms - r->refused_told_ms < REFUSED_TOLD_MS)
+		return 0;
+	r->refused_told = r->refused;
+	r->refused_told_ms = now_ms;
+	r->refused = 0;
+	return r->refused_told;
+}
+
 void pair_log(struct pair *p, const struct fault *f)
 {
 	char room[FAULT_NAME_OCTETS + 8];
-	bool rate = f->code == FAULT_TOO_MANY_CONNECTS;
+	uint64_t count = stands_for(p, f->code);
 	struct log_line l;
 
-	if (rate && p->rate_told == 0)
-		return; /* a client that comes too often would else fill the log */
+	if (count == 0)
+		return;
 	l = log_begin(LOG_LEVEL_WARNING, event_of(f, room));
 	log_str(&l, "session", p->name);
-	if (rate)
-		log_u64(&l, "count", p->rate_told);
+	if (f->code == FAULT_TOO_MANY_CONNECTS || f->code == FAULT_TOO_MANY_SESSIONS)
+		log_u64(&l, "count", count);
 	view_log(p, &l);
 	log_fault(&l, f);
 	log_end(&l);
@@ -656,7 +676,7 @@ static const struct conn_ops ops = { on_octets, on_out, on_wrote, NULL, on_secur
 static void refuse(struct relay_listener *l, int fd, const struct sockaddr_storage *from, enum fault_code code, uint32_t rate_told)
 {
 	struct fault f = { 0 };
-	struct pair p = { .rate_told = rate_told };
+	struct pair p = { .relay = l->relay, .rate_told = rate_told };
 	struct buf b;
 
 	fault_set(&f, code, 0);

@@ -46,6 +46,9 @@ struct relay {
 	size_t crowd;              /* so many are a crowd: commands have less time */
 	int fd_max;                /* a session whose descriptor lies above is refused */
 	struct trouble full;       /* it happens */
+	uint64_t refused;          /* sessions, since the log said so */
+	uint64_t refused_told;     /* how many that line stood for; 0: there was none yet */
+	int64_t refused_told_ms;
 	uint32_t start_s;          /* makes transaction names unique over restarts */
 	uint32_t tx_count;
 	struct loop_timer drain;   /* its deadline */

@@ -395,6 +395,24 @@ static void each_command_gets_five_minutes(void **state)
 	assert_true(logged("client_timeout"));
 }
 
+static void the_refused_do_not_fill_the_log(void **state)
+{
+	(void)state;
+	(void)client();
+	w.conf.limits.sessions = 1;
+	for (int i = 0; i < 5; i++) {
+		struct peer *c = connected();
+
+		WANT(c, "421 4.7.0 ");
+		WANT_END(c);
+		assert_true(i == 0 || !logged("count=2"));
+	}
+	assert_true(logged("session_limit"));
+	later(1);
+	WANT_END(connected());
+	assert_true(logged("count=5"));
+}
+
 static void a_proxy_header_gets_five_seconds(void **state)
 {
 	struct cidr here = { .octets = { [10] = 0xff, 0xff, 127 }, .bits = 104 };
@@ -1064,6 +1082,7 @@ int main(void)
 		ROW(a_proxy_header_gets_five_seconds),
 		ROW(who_leaves_while_the_next_hop_hears_of_him_leaves_no_connection),
 		ROW(a_connection_that_hears_of_one_client_only_is_not_given_another),
+		ROW(the_refused_do_not_fill_the_log),
 		ROW(each_command_gets_five_minutes),
 		ROW(a_command_in_pieces_gets_no_more),
 		ROW(the_last_word_is_not_taken_by_a_reset),

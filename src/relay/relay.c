@@ -10,12 +10,8 @@
 #include "out/log.h"
 #include "relay/relay.h"
 
-struct ready_wait {
-	struct relay *relay;
-	size_t open;
-	void (*on)(void *arg);
-	void *arg;
-};
+/* As long as pool.connect has by default, and less than the supervisor waits for its workers. */
+enum { PROBES_MS = 10000 };
 
 static void on_connection(void *arg, int fd, const struct sockaddr_storage *from, socklen_t from_len)
 {
@@ -114,30 +110,34 @@ fail:
 	return NULL;
 }
 
+static void ready(void *arg)
+{
+	struct relay *r = arg;
+	void (*on)(void *arg) = r->ready;
+
+	r->ready = NULL;
+	loop_timer_stop(&r->probes);
+	if (on)
+		on(r->ready_arg);
+}
+
 static void on_probed(void *arg)
 {
-	struct ready_wait *w = arg;
+	struct relay *r = arg;
 
-	if (--w->open)
-		return;
-	w->on(w->arg);
-	free(w);
+	if (--r->unprobed == 0)
+		ready(r);
 }
 
 void relay_on_ready(struct relay *r, void (*on)(void *arg), void *arg)
 {
-	struct ready_wait *w = calloc(1, sizeof(*w));
-
-	if (!w) {
-		on(arg);
-		return;
-	}
-	*w = (struct ready_wait){ .relay = r, .on = on, .arg = arg };
+	r->ready = on;
+	r->ready_arg = arg;
 	for (size_t i = 0; i < r->conf->listener_count; i++)
-		w->open += r->listeners[i].next_hop_count;
-	for (size_t i = 0; i < r->conf->listener_count; i++)
-		for (size_t k = 0; k < r->listeners[i].next_hop_count; k++)
-			next_hop_on_probe(r->listeners[i].next_hops[k], on_probed, w);
+		for (size_t k = 0; k < r->listeners[i].next_hop_count; k++, r->unprobed++)
+			next_hop_on_probe(r->listeners[i].next_hops[k], on_probed, r);
+	if (!loop_timer_set(r->loop, &r->probes, PROBES_MS, ready, r))
+		ready(r);
 }
 
 static void close_idle(void *arg)

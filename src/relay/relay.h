@@ -51,6 +51,10 @@ struct relay {
 	int64_t refused_told_ms;
 	uint32_t start_s;          /* makes transaction names unique over restarts */
 	uint32_t tx_count;
+	size_t unprobed;           /* next hops whose first probe has not ended */
+	struct loop_timer probes;  /* how long they are waited for */
+	void (*ready)(void *arg);  /* NULL: said */
+	void *ready_arg;
 	struct loop_timer drain;   /* its deadline */
 	bool draining;             /* no new sessions; the rest go at the deadline */
 	bool closing;              /* the deadline has come: 421 between transactions */
@@ -64,7 +68,7 @@ struct relay {
  */
 struct relay *relay_new(struct loop *l, const struct conf *conf, struct ask *ask, struct count_page *counts, unsigned slot,
     const int *listen_fds, size_t listen_count, int spool_fd);
-/* Have all next hops been probed once? `on` comes when they have. */
+/* Have all next hops been probed once? `on` comes when they have, or have had time enough. */
 void relay_on_ready(struct relay *r, void (*on)(void *arg), void *arg);
 /* Takes no new sessions; after `seconds` those that are left get 421 4.3.2 between transactions. `empty` may come at once. */
 void relay_drain(struct relay *r, unsigned seconds, void (*empty)(void *arg), void *arg);

@@ -240,8 +240,10 @@ static void next_hop(size_t i)
 	w.route_hops[i] = i;
 }
 
-/* round: the next hop is where clients connect. */
-static int set_up_with(size_t next_hops, bool round)
+/* MUTE: they have not greeted their probes. ROUND: the next hop is where clients connect. */
+enum next_hops { GREETED, MUTE, ROUND };
+
+static int set_up_with(size_t next_hops, enum next_hops how)
 {
 	char log_name[32];
 
@@ -259,7 +261,7 @@ static int set_up_with(size_t next_hops, bool round)
 	w.listener.addresses = &w.address;
 	for (size_t i = 0; i < next_hops; i++)
 		next_hop(i);
-	if (round)
+	if (how == ROUND)
 		memcpy(&w.next_hops[0].address.sa, &w.at, sizeof(w.at));
 	w.listener.next_hops = w.next_hops;
 	w.listener.next_hop_count = next_hops;
@@ -277,7 +279,7 @@ static int set_up_with(size_t next_hops, bool round)
 	log_start(&w.conf, "worker", 0);
 	w.relay = relay_new(w.loop, &w.conf, w.ask, w.counts, 0, &w.door, 1, open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	assert_non_null(w.relay);
-	for (size_t i = 0; i < next_hops && !round; i++)
+	for (size_t i = 0; i < next_hops && how == GREETED; i++)
 		greet(far_peer(i));
 	settle();
 	return 0;
@@ -286,22 +288,28 @@ static int set_up_with(size_t next_hops, bool round)
 static int set_up(void **state)
 {
 	(void)state;
-	return set_up_with(1, false);
+	return set_up_with(1, GREETED);
 }
 
 static int set_up_round(void **state)
 {
 	(void)state;
-	return set_up_with(1, true);
+	return set_up_with(1, ROUND);
 }
 
 static int set_up_three(void **state)
 {
 	(void)state;
-	return set_up_with(3, false);
+	return set_up_with(3, GREETED);
 }
 
-static void gone(void *arg)
+static int set_up_mute(void **state)
+{
+	(void)state;
+	return set_up_with(2, MUTE);
+}
+
+static void done(void *arg)
 {
 	*(bool *)arg = true;
 }
@@ -320,7 +328,7 @@ static int tear_down(void **state)
 		if (w.far[i].fd >= 0)
 			reset(&w.far[i]);
 	settle();
-	relay_drain(w.relay, 0, gone, &empty);
+	relay_drain(w.relay, 0, done, &empty);
 	settle();
 	assert_true(empty);
 	assert_int_equal(count_sum(w.counts, COUNT_SESSIONS_OPEN), 0);
@@ -336,6 +344,7 @@ static int tear_down(void **state)
 		buf_release(&w.far[i].got);
 	close(w.relay->budget.spool_fd);
 	loop_timer_release(&w.relay->drain);
+	loop_timer_release(&w.relay->probes);
 	free(w.relay->listeners[0].sockets);
 	free(w.relay->listeners);
 	free(w.relay);
@@ -1063,6 +1072,41 @@ static void who_waits_too_long_for_one_is_told(void **state)
 	assert_int_equal(w.fars, 1);
 }
 
+/* However long a connection may take: the supervisor gives up workers that are not ready within half a minute. */
+static void a_next_hop_that_says_nothing_does_not_keep_the_others_from_their_mail(void **state)
+{
+	bool ready = false;
+
+	(void)state;
+	relay_on_ready(w.relay, done, &ready);
+	greet(far_peer(0));
+	later(9);
+	assert_false(ready);
+	later(2);
+	assert_true(ready);
+	ready = false; /* said once */
+	greet(far_peer(1));
+	settle();
+	assert_false(ready);
+}
+
+static void it_is_ready_when_all_next_hops_are_probed(void **state)
+{
+	bool ready = false;
+
+	(void)state;
+	relay_on_ready(w.relay, done, &ready);
+	greet(far_peer(0));
+	settle();
+	assert_false(ready);
+	reset(far_peer(1));
+	settle();
+	assert_true(ready);
+	ready = false;
+	later(60);
+	assert_false(ready);
+}
+
 /* An address that nobody could know to be ours before it was connected to. */
 static void the_listener_is_no_next_hop_of_its_own(void **state)
 {
@@ -1104,6 +1148,8 @@ int main(void)
 		ROW(the_last_descriptors_are_for_sessions_under_way),
 		ROW(a_connection_is_waited_for),
 		ROW(who_waits_too_long_for_one_is_told),
+		cmocka_unit_test_setup_teardown(a_next_hop_that_says_nothing_does_not_keep_the_others_from_their_mail, set_up_mute, tear_down),
+		cmocka_unit_test_setup_teardown(it_is_ready_when_all_next_hops_are_probed, set_up_mute, tear_down),
 		cmocka_unit_test_setup_teardown(the_listener_is_no_next_hop_of_its_own, set_up_round, tear_down),
 		ROW3(one_silent_at_mail_is_left_while_there_is_another),
 		ROW3(one_silent_from_the_start_is_left_while_there_is_another),

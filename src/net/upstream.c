@@ -229,6 +229,7 @@ static void ready(struct upstream *u)
 
 	h->first_address = u->address;
 	set_opening(u, false);
+	next_hop_wake(h);
 	/* What it offers in the name of one client is not for the others. */
 	next_hop_ready(h, cli_xclient_said(u->cli) ? NULL : cli_ext(u->cli));
 	if (u->probe) {

@@ -117,7 +117,7 @@ void next_hop_changed(const struct next_hop *h);
 void next_hop_probed(struct next_hop *h);
 
 /* next_hop_pool.c */
-/* A connection is idle or gone: somebody who waits may have one. */
+/* A connection is idle or gone, or in the making no more: somebody who waits may have one. */
 void next_hop_wake(struct next_hop *h);
 
 /* next_hop_address.c */

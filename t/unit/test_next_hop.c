@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -132,7 +133,7 @@ static int set_up(void **state)
 	assert_non_null(w->ask);
 	w->to = (struct conf_next_hop){ .address = { .text = "mx.test" }, .host = "mx.test", .port = ntohs(at.sin_port) };
 	w->listener = (struct conf_listener){ .name = "main", .next_hops = &w->to, .next_hop_count = 1 };
-	w->conf = (struct conf){ .hostname = "mx.c.test", .pool = { .idle_ms = 10000, .idle_max = 100, .connect_ms = 30000 } };
+	w->conf = (struct conf){ .hostname = "mx.c.test", .pool = { .idle_ms = 10000, .idle_max = 100, .max = 10000, .connect_ms = 30000 } };
 	w->hop = next_hop_new(w->loop, w->ask, &w->conf, &w->listener, &w->to, w->counts, 0);
 	assert_non_null(w->hop);
 	*state = w;
@@ -189,12 +190,56 @@ static void who_left_as_the_answer_came_is_not_connected(void **state)
 	close(u.event);
 }
 
+static void on_room(void *arg, bool room)
+{
+	*(int *)arg = room;
+}
+
+/* Those in the making are limited, so one that is made lets another begin. */
+static void a_connection_that_is_ready_makes_room_for_one_in_the_making(void **state)
+{
+	struct world *w = *state;
+	struct user *all = calloc(LIMIT_OPENING, sizeof(*all));
+	struct upstream_wait wait = { 0 };
+	struct rlimit was, more;
+	int room = -1, first;
+
+	assert_non_null(all);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+	more = (struct rlimit){ was.rlim_max, was.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &more), 0);
+	for (size_t i = 1; i < LIMIT_OPENING; i++) { /* the probe is one */
+		assert_false(upstream_must_wait(w->hop, false));
+		all[i].up = upstream_take(w->hop, true, SLICE_NONE, &user, &all[i]);
+	}
+	assert_true(upstream_must_wait(w->hop, false));
+	upstream_wait(w->hop, &wait, 10000, on_room, &room);
+	asked(w);
+	answered(w);
+	turns(w, 10);
+	first = accept4(w->door, NULL, NULL, SOCK_CLOEXEC);
+	assert_true(first >= 0);
+	assert_int_equal(send(first, "220 x\r\n", 7, 0), 7);
+	turns(w, 10);
+	assert_int_equal(room, -1);
+	assert_int_equal(send(first, "250 x\r\n", 7, 0), 7);
+	turns(w, 10);
+	assert_int_equal(room, true);
+	for (size_t i = 1; i < LIMIT_OPENING; i++)
+		upstream_drop(&all[i].up);
+	turns(w, 2);
+	close(first);
+	free(all);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+}
+
 int main(void)
 {
 #define ROW(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		ROW(whoever_waits_for_the_name_is_connected),
 		ROW(who_left_as_the_answer_came_is_not_connected),
+		ROW(a_connection_that_is_ready_makes_room_for_one_in_the_making),
 	};
 
 	return RUN_TESTS(tests);

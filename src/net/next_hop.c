@@ -90,7 +90,7 @@ void next_hop_ready(struct next_hop *h, const struct ext *ext)
 {
 	bool back;
 
-	if (ext && (h->ext.bits != ext->bits || h->ext.size_octets != ext->size_octets)) {
+	if (ext && !ext_same(&h->ext, ext)) {
 		h->ext = *ext;
 		if (h->state == NEXT_HOP_UP && h->on_change)
 			h->on_change(h->on_change_arg);

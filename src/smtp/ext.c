@@ -69,6 +69,11 @@ static uint64_t limit_of(const struct ext *e)
 	return e->bits & EXT_SIZE && e->size_octets ? e->size_octets : UINT64_MAX;
 }
 
+bool ext_same(const struct ext *x, const struct ext *y)
+{
+	return x->bits == y->bits && x->size_octets == y->size_octets && x->rcpt_max == y->rcpt_max && x->mail_max == y->mail_max;
+}
+
 struct ext ext_both(const struct ext *x, const struct ext *y)
 {
 	struct ext both = { .bits = x->bits & y->bits };

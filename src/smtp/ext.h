@@ -32,6 +32,8 @@ struct ext {
 /* Adds what one EHLO answer line (behind code and separator, without CRLF) announces; unknown words are skipped. */
 void ext_read(struct ext *e, struct slice line);
 
+bool ext_same(const struct ext *x, const struct ext *y);
+
 /* What two servers both have; SIZE is the smaller limit, where either names one. */
 struct ext ext_both(const struct ext *x, const struct ext *y);
 

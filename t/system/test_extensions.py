@@ -818,3 +818,13 @@ def test_the_limits_of_the_next_hop(hopseal, sinks):
             c.deliver(BASE)
     sessions = [tx.session for tx in hop.wait(5)]
     assert max(sessions.count(s) for s in sessions) == 2 and len(set(sessions)) == 3
+
+
+def test_limits_that_change(hopseal, sinks):
+    """Nothing else that the next hop announces does."""
+    hop = sinks(extensions=ALL_EXTENSIONS + ("LIMITS RCPTMAX=7",))
+    with hopseal("pass", listener={"next_hop": hop.address}, pool={"idle": 0}).connect() as c:
+        hop.extensions = ALL_EXTENSIONS + ("LIMITS RCPTMAX=5",)
+        c.deliver(BASE)
+        c.ehlo()
+        assert "LIMITS RCPTMAX=5" in c.extensions

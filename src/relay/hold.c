@@ -32,6 +32,7 @@ struct hold {
 	uint64_t memory_octets;    /* above it to a file */
 	uint64_t charged;          /* to the budget */
 	int fd;                    /* -1: in memory */
+	bool disk_full;            /* or otherwise of no use */
 	unsigned char *map;
 	size_t dropped;            /* octets at its front that were let go */
 };
@@ -69,6 +70,24 @@ static void free_blocks(struct hold *h)
 	h->last = NULL;
 }
 
+void hold_spares_drop(struct hold_budget *b)
+{
+	while (b->spare_count)
+		close(b->spare[--b->spare_count]);
+}
+
+static void file_free(struct hold *h)
+{
+	struct hold_budget *b = h->budget;
+
+	if (h->disk_full)
+		hold_spares_drop(b);
+	if (!h->disk_full && h->body_octets <= HOLD_SPARE_OCTETS && b->spare_count < HOLD_SPARES)
+		b->spare[b->spare_count++] = h->fd;
+	else
+		close(h->fd);
+}
+
 void hold_free(struct hold **hp)
 {
 	struct hold *h = *hp;
@@ -81,7 +100,7 @@ void hold_free(struct hold **hp)
 	if (h->map)
 		munmap(h->map, (size_t)h->body_octets);
 	if (h->fd >= 0)
-		close(h->fd);
+		file_free(h);
 	buf_release(&h->header);
 	free(h);
 }
@@ -94,17 +113,19 @@ static bool no_disk(struct fault *f, const char *what)
 }
 
 /* One behind the other. */
-static bool write_both(int fd, struct slice a, struct slice b, struct fault *f)
+static bool write_both(struct hold *h, struct slice a, struct slice b, struct fault *f)
 {
 	while (a.n || b.n) {
 		struct iovec iov[2] = { { (void *)(uintptr_t)a.at, a.n }, { (void *)(uintptr_t)b.at, b.n } };
-		ssize_t done = writev(fd, a.n ? iov : iov + 1, a.n ? 2 : 1);
+		ssize_t done = writev(h->fd, a.n ? iov : iov + 1, a.n ? 2 : 1);
 		size_t n;
 
 		if (done < 0 && errno == EINTR)
 			continue;
-		if (done < 0)
+		if (done < 0) {
+			h->disk_full = true;
 			return no_disk(f, "write body");
+		}
 		n = (size_t)done < a.n ? (size_t)done : a.n;
 		a = slice_sub(a, n, SIZE_MAX);
 		b = slice_sub(b, (size_t)done - n, SIZE_MAX);
@@ -112,22 +133,43 @@ static bool write_both(int fd, struct slice a, struct slice b, struct fault *f)
 	return true;
 }
 
-static bool to_file(struct hold *h, struct fault *f)
+/* At its beginning, whatever it held before. */
+static int spare_file(struct hold_budget *b)
 {
-	h->fd = openat(h->budget->spool_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	if (h->fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR)) {
+	while (b->spare_count) {
+		int fd = b->spare[--b->spare_count];
+
+		if (lseek(fd, 0, SEEK_SET) == 0)
+			return fd;
+		close(fd);
+	}
+	return -1;
+}
+
+static int new_file(const struct hold *h)
+{
+	int fd = openat(h->budget->spool_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR)) {
 		char name[48];
 
 		/* No O_TMPFILE on this file system: named for a moment. */
 		snprintf(name, sizeof(name), "body.%ld.%p", (long)getpid(), (void *)h);
-		h->fd = openat(h->budget->spool_fd, name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
-		if (h->fd >= 0)
+		fd = openat(h->budget->spool_fd, name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+		if (fd >= 0)
 			unlinkat(h->budget->spool_fd, name, 0);
 	}
+	return fd;
+}
+
+static bool to_file(struct hold *h, struct fault *f)
+{
+	h->fd = spare_file(h->budget);
+	if (h->fd < 0)
+		h->fd = new_file(h);
 	if (h->fd < 0)
 		return no_disk(f, "open body file");
 	for (struct block *b = h->first; b; b = b->next)
-		if (!write_both(h->fd, slice_of(b->octets, b->n), SLICE_NONE, f))
+		if (!write_both(h, slice_of(b->octets, b->n), SLICE_NONE, f))
 			return false;
 	free_blocks(h);
 	count_add(h->budget->counts, h->budget->slot, COUNT_BODY_FILES, 1);
@@ -173,7 +215,7 @@ static bool add_to_file(struct hold *h, struct slice s, struct fault *f)
 		fill(h->last, &s);
 		return true;
 	}
-	if (!write_both(h->fd, gathered, s, f))
+	if (!write_both(h, gathered, s, f))
 		return false;
 	if (h->last)
 		h->last->n = 0;
@@ -266,7 +308,7 @@ bool hold_end(struct hold *h, struct fault *f)
 	h->header_done = true;
 	if (h->fd < 0 || h->body_octets == 0)
 		return true;
-	if (h->last && !write_both(h->fd, slice_of(h->last->octets, h->last->n), SLICE_NONE, f))
+	if (h->last && !write_both(h, slice_of(h->last->octets, h->last->n), SLICE_NONE, f))
 		return false;
 	free_blocks(h);
 	h->map = mmap(NULL, (size_t)h->body_octets, PROT_READ, MAP_SHARED, h->fd, 0);

@@ -12,6 +12,8 @@
 #include "config/conf.h"
 #include "out/count.h"
 
+enum { HOLD_SPARES = 8, HOLD_SPARE_OCTETS = 8 << 20 };
+
 struct hold_budget {
 	const struct conf *conf;
 	int spool_fd;             /* directory */
@@ -20,7 +22,12 @@ struct hold_budget {
 	uint64_t held_octets;
 	struct count_page *counts;
 	unsigned slot;
+	/* Body files for the next ones: their pages and blocks are there already. Each is of HOLD_SPARE_OCTETS at most. */
+	int spare[HOLD_SPARES];
+	size_t spare_count;
 };
+/* Closes the spare files; after a full disk, and when nobody is there to need them. */
+void hold_spares_drop(struct hold_budget *b);
 
 struct hold;
 

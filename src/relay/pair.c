@@ -19,9 +19,11 @@ struct pair *pair_of(void *arg)
 	return arg;
 }
 
-/* A crowd has gone: what it needed lies about in the heap, between what is still in use. */
+/* Everybody has gone, or a crowd: what it needed lies about in the heap, between what is still in use. */
 static void give_back(struct relay *r)
 {
+	if (r->pair_count == 0)
+		hold_spares_drop(&r->budget);
 	if (r->pair_peak < CROWD || r->pair_count > r->pair_peak / 8)
 		return;
 	r->pair_peak = r->pair_count;

@@ -1,6 +1,8 @@
 /* Content while it is judged: one boundary, memory then a file, limits. */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "test.h"
@@ -271,6 +273,66 @@ static void small_runs_keep_their_order(void **state)
 	buf_release(&out);
 }
 
+/* A body of n octets `fill`, taken in and read back right. The hold, still there. */
+static struct hold *body_of(size_t n, char fill)
+{
+	struct hold *h = hold_new(&budget, 0);
+	struct fault f = { 0 };
+	struct slice part;
+	struct buf in, out;
+
+	buf_init(&in, 1 << 25);
+	buf_init(&out, 1 << 25);
+	buf_str(&in, "Subject: x\r\n\r\n");
+	while (in.n < n)
+		buf_octet(&in, (unsigned char)fill);
+	assert_true(hold_add(h, buf_get(&in), &part, &f) && hold_end(h, &f) && hold_in_file(h));
+	gather(h, &out);
+	assert_true(slice_eq(buf_get(&out), buf_get(&in)));
+	buf_release(&in);
+	buf_release(&out);
+	return h;
+}
+
+static void a_file_is_used_again(void **state)
+{
+	static unsigned char octets[200000] = "\r\n";
+	struct hold *many[HOLD_SPARES + 1], *h;
+	struct fault f = { 0 };
+	struct slice part;
+
+	(void)state;
+	conf.limits.message_octets = 1 << 24;
+	hold_spares_drop(&budget);
+	h = body_of(900000, 'a');
+	hold_free(&h);
+	assert_int_equal(budget.spare_count, 1);
+	h = body_of(300000, 'b'); /* in front of what is left of the other */
+	assert_int_equal(budget.spare_count, 0);
+	hold_free(&h);
+	h = body_of(1200000, 'c');
+	assert_int_equal(budget.spare_count, 0);
+	hold_free(&h);
+	assert_int_equal(budget.spare_count, 1);
+	for (size_t i = 0; i <= HOLD_SPARES; i++)
+		many[i] = body_of(200000, (char)('d' + i));
+	for (size_t i = 0; i <= HOLD_SPARES; i++)
+		hold_free(&many[i]);
+	assert_int_equal(budget.spare_count, HOLD_SPARES);
+	h = hold_new(&budget, 0); /* a write that fails: what they hold is wanted back */
+	assert_true(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &(struct rlimit){ 1000, RLIM_INFINITY }), 0);
+	assert_false(hold_add(h, slice_of(octets, sizeof(octets)), &part, &f));
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &(struct rlimit){ RLIM_INFINITY, RLIM_INFINITY }), 0);
+	assert_int_equal(f.code, FAULT_NO_DISK);
+	hold_free(&h);
+	assert_int_equal(budget.spare_count, 0);
+	h = body_of(HOLD_SPARE_OCTETS + 100, 'z'); /* too big to be kept */
+	hold_free(&h);
+	assert_int_equal(budget.spare_count, 0);
+	conf.limits.message_octets = 1 << 20;
+}
+
 static void limits_have_their_answers(void **state)
 {
 	struct buf in, body;
@@ -319,6 +381,7 @@ static void limits_have_their_answers(void **state)
 	{ /* no such directory any more: the disk's fault, told as 452 */
 		int fd = budget.spool_fd;
 
+		hold_spares_drop(&budget);
 		budget.spool_fd = -1;
 		h = feed(slice_sub(buf_get(&in), 0, 200000), 65536, &body, &f);
 		assert_int_equal(f.basic, 452);
@@ -453,6 +516,7 @@ int main(void)
 		cmocka_unit_test(a_size_that_was_said_is_worth_more_memory),
 		cmocka_unit_test(a_file_is_in_memory_a_part_at_a_time),
 		cmocka_unit_test(small_runs_keep_their_order),
+		cmocka_unit_test(a_file_is_used_again),
 		cmocka_unit_test(limits_have_their_answers),
 		cmocka_unit_test(small_bodies_keep_the_ceiling_too),
 		cmocka_unit_test(clients_are_counted_over_all_workers),

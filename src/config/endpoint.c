@@ -146,17 +146,9 @@ bool endpoint_clash(const struct sockaddr_storage *x, const struct sockaddr_stor
 	return slice_eq(octets(x), octets(y)) || endpoint_wild(x) || endpoint_wild(y);
 }
 
-static bool loopback(const struct sockaddr_storage *sa)
-{
-	static const unsigned char one[16] = { [15] = 1 };
-	struct slice s = octets(sa);
-
-	return s.n == 4 ? s.at[0] == 127 : slice_eq(s, slice_of(one, sizeof(one)));
-}
-
 bool endpoint_reaches(const struct sockaddr_storage *to, const struct sockaddr_storage *on)
 {
 	if (to->ss_family != on->ss_family || endpoint_port(to) != endpoint_port(on))
 		return false;
-	return slice_eq(octets(to), octets(on)) || (endpoint_wild(on) && loopback(to));
+	return slice_eq(octets(to), octets(on)) || (endpoint_wild(on) && endpoint_loopback(to));
 }

@@ -433,6 +433,19 @@ static void on_unknown(void *arg)
 	lost(u, &f);
 }
 
+static struct cli *new_machine(const struct upstream *u)
+{
+	struct cli *c = cli_new(slice_str(u->hop->conf->hostname));
+
+	if (!c)
+		return NULL;
+	cli_tls(c, wanted_tls(u->hop));
+	if (u->hop->to->lmtp)
+		cli_lmtp(c);
+	buf_slice(cli_out(c), slice_of(u->head, u->head_octets));
+	return c;
+}
+
 /* A machine and a connection for it, once there is an address. */
 static bool begin(struct upstream *u)
 {
@@ -440,15 +453,10 @@ static bool begin(struct upstream *u)
 	enum next_hop_known known = next_hop_known(h);
 	const struct conf_address *to;
 
-	if (!u->cli) {
-		u->cli = cli_new(slice_str(h->conf->hostname));
-		if (!u->cli)
-			return false;
-		cli_tls(u->cli, wanted_tls(h));
-		if (h->to->lmtp)
-			cli_lmtp(u->cli);
-		buf_slice(cli_out(u->cli), slice_of(u->head, u->head_octets));
-	}
+	if (!u->cli)
+		u->cli = new_machine(u);
+	if (!u->cli)
+		return false;
 	u->naming = known == NEXT_HOP_ASKED;
 	if (known == NEXT_HOP_UNKNOWN)
 		loop_later(h->loop, &u->again, on_unknown, u);
@@ -475,8 +483,16 @@ static void begin_or_lose(struct upstream *u)
 static void again(void *arg)
 {
 	struct upstream *u = arg;
+	struct cli *fresh = new_machine(u);
+	struct fault f = { 0 };
 
+	if (!fresh) { /* its user may still ask for the old one */
+		fault_note(&f, FAULT_NEXT_HOP_DOWN, 0, "%s", strerror(errno));
+		lost(u, &f);
+		return;
+	}
 	cli_free(&u->cli);
+	u->cli = fresh;
 	begin_or_lose(u);
 }
 

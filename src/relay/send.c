@@ -256,7 +256,7 @@ void send_again(struct tx *t)
 {
 	if (!t->up)
 		return;
-	if (t->awaited || !cli_ready(upstream_cli(t->up))) {
+	if (t->awaited || !cli_ready(upstream_cli(t->up)) || cli_spent(upstream_cli(t->up))) {
 		upstream_drop(&t->up);
 		return;
 	}

@@ -435,6 +435,16 @@ def test_a_rule_refuses_one_while_another_next_hop_is_there(hopseal, sinks):
     assert [e["fault"] for e in relay.events("next_hop_failover")] == ["next_hop_lost"]
 
 
+def test_an_envelope_said_anew_counts_for_mailmax(hopseal, sinks):
+    hop = sinks(extensions=WITH_PRDR + ("LIMITS MAILMAX=1",))
+    with hopseal("inbound", listener={"next_hop": hop.address}, policy=RULE).connect() as c:
+        rcpts(c, 3)
+        dot(c)
+        block(c, 250, 550, 250)
+    said = [session for session, line in hop.commands.snapshot() if line.startswith("MAIL")]
+    assert len(said) == len(set(said)) == 2
+
+
 def test_a_rule_refuses_all_but_one_and_the_next_hop_answers_once(hopseal, sinks):
     hop = sinks(extensions=WITH_PRDR)
     with hopseal("inbound", listener={"next_hop": hop.address}, policy=RULE).connect() as c:

@@ -1,11 +1,14 @@
 """A hopseal daemon on loopback: its configuration, its log as events, its end."""
+import fcntl
 import glob
 import json
 import os
 import pwd
+import select
 import signal
 import socket
 import subprocess
+import termios
 import threading
 
 from client import Client
@@ -93,6 +96,7 @@ class Relay:
         self.noise = []         # stderr lines that are no event
         self.process = None
         self.reader = None
+        self.taking = threading.Lock()
         self.code = None
         self.background_pid = 0
 
@@ -126,17 +130,35 @@ class Relay:
             self.background_pid = int(f.read())
 
     def read(self):
-        for line in self.process.stdout:
-            try:
-                event = json.loads(line.decode("utf-8"), object_pairs_hook=once)
-                assert isinstance(event, dict)
-            except (ValueError, AssertionError):
-                self.noise.append(line.decode("utf-8", "replace").rstrip("\n"))
-                continue
-            self.log.add(event)
+        stdout, rest, wait = self.process.stdout, b"", select.poll()
+        wait.register(stdout, select.POLLIN)
+        octets = b" "
+        while octets:
+            wait.poll()
+            with self.taking:
+                octets = os.read(stdout.fileno(), 65536)
+                *lines, rest = (rest + octets).split(b"\n")
+                for line in lines if octets else [rest] if rest else []:
+                    self.take(line)
         self.log.add({"event": "end-of-log"})
 
+    def take(self, line):
+        try:
+            event = json.loads(line.decode("utf-8"), object_pairs_hook=once)
+            assert isinstance(event, dict)
+        except (ValueError, AssertionError):
+            self.noise.append(line.decode("utf-8", "replace"))
+            return
+        self.log.add(event)
+
+    def unread(self):
+        """Has the daemon written what read() has not taken yet?"""
+        with self.taking:
+            return self.reader and self.reader.is_alive() and fcntl.ioctl(self.process.stdout, termios.FIONREAD, b"\0" * 4) != b"\0" * 4
+
     def events(self, name=None, **wanted):
+        """Those written by now."""
+        until("the log to be read", lambda: not self.unread())
         return [e for e in self.log.snapshot() if self.match(e, name, wanted)]
 
     @staticmethod

@@ -96,7 +96,7 @@ class Relay:
         self.noise = []         # stderr lines that are no event
         self.process = None
         self.reader = None
-        self.taking = threading.Lock()
+        self.taking = False
         self.code = None
         self.background_pid = 0
 
@@ -132,14 +132,15 @@ class Relay:
     def read(self):
         stdout, rest, wait = self.process.stdout, b"", select.poll()
         wait.register(stdout, select.POLLIN)
-        octets = b" "
+        octets = True
         while octets:
             wait.poll()
-            with self.taking:
-                octets = os.read(stdout.fileno(), 65536)
-                *lines, rest = (rest + octets).split(b"\n")
-                for line in lines if octets else [rest] if rest else []:
-                    self.take(line)
+            self.taking = True      # before anything leaves the pipe
+            octets = os.read(stdout.fileno(), 65536)
+            *lines, rest = (rest + octets).split(b"\n")
+            for line in lines if octets else [rest] if rest else []:
+                self.take(line)
+            self.taking = False
         self.log.add({"event": "end-of-log"})
 
     def take(self, line):
@@ -153,8 +154,9 @@ class Relay:
 
     def unread(self):
         """Has the daemon written what read() has not taken yet?"""
-        with self.taking:
-            return self.reader and self.reader.is_alive() and fcntl.ioctl(self.process.stdout, termios.FIONREAD, b"\0" * 4) != b"\0" * 4
+        if not self.reader or not self.reader.is_alive():
+            return False
+        return fcntl.ioctl(self.process.stdout, termios.FIONREAD, b"\0" * 4) != b"\0" * 4 or self.taking
 
     def events(self, name=None, **wanted):
         """Those written by now."""
@@ -195,14 +197,13 @@ class Relay:
 
     def reload(self, **changes):
         """New settings and SIGHUP; back with the event that says they are in force, or why not."""
-        def outcomes():
-            return len(self.events("reload_ok")) + len(self.events("reload_refused"))
-        before = outcomes()
+        def outcomes(items):
+            return [e for e in items if e.get("event") in ("reload_ok", "reload_refused")]
+        before = len(outcomes(self.events()))
         self.conf = merge(self.conf, changes)
         self.write()
         self.signal(signal.SIGHUP)
-        self.log.wait("the end of a reload", lambda items: outcomes() > before)
-        return [e for e in self.events() if e["event"] in ("reload_ok", "reload_refused")][-1]
+        return self.log.wait("the end of a reload", lambda items: outcomes(items)[before:])[-1]
 
     def ended(self):
         """Waits for the end and returns the exit code."""

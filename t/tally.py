@@ -95,7 +95,10 @@ class Tally:
                 self.failed.append("%s: %s" % (where, test["result"].lower()))
             elif not cases and test["result"] == "SKIP":
                 said = re.search(r"# SKIP (.*)", test.get("stdout") or "", re.I)
-                self.skipped.setdefault(said.group(1) if said else "the test does not say why", []).append(where)
+                if said:
+                    self.skipped.setdefault(said.group(1), []).append(where)
+                else:       # or what it said is no TAP
+                    self.failed.append("%s: skipped without a word" % where)
             elif not cases and test["result"] in GOOD and not os.path.exists(own):
                 self.passed += 1
 

@@ -224,5 +224,5 @@ int main(void)
 		cmocka_unit_test(a_client_without_memory_is_lost),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return RUN_TESTS(tests);
 }

@@ -42,6 +42,8 @@ enum {
 	LIMIT_RECEIVED = 100,            /* Received fields; RFC 5321 6.3: 554 5.4.6 */
 	LIMIT_HEADER_LINE = 1048576,     /* octets of one header field: 552 5.3.4, as soon as it has more */
 	LIMIT_TLS_TURNS = 1000,          /* key updates a TLS session may ask for, or a next hop renegotiations; RFC 8446 4.6.3: close */
+	LIMIT_TLS_CHAIN = 10,            /* certificates between a peer's and one that is trusted: not verified */
+	LIMIT_TLS_CHAIN_OCTETS = 65536,  /* octets of all certificates a peer shows: the handshake fails */
 	LIMIT_OUT_PENDING = 32768,       /* octets of replies a client has not taken: it is not read, nor what it said already */
 	LIMIT_LINGER_S = 5,              /* seconds that a client we have said the last word to may still be read: reset */
 	LIMIT_LINGER_OCTETS = 16777216,  /* octets it may say meanwhile, more than sockets hold, all dropped: reset */

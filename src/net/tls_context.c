@@ -7,7 +7,7 @@
 #include "crypt/cert.h"
 #include "net/tls_in.h"
 
-enum { CHAIN_DEPTH = 10, CHAIN_OCTETS = 65536, NAMES_OCTETS = 1 << 22 };
+enum { NAMES_OCTETS = 1 << 22 };
 
 struct tls_served {
 	X509 *cert;
@@ -49,7 +49,7 @@ static SSL_CTX *context(const SSL_METHOD *method)
 	SSL_CTX_set_options(ctx, SSL_OP_IGNORE_UNEXPECTED_EOF);
 	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET | SSL_OP_CIPHER_SERVER_PREFERENCE);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-	SSL_CTX_set_max_cert_list(ctx, CHAIN_OCTETS);
+	SSL_CTX_set_max_cert_list(ctx, LIMIT_TLS_CHAIN_OCTETS);
 	SSL_CTX_set_msg_callback(ctx, on_message);
 	if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1 && SSL_CTX_set_num_tickets(ctx, 0) == 1)
 		return ctx;
@@ -226,7 +226,7 @@ static const char *ask(struct tls_context *c, const struct tls_server *s)
 	if (c->verify && !use_trust(c->ctx, s->client_trust, true))
 		return "trusted certificates refused";
 	SSL_CTX_set_verify(c->ctx, SSL_VERIFY_PEER | (s->ask == TLS_ASK_MUST ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), NULL);
-	SSL_CTX_set_verify_depth(c->ctx, CHAIN_DEPTH);
+	SSL_CTX_set_verify_depth(c->ctx, LIMIT_TLS_CHAIN);
 	SSL_CTX_set_cert_verify_callback(c->ctx, on_client_certificate, c);
 	return NULL;
 }
@@ -306,7 +306,7 @@ struct tls_context *tls_context_client(struct slice trust, const struct tls_pem 
 	if (c && !why && trust.n) {
 		c->verify = true;
 		SSL_CTX_set_verify(c->ctx, SSL_VERIFY_PEER, NULL);
-		SSL_CTX_set_verify_depth(c->ctx, CHAIN_DEPTH);
+		SSL_CTX_set_verify_depth(c->ctx, LIMIT_TLS_CHAIN);
 	}
 	return done(c, why, why_out);
 }

@@ -71,7 +71,6 @@ static void log_rcpts(struct log_line *l, const struct tx *t)
 		log_u64(l, "rcpts_deferred", t->each.deferred);
 }
 
-/* The one line that says what became of it. */
 static void log_tls(struct log_line *l, const char *key, const struct tls *tls)
 {
 	char text[64];
@@ -82,6 +81,7 @@ static void log_tls(struct log_line *l, const char *key, const struct tls *tls)
 	log_str(l, key, text);
 }
 
+/* The one line that says what became of it. */
 static void log_transaction(struct tx *t, const char *outcome, short code, const char *enhanced, const char *text, const struct fault *f)
 {
 	struct pair *p = t->pair;

@@ -42,6 +42,8 @@ enum dkim2_kind { /* what a finding is about */
 	DKIM2_ABOUT_SIGNATURE,
 	DKIM2_ABOUT_MIXED,     /* of one seal a signature is right and another wrong */
 	DKIM2_ABOUT_HASH,
+	DKIM2_ABOUT_RECIPE,    /* not one by the draft, or it copies what is not there */
+	DKIM2_ABOUT_WORK,      /* undoing the changes would cost more than is spent on a message */
 	DKIM2_ABOUT_FROM,
 	DKIM2_KINDS
 };
@@ -75,6 +77,10 @@ struct dkim2_instance {
 	enum dkim2_state state;
 	struct slice reason;
 	bool recipe;              /* has r= */
+	/* What its recipe undoes, once the verdict is there and the recipe could be applied. */
+	struct slice *changed;    /* names of fields, lower case */
+	size_t changed_count;
+	uint64_t body_lines;      /* lines that only one of it and the instance before has */
 };
 
 struct dkim2_verdict {

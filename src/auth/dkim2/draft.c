@@ -106,6 +106,8 @@ static const char *const texts[DRAFT_TEXTS] = {
 	[TEXT_INSTANCE_UNSIGNED] = "Message-Instance m=%i is not signed",
 	[TEXT_INSTANCE_HASH_TWICE] = "Message-Instance m=%i has a duplicate hash algorithm",
 	[TEXT_INSTANCE_HASH_UNKNOWN] = "Message-Instance m=%i unknown hash algorithm %s", /* (ours) */
+	[TEXT_INSTANCE_RECIPE] = "Message-Instance m=%i contains invalid JSON",
+	[TEXT_INSTANCE_WORK] = "Message-Instance m=%i syntax error", /* a cap of ours (10.10) */
 	[TEXT_SEAL_MISSING] = "DKIM2-Signature i=%i missing",
 	[TEXT_SEAL_SYNTAX] = "DKIM2-Signature i=%i syntax error",
 	[TEXT_SEAL_TAG_MISSING] = "DKIM2-Signature i=%i tag=%s missing",
@@ -143,6 +145,8 @@ static const enum dkim2_kind kinds[DRAFT_TEXTS] = {
 	[TEXT_INSTANCE_UNSIGNED] = DKIM2_ABOUT_STRUCTURE,
 	[TEXT_INSTANCE_HASH_TWICE] = DKIM2_ABOUT_STRUCTURE,
 	[TEXT_INSTANCE_HASH_UNKNOWN] = DKIM2_ABOUT_ALGORITHM,
+	[TEXT_INSTANCE_RECIPE] = DKIM2_ABOUT_RECIPE,
+	[TEXT_INSTANCE_WORK] = DKIM2_ABOUT_WORK,
 	[TEXT_SEAL_MISSING] = DKIM2_ABOUT_STRUCTURE,
 	[TEXT_SEAL_SYNTAX] = DKIM2_ABOUT_STRUCTURE,
 	[TEXT_SEAL_TAG_MISSING] = DKIM2_ABOUT_STRUCTURE,

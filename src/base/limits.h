@@ -59,7 +59,7 @@ enum {
 	LIMIT_TAGS = 64,                 /* tags of a tag list: syntax error */
 	LIMIT_RECIPE_STEPS = 100000,     /* steps and literals of a recipe; spec 18.3: PERMERROR */
 	LIMIT_RECIPE_NAMES = 1000,       /* field names of a recipe: PERMERROR */
-	LIMIT_RECIPE_DEPTH = 4,          /* arrays and objects inside each other in a recipe's JSON; spec 18.3: PERMERROR */
+	LIMIT_RECIPE_DEPTH = 5,          /* arrays and objects of a recipe, the outermost is 1; spec 18.3 counts it 0: PERMERROR */
 	LIMIT_UNDO_BODY = 67108864,      /* octets of the body of an instance that is undone, and 4 times those received; spec 18.3: PERMERROR */
 	LIMIT_NONCE = 64,                /* octets of n=; draft: PERMERROR */
 	LIMIT_KEYS_HOP = 4,              /* key look-ups a hop; spec 18.3: PERMERROR */

@@ -61,6 +61,7 @@ enum {
 	LIMIT_RECIPE_NAMES = 1000,       /* field names of a recipe: PERMERROR */
 	LIMIT_RECIPE_DEPTH = 5,          /* arrays and objects of a recipe, the outermost is 1; spec 18.3 counts it 0: PERMERROR */
 	LIMIT_UNDO_BODY = 67108864,      /* octets of the body of an instance that is undone, and 4 times those received; spec 18.3: PERMERROR */
+	LIMIT_UNDO = 536870912,          /* octets of all bodies undone for a message, dkim2.undo-octets: PERMERROR */
 	LIMIT_NONCE = 64,                /* octets of n=; draft: PERMERROR */
 	LIMIT_KEYS_HOP = 4,              /* key look-ups a hop; spec 18.3: PERMERROR */
 	LIMIT_KEYS = 50,                 /* key look-ups a message; spec 18.3: PERMERROR */

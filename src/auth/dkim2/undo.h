@@ -40,6 +40,8 @@ struct undo_piece {
  */
 struct undo *undo_new(struct arena *a, const struct dkim2_draft *draft, const struct header *h, const struct recipe *const *recipes,
     const unsigned *algs, size_t n, uint64_t ceiling_octets);
+/* Another ceiling, before the body comes. */
+void undo_ceiling(struct undo *u, uint64_t ceiling_octets);
 void undo_release(struct undo *u); /* NULL is fine */
 
 /* The header hash of a state (section 4). 32 or 64 octets. */

@@ -58,7 +58,7 @@ enum {
 	LIMIT_DKIM2_FIELD_OUT = 61440,   /* octets of either field as we make it; spec 18.3: 550 5.7.1 */
 	LIMIT_TAGS = 64,                 /* tags of a tag list: syntax error */
 	LIMIT_RECIPE_STEPS = 100000,     /* steps and literals of a recipe; spec 18.3: PERMERROR */
-	LIMIT_RECIPE_NAMES = 1000,       /* field names of a recipe: PERMERROR */
+	LIMIT_RECIPE_NAMES = 1000,       /* field names of a recipe, and members of any other object in it: PERMERROR */
 	LIMIT_RECIPE_DEPTH = 5,          /* arrays and objects of a recipe, the outermost is 1; spec 18.3 counts it 0: PERMERROR */
 	LIMIT_UNDO_BODY = 67108864,      /* octets of the body of an instance that is undone, and 4 times those received; spec 18.3: PERMERROR */
 	LIMIT_UNDO = 536870912,          /* octets of all bodies undone for a message, dkim2.undo-octets: PERMERROR */

@@ -15,6 +15,9 @@ struct dkim2_draft {
 	bool mixed_text;             /* one set passed and one failed has a text of its own (10.10) */
 	unsigned same_algorithm_max; /* sets of one algorithm in a field, 0: no such rule (2.3, 20.11) */
 	bool from_judged;            /* Authentic From (10.9) */
+	bool recipe_any_case;        /* keys of a recipe, in any letter case (6.1) */
+	char recipe_octets;          /* the step whose literals are base64 (6.1) */
+	bool body_lost;              /* a recipe may say that the body before cannot be had (20.9) */
 	enum dkim2_state time;       /* expired, in the future (10.4, 20.7) */
 	enum dkim2_state envelope;   /* MAIL FROM, RCPT TO (10.6) */
 	enum dkim2_state custody;    /* mf= and d=, nd=, rt= of the hop before (10.5) */

@@ -86,7 +86,7 @@ static const char *where_of(struct load *l, const char *file, unsigned line)
 	return s ? s : file;
 }
 
-/* libconfig names an included file as the @include does; it stands in the folder of the main one. */
+/* A file as an @include names it: it stands in the folder of the main one. */
 static const char *file_name(struct load *l, const char *name)
 {
 	const char *slash = strrchr(l->main_file, '/'), *full;
@@ -98,6 +98,16 @@ static const char *file_name(struct load *l, const char *name)
 	full = arena_string(l->a,
 	    arena_printf(l->a, "%.*s/%s", (int)(slash - l->main_file), l->main_file, name));
 	return full ? full : name;
+}
+
+/* A file as libconfig names it: an included one as the @include does, since 1.7 with the include folder in front. */
+static const char *source_name(struct load *l, const char *name)
+{
+	enum { WITH_FOLDER = LIBCONFIG_VER_MAJOR > 1 || LIBCONFIG_VER_MINOR >= 7 };
+
+	if (!WITH_FOLDER || !name || name[0] == '/')
+		return file_name(l, name);
+	return name[0] == '.' && name[1] == '/' && !strchr(l->main_file, '/') ? name + 2 : name;
 }
 
 /* The text of a file and of what it includes. False: libconfig should not be let near them. */
@@ -187,7 +197,7 @@ static void take_group(struct load *l, struct conf_node *n, const config_setting
 
 static const char *setting_where(struct load *l, const config_setting_t *s)
 {
-	return where_of(l, file_name(l, config_setting_source_file(s)), config_setting_source_line(s));
+	return where_of(l, source_name(l, config_setting_source_file(s)), config_setting_source_line(s));
 }
 
 /* A group of groups: each member has a name of its own. */
@@ -251,7 +261,7 @@ static void take_setting(struct load *l, struct conf_node *n, const config_setti
 		given = given_of(l, s);
 		given.where = where;
 		if (given.kind == GIVEN_INT &&
-		    was_cut(l, file_name(l, config_setting_source_file(s)), config_setting_source_line(s)))
+		    was_cut(l, source_name(l, config_setting_source_file(s)), config_setting_source_line(s)))
 			return;
 		conf_tree_set(l->tree, n, name, &given);
 		return;
@@ -432,7 +442,7 @@ static void load_config(struct load *l)
 		load_tree(l, &config);
 	else if (config_error_type(&config) == CONFIG_ERR_PARSE)
 		conf_mistake(l->e,
-		    where_of(l, file_name(l, config_error_file(&config)), (unsigned)config_error_line(&config)),
+		    where_of(l, source_name(l, config_error_file(&config)), (unsigned)config_error_line(&config)),
 		    "%s, expected name = value; or name: { ... };", config_error_text(&config));
 	else
 		conf_mistake(l->e, where_of(l, l->main_file, 1), "cannot be read, expected a readable file");

@@ -569,7 +569,8 @@ static void lookups_wait_for_all_their_answers(void **state)
 	lookup_many(l, &a, asks, sizeof(rows) / sizeof(rows[0]) + 1);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		want_row(&rows[i], asks[i].status, asks[i].records, asks[i].count);
-	assert_int_equal(asks[sizeof(rows) / sizeof(rows[0])].status, DNS_TIMEOUT);
+	/* libunbound 1.22 gives up by itself within that time, 1.17 does not */
+	assert_in_range(asks[sizeof(rows) / sizeof(rows[0])].status, DNS_TIMEOUT, DNS_SERVFAIL);
 	assert_int_equal(lookup_txt(l, S("One.TEST."), &a, &records, &n, &secure), DNS_OK);
 	assert_int_equal(n, 1);
 	WANT_SLICE(records[0], S("v=DKIM1; p="));

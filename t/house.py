@@ -28,6 +28,7 @@ REFUSED_BUT = r"PEM_(read|write)_bio_\w+"
 # Objects that may hold a variable, and why.
 VARIABLES = {
     "crypt_digest.c.o": "the digests, fetched from libcrypto once: 1.19 us each otherwise, and the same for ever after",
+    "crypt_key.c.o": "whether libcrypto has ML-DSA-44, asked once: a fetch that fails walks all that it has each time",
 }
 
 # Floors, lowest first; rooms of one floor do not include each other.

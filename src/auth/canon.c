@@ -119,6 +119,7 @@ struct slice canon_body_digest(const struct canon_body *c, enum digest_alg alg)
 void canon_sink_init(struct canon_sink *s, struct digest *const to[DIGEST_ALGS])
 {
 	memcpy(s->to, to, sizeof(s->to));
+	s->keep = NULL;
 	s->n = 0;
 }
 
@@ -127,6 +128,8 @@ void canon_sink_flush(struct canon_sink *s)
 	for (unsigned alg = 0; alg < DIGEST_ALGS; alg++)
 		if (s->to[alg])
 			digest_add(s->to[alg], slice_of(s->held, s->n));
+	if (s->keep)
+		buf_add(s->keep, s->held, s->n);
 	s->n = 0;
 }
 

@@ -4,6 +4,7 @@
 #ifndef AUTH_CANON_H
 #define AUTH_CANON_H
 
+#include "base/buf.h"
 #include "crypt/digest.h"
 #include "mail/header.h"
 
@@ -23,11 +24,12 @@ struct slice canon_body_digest(const struct canon_body *c, enum digest_alg alg);
 
 /*
  * Canonical octets on their way into digests: collected, so that a digest sees runs and not single octets. On the
- * caller's stack; allocates nothing.
+ * caller's stack; allocates nothing. Set `keep` after init to have the octets themselves as well.
  */
 enum { CANON_SINK_OCTETS = 2048 };
 struct canon_sink {
 	struct digest *to[DIGEST_ALGS]; /* NULL: not wanted; borrowed */
+	struct buf *keep;               /* NULL: not wanted; borrowed */
 	size_t n;
 	unsigned char held[CANON_SINK_OCTETS];
 };

@@ -21,6 +21,16 @@ static bool listed(struct slice list, struct slice word)
 	return false;
 }
 
+static const char *const type_names[] = { [KEY_RSA] = "rsa", [KEY_ED25519] = "ed25519", [KEY_MLDSA44] = "mldsa44" };
+
+static enum key_type type_named(struct slice name)
+{
+	for (enum key_type t = KEY_RSA; t <= KEY_MLDSA44; t++)
+		if (slice_eq(name, slice_str(type_names[t])))
+			return t;
+	return KEY_NONE;
+}
+
 static enum keyrec_state read_record(struct arena *a, struct slice text, struct keyrec *k)
 {
 	struct taglist list;
@@ -44,12 +54,13 @@ static enum keyrec_state read_record(struct arena *a, struct slice text, struct 
 		return KEYREC_REVOKED;
 	type = taglist_find(&list, TAGLIST_EXACT, S("k"));
 	if (type)
-		kind = slice_eq(type->value, S("rsa")) ? KEY_RSA : slice_eq(type->value, S("ed25519")) ? KEY_ED25519 : KEY_NONE;
-	if (kind == KEY_NONE)
+		kind = type_named(type->value);
+	if (!key_type_known(kind))
 		return KEYREC_TYPE;
 	if (!b64_decode(a, p->value, true, &octets))
 		return KEYREC_SYNTAX;
-	k->key = kind == KEY_RSA ? key_rsa_public(octets) : key_ed25519_public(octets);
+	k->key = kind == KEY_RSA ? key_rsa_public(octets) :
+	    kind == KEY_ED25519 ? key_ed25519_public(octets) : key_mldsa44_public(octets);
 	return k->key ? KEYREC_OK : KEYREC_SYNTAX;
 }
 
@@ -109,5 +120,5 @@ struct slice keyrec_text(struct arena *a, const struct key *k)
 	if (!key_public_octets(a, k, &octets))
 		return SLICE_NONE;
 	text = b64_text(a, octets);
-	return arena_printf(a, "v=DKIM1; k=%s; p=%.*s", key_type(k) == KEY_RSA ? "rsa" : "ed25519", SLICE_FMT(text));
+	return arena_printf(a, "v=DKIM1; k=%s; p=%.*s", type_names[key_type(k)], SLICE_FMT(text));
 }

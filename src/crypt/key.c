@@ -12,7 +12,7 @@
 #include "crypt/key.h"
 #include "crypt/pkey.h"
 
-enum { RSA_BITS_MIN = 1024, RSA_BITS_MAX = 8192, ED25519_OCTETS = 32 };
+enum { RSA_BITS_MIN = 1024, RSA_BITS_MAX = 8192, ED25519_OCTETS = 32, MLDSA44_OCTETS = 1312 };
 
 struct key {
 	EVP_PKEY *pkey;
@@ -26,26 +26,50 @@ EVP_PKEY *key_pkey(const struct key *k)
 	return k->pkey;
 }
 
-/* Owns pkey, also when it gives NULL. */
-static struct key *take_pkey(EVP_PKEY *pkey)
-{
-	struct key *k = NULL;
-	int id = pkey ? EVP_PKEY_get_base_id(pkey) : EVP_PKEY_NONE;
+/* By name, since the headers we build against may know nothing of what the library we run with has. */
+static const char mldsa44[] = "ML-DSA-44";
 
-	if (id == EVP_PKEY_RSA || id == EVP_PKEY_ED25519)
-		k = calloc(1, sizeof(*k));
+bool key_type_known(enum key_type type)
+{
+	static enum { UNASKED, THERE, MISSING } found; /* constant once asked, and no threads share it */
+
+	if (type != KEY_MLDSA44)
+		return type != KEY_NONE;
+	if (found == UNASKED) {
+		EVP_SIGNATURE *algorithm = EVP_SIGNATURE_fetch(NULL, mldsa44, NULL);
+
+		found = algorithm ? THERE : MISSING;
+		EVP_SIGNATURE_free(algorithm);
+		ERR_clear_error();
+	}
+	return found == THERE;
+}
+
+/* Owns pkey, also when it gives NULL. */
+static struct key *take_pkey(EVP_PKEY *pkey, enum key_type type)
+{
+	struct key *k = pkey && type != KEY_NONE ? calloc(1, sizeof(*k)) : NULL;
+
 	if (!k) {
 		EVP_PKEY_free(pkey);
 		ERR_clear_error(); /* libssl would take a stale error for its own */
 		return NULL;
 	}
 	k->pkey = pkey;
-	k->type = id == EVP_PKEY_RSA ? KEY_RSA : KEY_ED25519;
-	k->bits = k->type == KEY_RSA ? (unsigned)EVP_PKEY_get_bits(pkey) : 256;
+	k->type = type;
+	k->bits = type == KEY_RSA ? (unsigned)EVP_PKEY_get_bits(pkey) : type == KEY_ED25519 ? 256 : MLDSA44_OCTETS * 8;
 	k->holders = 1;
 	if (k->type == KEY_RSA && k->bits > RSA_BITS_MAX)
 		key_drop(&k);
 	return k;
+}
+
+/* What a private key may be. */
+static enum key_type private_type(const EVP_PKEY *pkey)
+{
+	int id = pkey ? EVP_PKEY_get_base_id(pkey) : EVP_PKEY_NONE;
+
+	return id == EVP_PKEY_RSA ? KEY_RSA : id == EVP_PKEY_ED25519 ? KEY_ED25519 : KEY_NONE;
 }
 
 struct key *key_hold(struct key *k)
@@ -100,15 +124,15 @@ struct key *key_private(struct slice file)
 		pkey = d2i_AutoPrivateKey(NULL, &at, (long)file.n);
 	}
 	ERR_clear_error();
-	return take_pkey(pkey);
+	return take_pkey(pkey, private_type(pkey));
 }
 
 struct key *key_generate(enum key_type type, unsigned bits)
 {
 	if (type == KEY_ED25519)
-		return take_pkey(EVP_PKEY_Q_keygen(NULL, NULL, "ED25519"));
+		return take_pkey(EVP_PKEY_Q_keygen(NULL, NULL, "ED25519"), KEY_ED25519);
 	if (type == KEY_RSA && bits >= RSA_BITS_MIN && bits <= RSA_BITS_MAX)
-		return take_pkey(EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)bits));
+		return take_pkey(EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)bits), KEY_RSA);
 	return NULL;
 }
 
@@ -132,8 +156,8 @@ bool key_public_octets(struct arena *a, const struct key *k, struct slice *octet
 {
 	unsigned char *p;
 
-	if (k->type == KEY_ED25519) {
-		size_t n = ED25519_OCTETS;
+	if (k->type != KEY_RSA) {
+		size_t n = k->type == KEY_ED25519 ? ED25519_OCTETS : MLDSA44_OCTETS;
 
 		p = arena_take(a, n);
 		if (!p || !EVP_PKEY_get_raw_public_key(k->pkey, p, &n))
@@ -260,12 +284,19 @@ struct key *key_rsa_public(struct slice der)
 	OSSL_PARAM_BLD_free(build);
 	BN_free(exponent);
 	BN_free(modulus);
-	return take_pkey(pkey);
+	return take_pkey(pkey, KEY_RSA);
 }
 
 struct key *key_ed25519_public(struct slice octets)
 {
 	if (octets.n != ED25519_OCTETS)
 		return NULL;
-	return take_pkey(EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, octets.at, octets.n));
+	return take_pkey(EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, octets.at, octets.n), KEY_ED25519);
+}
+
+struct key *key_mldsa44_public(struct slice octets)
+{
+	if (octets.n != MLDSA44_OCTETS || !key_type_known(KEY_MLDSA44))
+		return NULL;
+	return take_pkey(EVP_PKEY_new_raw_public_key_ex(NULL, mldsa44, NULL, octets.at, octets.n), KEY_MLDSA44);
 }

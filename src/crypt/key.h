@@ -11,6 +11,7 @@ enum key_type {
 	KEY_NONE,
 	KEY_RSA,
 	KEY_ED25519,
+	KEY_MLDSA44, /* public only */
 };
 
 struct key; /* counted: key_hold(), key_drop() */
@@ -18,8 +19,11 @@ struct key; /* counted: key_hold(), key_drop() */
 struct key *key_hold(struct key *k);
 void key_drop(struct key **k); /* private octets are wiped with the last one */
 enum key_type key_type(const struct key *k);
-/* RSA modulus, or 256 for Ed25519. */
+/* RSA modulus, 256 for Ed25519, those of the public key for ML-DSA-44. */
 unsigned key_bits(const struct key *k);
+
+/* Has the installed libcrypto got it? ML-DSA-44 came with OpenSSL 3.5: looked for at run time, once. */
+bool key_type_known(enum key_type type);
 
 /* PEM or DER private key (PKCS#8 or traditional); RSA or Ed25519 without passphrase. NULL: none of these. */
 struct key *key_private(struct slice file);
@@ -27,7 +31,7 @@ struct key *key_private(struct slice file);
 struct key *key_generate(enum key_type type, unsigned bits);
 /* PKCS#8 PEM. */
 bool key_pem(const struct key *k, struct buf *pem_out) HS_MUST_USE;
-/* What p= of a key record holds: SubjectPublicKeyInfo for RSA, 32 raw octets for Ed25519. */
+/* What p= of a key record holds: SubjectPublicKeyInfo for RSA, the raw octets (32, 1312) for the others. */
 bool key_public_octets(struct arena *a, const struct key *k, struct slice *octets_out) HS_MUST_USE;
 
 /*
@@ -37,5 +41,7 @@ bool key_public_octets(struct arena *a, const struct key *k, struct slice *octet
 struct key *key_rsa_public(struct slice der);
 /* 32 raw octets. */
 struct key *key_ed25519_public(struct slice octets);
+/* 1312 raw octets (FIPS 204). NULL as well where key_type_known() says no. */
+struct key *key_mldsa44_public(struct slice octets);
 
 #endif

@@ -147,9 +147,13 @@ static bool three_parts(struct slice set, struct slice part[3])
 
 /* ---- DKIM2-Signature ---- */
 
-static enum key_type algorithm_type(struct slice name)
+static enum key_type algorithm_type(const struct dkim2_draft *draft, struct slice name)
 {
-	return slice_eq(name, S("rsa-sha256")) ? KEY_RSA : slice_eq(name, S("ed25519-sha256")) ? KEY_ED25519 : KEY_NONE;
+	if (slice_eq(name, S("rsa-sha256")))
+		return KEY_RSA;
+	if (slice_eq(name, S("ed25519-sha256")))
+		return KEY_ED25519;
+	return draft->mldsa44 && slice_eq(name, S("mldsa44")) && key_type_known(KEY_MLDSA44) ? KEY_MLDSA44 : KEY_NONE;
 }
 
 static bool read_sets(struct reader *r, struct seal *s, struct slice value)
@@ -174,7 +178,7 @@ static bool read_sets(struct reader *r, struct seal *s, struct slice value)
 		set->selector = part[0];
 		set->algorithm = part[1];
 		set->hole = part[2];
-		set->type = algorithm_type(part[1]);
+		set->type = algorithm_type(r->chain->draft, part[1]);
 		set->group = group;
 		group += bar;
 		for (size_t k = 0; k < s->set_count; k++) {

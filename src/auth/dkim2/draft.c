@@ -33,6 +33,7 @@ static const struct dkim2_draft drafts[] = {
 	{
 	    .level = 8,
 	    .groups = true,
+	    .mldsa44 = true,
 	    .from_judged = true,
 	    .recipe_any_case = true,
 	    .recipe_octets = 'u',
@@ -45,6 +46,7 @@ static const struct dkim2_draft drafts[] = {
 	{
 	    .level = 9,
 	    .groups = true,
+	    .mldsa44 = true,
 	    .from_judged = true,
 	    .recipe_any_case = true,
 	    .recipe_octets = 'u',

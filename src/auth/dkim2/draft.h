@@ -11,6 +11,7 @@ struct dkim2_draft {
 	unsigned level;
 	bool groups;                 /* '|' between sets (2.4) */
 	bool unknown_ignored;        /* unknown algorithms and hash names do not count; FAIL if nothing else is there (2.4) */
+	bool mldsa44;                /* the name of an algorithm (5.3); where libcrypto lacks it, an unknown one all the same */
 	bool absent_ignored;         /* an absent key does not count beside a set that verified (7) */
 	bool mixed_text;             /* one set passed and one failed has a text of its own (10.10) */
 	unsigned same_algorithm_max; /* sets of one algorithm in a field, 0: no such rule (2.3, 20.11) */

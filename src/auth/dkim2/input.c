@@ -4,15 +4,18 @@
 void input_init(struct input *in, const struct chain *c)
 {
 	*in = (struct input){ .chain = c };
+	buf_init(&in->octets, (size_t)(LIMIT_HOPS + LIMIT_INSTANCES) * LIMIT_DKIM2_FIELD);
 }
 
 void input_release(struct input *in)
 {
 	digest_free(&in->instances);
 	digest_free(&in->prefix);
+	buf_release(&in->octets);
 }
 
-static void add_field(struct digest *d, const struct field *f, const struct seal *blanked)
+/* One of d and keep is NULL. */
+static void put_field(struct digest *d, struct buf *keep, const struct field *f, const struct seal *blanked)
 {
 	struct digest *to[DIGEST_ALGS] = { [DIGEST_SHA256] = d };
 	struct slice holes[LIMIT_SIG_SETS];
@@ -23,8 +26,14 @@ static void add_field(struct digest *d, const struct field *f, const struct seal
 		for (; n < blanked->set_count; n++)
 			holes[n] = blanked->sets[n].hole;
 	canon_sink_init(&sink, to);
+	sink.keep = keep;
 	canon_bare(&sink, f, holes, n);
 	canon_sink_flush(&sink);
+}
+
+static void add_field(struct digest *d, const struct field *f, const struct seal *blanked)
+{
+	put_field(d, NULL, f, blanked);
 }
 
 /* Brings in->prefix to instances 1..m and seals 1..count. */
@@ -68,6 +77,21 @@ bool input_digest(struct input *in, size_t index, unsigned char out[32])
 	digest_free(&d);
 	memcpy(out, octets, 32);
 	return true;
+}
+
+bool input_octets(struct input *in, size_t index, struct slice *out)
+{
+	const struct chain *c = in->chain;
+	const struct seal *s = &c->seals[index];
+
+	buf_clear(&in->octets);
+	for (size_t k = 0; k < s->hop->m; k++)
+		put_field(NULL, &in->octets, c->instances[k].field, NULL);
+	for (size_t k = 0; k < index; k++)
+		put_field(NULL, &in->octets, c->seals[k].field, NULL);
+	put_field(NULL, &in->octets, s->field, s);
+	*out = buf_get(&in->octets);
+	return !buf_failed(&in->octets);
 }
 
 struct digest *input_whole(struct input *in, const struct field *instance)

@@ -17,6 +17,7 @@ struct input {
 	struct digest *prefix;    /* those of prefix_m, then seals 1..seals_in complete */
 	uint64_t prefix_m;
 	size_t seals_in;
+	struct buf octets;        /* of input_octets() */
 };
 
 /* Borrows the chain, which must not be broken. */
@@ -25,6 +26,12 @@ void input_release(struct input *in);
 
 /* SHA-256 of the input of seals[index]; false: no memory. */
 bool input_digest(struct input *in, size_t index, unsigned char out[32]) HS_MUST_USE;
+
+/*
+ * The input of seals[index] itself, for what signs it and not its digest. Made from the first field on each time;
+ * borrowed until the next call. False: no memory.
+ */
+bool input_octets(struct input *in, size_t index, struct slice *out) HS_MUST_USE;
 
 /*
  * For sealing: all instances and seals of the chain in a digest that the caller goes on with and frees. `instance` is

@@ -66,7 +66,7 @@ static bool conf_ok(struct dkim2_seal *s, struct fault *f)
 	for (size_t k = 0; k < c->flag_count; k++)
 		ok &= text_ok(c->flags[k]);
 	for (size_t k = 0; ok && k < c->set_count; k++) {
-		ok &= domain_valid(c->sets[k].selector) && c->sets[k].type != KEY_NONE;
+		ok &= domain_valid(c->sets[k].selector) && (c->sets[k].type == KEY_RSA || c->sets[k].type == KEY_ED25519);
 		for (size_t other = 0; other < k; other++)
 			ok &= !slice_ieq(c->sets[k].selector, c->sets[other].selector);
 	}

@@ -378,8 +378,28 @@ struct set_result {
 	enum draft_text text;
 };
 
+/* What a seal signs: the digest is needed of each, the octets by few. */
+struct signed_input {
+	struct input *input;
+	size_t index;
+	unsigned char digest[32];
+	struct slice octets; /* empty: not made yet */
+};
+
+/* Pure ML-DSA-44 with the context of section 3.4 of the draft signs the input, all others its digest (spec 5.3). */
+static bool verify_set(struct dkim2_verify *v, const struct key *key, struct signed_input *in, struct slice signature)
+{
+	if (key_type(key) != KEY_MLDSA44)
+		return verify_sha256(key, in->digest, signature);
+	if (in->octets.n == 0 && !input_octets(in->input, in->index, &in->octets)) {
+		v->memory_lost = true;
+		return false;
+	}
+	return verify_mldsa44(key, in->octets, S("DKIM2"), signature);
+}
+
 static struct set_result judge_set(struct dkim2_verify *v, const struct seal_set *set, const struct check *check,
-    const unsigned char digest[32])
+    struct signed_input *in)
 {
 	struct set_result r = { DKIM2_PERMERROR, TEXT_SEAL_ALGORITHM_UNKNOWN };
 	const struct keyrec *rec;
@@ -398,7 +418,7 @@ static struct set_result judge_set(struct dkim2_verify *v, const struct seal_set
 	if (r.state != DKIM2_PASS)
 		return r;
 	v->verdict.testing |= rec->testing;
-	if (!verify_sha256(rec->key, digest, set->signature))
+	if (!verify_set(v, rec->key, in, set->signature))
 		r = (struct set_result){ DKIM2_FAIL, TEXT_SIGNATURE_WRONG };
 	return r;
 }
@@ -417,16 +437,16 @@ static void judge_seal(struct dkim2_verify *v, struct input *input, size_t index
 	const struct seal_set *good = NULL, *bad = NULL;
 	struct combine all = { 0 };
 	struct reason reason;
-	unsigned char digest[32];
+	struct signed_input in = { .input = input, .index = index };
 	enum dkim2_state state;
 	bool known = false;
 
-	if (!input_digest(input, index, digest)) {
+	if (!input_digest(input, index, in.digest)) {
 		v->memory_lost = true;
 		return;
 	}
 	for (size_t k = 0; k < s->set_count; k++) {
-		results[k] = judge_set(v, &s->sets[k], &v->checks[index][k], digest);
+		results[k] = judge_set(v, &s->sets[k], &v->checks[index][k], &in);
 		known |= s->sets[k].type != KEY_NONE;
 		if (results[k].state == DKIM2_PASS)
 			good = &s->sets[k];

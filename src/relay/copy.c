@@ -85,7 +85,7 @@ static size_t pick_sets(const struct copy *c, struct dkim2_seal_set sets[LIMIT_S
 		for (size_t j = 0; j < n && !again; j++)
 			again = sets[j].type == k->type;
 		if (!again)
-			sets[n++] = (struct dkim2_seal_set){ slice_str(k->selector), k->type };
+			sets[n++] = (struct dkim2_seal_set){ .selector = slice_str(k->selector), .type = k->type };
 	}
 	return n;
 }

@@ -112,6 +112,8 @@ static inline struct key *key_of(struct slice selector)
 	return NULL;
 }
 
+static struct dkim2_seal *last_seal; /* by the last seal_with() */
+
 /* The message with this hop's fields on top; empty: refused, f says why. */
 static inline struct slice seal_with(struct slice message, const struct dkim2_verdict *came, const struct dkim2_seal_conf *conf,
     struct slice *instance, struct slice *signature, struct fault *f)
@@ -123,7 +125,7 @@ static inline struct slice seal_with(struct slice message, const struct dkim2_ve
 	size_t n;
 
 	split(message, h, &body);
-	s = dkim2_seal_new(&arena, h, body_hash(body, DIGEST_SHA256), came, conf, f);
+	last_seal = s = dkim2_seal_new(&arena, h, body_hash(body, DIGEST_SHA256), came, conf, f);
 	if (!s)
 		return SLICE_NONE;
 	n = dkim2_seal_asks(s, &asks);
@@ -149,12 +151,12 @@ static inline struct slice seal(struct slice message, const struct dkim2_verdict
 	return out;
 }
 
-static const struct dkim2_seal_set set_s1[] = { { { (const unsigned char *)"s1", 2 }, KEY_ED25519 } };
-static const struct dkim2_seal_set set_r1[] = { { { (const unsigned char *)"r1", 2 }, KEY_RSA } };
-static const struct dkim2_seal_set set_both[] = { { { (const unsigned char *)"r1", 2 }, KEY_RSA },
-	{ { (const unsigned char *)"s1", 2 }, KEY_ED25519 } };
-static const struct dkim2_seal_set set_l1[] = { { { (const unsigned char *)"l1", 2 }, KEY_ED25519 } };
-static const struct dkim2_seal_set set_e1[] = { { { (const unsigned char *)"e1", 2 }, KEY_ED25519 } };
+static const struct dkim2_seal_set set_s1[] = { { .selector = { (const unsigned char *)"s1", 2 }, .type = KEY_ED25519 } };
+static const struct dkim2_seal_set set_r1[] = { { .selector = { (const unsigned char *)"r1", 2 }, .type = KEY_RSA } };
+static const struct dkim2_seal_set set_both[] = { { .selector = { (const unsigned char *)"r1", 2 }, .type = KEY_RSA },
+	{ .selector = { (const unsigned char *)"s1", 2 }, .type = KEY_ED25519 } };
+static const struct dkim2_seal_set set_l1[] = { { .selector = { (const unsigned char *)"l1", 2 }, .type = KEY_ED25519 } };
+static const struct dkim2_seal_set set_e1[] = { { .selector = { (const unsigned char *)"e1", 2 }, .type = KEY_ED25519 } };
 
 static inline struct dkim2_seal_conf alice(struct slice *rcpt)
 {

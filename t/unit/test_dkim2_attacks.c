@@ -599,7 +599,7 @@ static void dkim2_old_flags(void **state)
 	want("an empty flag", one_hop((struct hop){ .d = "a.test", .extra = "f=a,,b;" }), PERM, SYNTAX_1);
 }
 
-static const struct dkim2_seal_set set_e[] = { { { (const unsigned char *)"e", 1 }, KEY_ED25519 } };
+static const struct dkim2_seal_set set_e[] = { { .selector = { (const unsigned char *)"e", 1 }, .type = KEY_ED25519 } };
 
 /* What a sealer says to a message as it came; the fault's text, or "" when it would seal. */
 static const char *seals(struct slice message, const struct dkim2_verdict *came, const char *d, const char *mail_from, const char *rcpt)

@@ -255,7 +255,7 @@ static void its_key_record(void **state)
 /* Nothing here signs with it. */
 static void no_seal_is_made_with_it(void **state)
 {
-	static const struct dkim2_seal_set set = { { (const unsigned char *)"q1", 2 }, KEY_MLDSA44 };
+	static const struct dkim2_seal_set set = { .selector = { (const unsigned char *)"q1", 2 }, .type = KEY_MLDSA44 };
 	struct slice rcpt, instance, signature;
 	struct dkim2_seal_conf conf = alice(&rcpt);
 	struct fault f = { 0 };

@@ -202,7 +202,7 @@ static void no_seal_is_made_that_nobody_takes(void **state)
 		struct dkim2_seal_conf conf = alice(&rcpt);
 		struct fault f = { 0 };
 
-		sets[n - 1] = (struct dkim2_seal_set){ arena_printf(&arena, "s%zu", n), KEY_ED25519 };
+		sets[n - 1] = (struct dkim2_seal_set){ .selector = arena_printf(&arena, "s%zu", n), .type = KEY_ED25519 };
 		conf.sets = sets;
 		conf.set_count = n;
 		assert_int_equal(dkim2_seal_new(&arena, &h, body, NULL, &conf, &f) != NULL, n <= LIMIT_KEYS_HOP);

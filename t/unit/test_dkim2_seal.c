@@ -156,7 +156,7 @@ static void folding_never_cuts_a_name(void **state)
 	for (size_t n = 1; n < 60; n++) {
 		struct slice rcpt, instance, signature, text;
 		struct dkim2_seal_conf conf = alice(&rcpt);
-		struct dkim2_seal_set sets[2] = { { SLICE_NONE, KEY_RSA }, { S("s1"), KEY_ED25519 } };
+		struct dkim2_seal_set sets[2] = { { .type = KEY_RSA }, { .selector = S("s1"), .type = KEY_ED25519 } };
 		struct fault f = { 0 };
 		struct header *h = ARENA_NEW(&arena, struct header);
 		struct slice body, want;
@@ -226,6 +226,94 @@ static void a_chain_grows_hop_by_hop(void **state)
 	assert_true(dkim2_fully_verified(v));
 	WANT_SLICE(v->hops[1].nd, S("elsewhere.example"));
 	assert_int_equal(v->hops[1].rt_count, 0);
+}
+
+/* Mail for lists.example.org leaves from elsewhere.example: two hops of ours, the first with nd= for the second. */
+static void two_hops_of_ours_join_two_domains(void **state)
+{
+	struct slice rcpts[2], first, message, bridged, instance, signature;
+	struct dkim2_seal_conf conf = alice(&rcpts[0]);
+	struct dkim2_seal_conf bridge = { .d = S("lists.example.org"), .nd = S("elsewhere.example"), .sets = set_l1, .set_count = 1, .now = NOW };
+	struct dkim2_seal_conf next = { .d = S("elsewhere.example"), .mail_from = S("<x@b.elsewhere.example>"), .rcpt_to = &rcpts[1],
+		.rcpt_count = 1, .sets = set_e1, .set_count = 1, .now = NOW };
+	const struct dkim2_verdict *came, *v;
+	const struct dkim2_seal *other;
+	struct fault f = { 0 };
+
+	(void)state;
+	rcpts[1] = S("<dave@example.net>");
+	first = seal(slice_str(lunch), NULL, &conf);
+	came = arrive(first, &conf);
+	assert_true(dkim2_may_follow(&came->hops[0], S("lists.example.org"), SLICE_NONE, false, true));
+	assert_false(dkim2_may_follow(&came->hops[0], S("elsewhere.example"), S("b.elsewhere.example"), false, false));
+	bridged = seal(first, came, &bridge);
+	next.after = last_seal;
+	message = seal(bridged, came, &next);
+	v = arrive(message, &next);
+	want_verdict(v, DKIM2_PASS, "");
+	assert_true(dkim2_fully_verified(v));
+	assert_int_equal(v->hop_count, 3);
+	assert_int_equal(v->instance_count, 1);
+	WANT_SLICE(v->hops[1].nd, S("elsewhere.example"));
+	/* nothing else may have come between */
+	assert_int_equal(seal_with(message, came, &next, &instance, &signature, &f).n, 0);
+	assert_string_equal(f.text, "chain changed since it was verified");
+	f = (struct fault){ 0 };
+	bridge.nonce = S("another");
+	bridged = seal(first, came, &bridge);
+	other = last_seal;
+	assert_int_equal(seal_with(bridged, came, &next, &instance, &signature, &f).n, 0);
+	assert_string_equal(f.text, "chain changed since it was verified");
+	/* nor is the hop that follows another than nd= says */
+	f = (struct fault){ 0 };
+	next.after = other;
+	next.d = S("lists.example.org");
+	next.mail_from = S("<x@lists.example.org>");
+	next.sets = set_l1;
+	assert_int_equal(seal_with(bridged, came, &next, &instance, &signature, &f).n, 0);
+	assert_string_equal(f.text, "DKIM2-Signature i=3 MAIL nd= does not match");
+	/* both where mail begins */
+	bridge = (struct dkim2_seal_conf){ .d = S("example.com"), .nd = S("elsewhere.example"), .sets = set_s1, .set_count = 1, .now = NOW };
+	message = seal(slice_str(lunch), NULL, &bridge);
+	next = (struct dkim2_seal_conf){ .d = S("elsewhere.example"), .mail_from = S("<x@elsewhere.example>"), .rcpt_to = &rcpts[1],
+		.rcpt_count = 1, .sets = set_e1, .set_count = 1, .now = NOW, .after = last_seal };
+	assert_true(dkim2_fully_verified(arrive(seal(message, NULL, &next), &next)));
+}
+
+/* Alternatives are told apart by '|', which only drafts since -08 know. */
+static void groups_are_alternatives(void **state)
+{
+	static const struct dkim2_seal_set sets[] = {
+		{ .selector = { (const unsigned char *)"r1", 2 }, .type = KEY_RSA },
+		{ .selector = { (const unsigned char *)"s1", 2 }, .type = KEY_ED25519, .group = 3 },
+	};
+	static const struct dkim2_seal_set falling[] = {
+		{ .selector = { (const unsigned char *)"r1", 2 }, .type = KEY_RSA, .group = 1 },
+		{ .selector = { (const unsigned char *)"s1", 2 }, .type = KEY_ED25519 },
+	};
+	struct slice rcpt, message, instance, signature, flat;
+	struct dkim2_seal_conf conf = alice(&rcpt);
+	const struct dkim2_verdict *v;
+	struct fault f = { 0 };
+
+	(void)state;
+	conf.sets = sets;
+	conf.set_count = 2;
+	message = seal_with(slice_str(lunch), NULL, &conf, &instance, &signature, &f);
+	flat = without_blanks(signature);
+	assert_non_null(memmem(flat.at, flat.n, "|s1:ed25519-sha256:", 19));
+	assert_null(memchr(flat.at, ',', flat.n));
+	assert_true(dkim2_fully_verified(arrive(message, &conf)));
+	v = vector_verify(&arena, message, &(struct dkim2_envelope){ conf.mail_from, &rcpt, 1 }, NOW, 7, zone);
+	want_verdict(v, DKIM2_PERMERROR, "DKIM2-Signature i=1 syntax error");
+	/* one of the two is enough */
+	json_object_set_new(zone, owners[2], json_array());
+	v = arrive(message, &conf);
+	json_object_set_new(zone, owners[2], json_pack("[s%]", keyrec_text(&arena, keys[2]).at, keyrec_text(&arena, keys[2]).n));
+	want_verdict(v, DKIM2_PASS, "");
+	conf.sets = falling;
+	assert_int_equal(seal_with(slice_str(lunch), NULL, &conf, &instance, &signature, &f).n, 0);
+	assert_int_equal(f.code, FAULT_INTERNAL);
 }
 
 /*
@@ -492,6 +580,8 @@ int main(void)
 		TEST(every_kind_of_seal_verifies),
 		TEST(folding_never_cuts_a_name),
 		TEST(a_chain_grows_hop_by_hop),
+		TEST(two_hops_of_ours_join_two_domains),
+		TEST(groups_are_alternatives),
 		TEST(no_octet_can_change),
 		TEST(sealing_refuses_what_would_not_verify),
 		TEST(only_a_verified_unchanged_chain_is_extended),

@@ -204,8 +204,8 @@ static bool read_rt(struct reader *r, struct seal *s, struct slice value)
 	if (n > LIMIT_RT)
 		return bad_seal(r, s, TEXT_SEAL_SYNTAX, SLICE_NONE);
 	s->hop->rt = ARENA_ARRAY(r->arena, n, struct slice);
-	s->rt_domains = ARENA_ARRAY(r->arena, n, struct slice);
-	if (!s->hop->rt || !s->rt_domains)
+	s->hop->rt_domains = ARENA_ARRAY(r->arena, n, struct slice);
+	if (!s->hop->rt || !s->hop->rt_domains)
 		return false;
 	n = 0;
 	do {
@@ -214,7 +214,7 @@ static bool read_rt(struct reader *r, struct seal *s, struct slice value)
 			s->hop->rt_count = 0;
 			return bad_seal(r, s, TEXT_SEAL_SYNTAX, SLICE_NONE);
 		}
-		s->rt_domains[n] = chain_path_domain(r->arena, s->hop->rt[n]);
+		s->hop->rt_domains[n] = chain_path_domain(r->arena, s->hop->rt[n]);
 		s->hop->rt_count = ++n;
 	} while (more);
 	return true;
@@ -243,7 +243,7 @@ static bool read_envelope(struct reader *r, struct seal *s, const struct taglist
 	if (nd) {
 		if (mf || rt)
 			return bad_seal(r, s, TEXT_SEAL_TAG_UNEXPECTED, mf ? S("mf") : S("rt"));
-		if (!domain_tag(r->arena, nd, &s->nd))
+		if (!domain_tag(r->arena, nd, &s->hop->nd_normal))
 			return bad_seal(r, s, TEXT_SEAL_SYNTAX, SLICE_NONE);
 		s->has_nd = true;
 		s->hop->nd = nd->value;
@@ -555,18 +555,18 @@ uint64_t chain_hop_of(const struct chain *c, uint64_t m)
 	return 0;
 }
 
-bool chain_follows_rt(const struct seal *s, struct slice domain)
+bool chain_follows_rt(const struct dkim2_hop *hop, struct slice domain)
 {
-	for (size_t k = 0; k < s->hop->rt_count; k++)
-		if (domain_follows(domain, s->rt_domains[k]))
+	for (size_t k = 0; k < hop->rt_count; k++)
+		if (domain_follows(domain, hop->rt_domains[k]))
 			return true;
 	return false;
 }
 
-bool chain_fits_rt(const struct seal *s, struct slice domain)
+bool chain_fits_rt(const struct dkim2_hop *hop, struct slice domain)
 {
-	for (size_t k = 0; k < s->hop->rt_count; k++)
-		if (domain_follows(domain, s->rt_domains[k]) || domain_follows(s->rt_domains[k], domain))
+	for (size_t k = 0; k < hop->rt_count; k++)
+		if (domain_follows(domain, hop->rt_domains[k]) || domain_follows(hop->rt_domains[k], domain))
 			return true;
 	return false;
 }

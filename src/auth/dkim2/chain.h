@@ -22,10 +22,8 @@ struct seal {
 	struct seal_set *sets;
 	size_t set_count;
 	bool has_nd;
-	struct slice nd;        /* normal */
 	struct slice mf_domain; /* normal; empty: null sender, or none that could be read */
 	bool mf_null;
-	struct slice *rt_domains; /* normal; empty ones match nothing */
 };
 
 struct hash_set {
@@ -72,10 +70,10 @@ uint64_t chain_hop_of(const struct chain *c, uint64_t m);
 /* Normal domain of a bracketed path, empty: it has none. */
 struct slice chain_path_domain(struct arena *a, struct slice path);
 
-/* Does domain follow (relaxed match) one of the rt= domains of s? */
-bool chain_follows_rt(const struct seal *s, struct slice domain);
+/* Does domain follow (relaxed match) one of the rt= domains of the hop? */
+bool chain_follows_rt(const struct dkim2_hop *hop, struct slice domain);
 /* The same in either direction: where a made-up mf= could join the two (spec 10.5, 20.6). */
-bool chain_fits_rt(const struct seal *s, struct slice domain);
+bool chain_fits_rt(const struct dkim2_hop *hop, struct slice domain);
 
 /* Is the word one of the flags of an f= value? */
 bool chain_flag(struct slice flags, struct slice word);

@@ -4,25 +4,29 @@
 #include "mail/addr.h"
 #include "mail/domain.h"
 
-struct reason custody_follows(struct arena *a, const struct seal *before, uint64_t i, struct slice d,
+/* What is wrong, DRAFT_TEXTS: nothing. */
+static enum draft_text gap(const struct dkim2_hop *before, struct slice d, struct slice mf_domain, bool mf_null, bool nd)
+{
+	if (before->nd.n)
+		return slice_eq(before->nd_normal, d) ? DRAFT_TEXTS : TEXT_SEAL_ND;
+	if (nd || mf_null)
+		return chain_fits_rt(before, d) ? DRAFT_TEXTS : TEXT_SEAL_CUSTODY_D;
+	return chain_follows_rt(before, mf_domain) ? DRAFT_TEXTS : TEXT_SEAL_CUSTODY_MF;
+}
+
+bool dkim2_may_follow(const struct dkim2_hop *last, struct slice d, struct slice mf_domain, bool mf_null, bool nd)
+{
+	return gap(last, d, mf_domain, mf_null, nd) == DRAFT_TEXTS;
+}
+
+struct reason custody_follows(struct arena *a, const struct dkim2_hop *before, uint64_t i, struct slice d,
     struct slice mf_domain, bool mf_null, bool has_nd)
 {
-	enum draft_text text;
+	enum draft_text text = gap(before, d, mf_domain, mf_null, has_nd);
 
-	if (before->has_nd) {
-		if (slice_eq(before->nd, d))
-			return (struct reason){ 0 };
-		text = TEXT_SEAL_ND;
-	} else if (has_nd || mf_null) {
-		if (chain_fits_rt(before, d))
-			return (struct reason){ 0 };
-		text = TEXT_SEAL_CUSTODY_D;
-	} else {
-		if (chain_follows_rt(before, mf_domain))
-			return (struct reason){ 0 };
-		text = TEXT_SEAL_CUSTODY_MF;
-	}
-	return draft_reason(a, text, i, before->hop->i, SLICE_NONE, SLICE_NONE);
+	if (text == DRAFT_TEXTS)
+		return (struct reason){ 0 };
+	return draft_reason(a, text, i, before->i, SLICE_NONE, SLICE_NONE);
 }
 
 struct reason custody_break(struct arena *a, const struct chain *c, size_t index)
@@ -33,7 +37,7 @@ struct reason custody_break(struct arena *a, const struct chain *c, size_t index
 		return draft_reason(a, TEXT_SEAL_MF_D, s->hop->i, 0, SLICE_NONE, SLICE_NONE);
 	if (index == 0)
 		return (struct reason){ 0 };
-	return custody_follows(a, &c->seals[index - 1], s->hop->i, s->hop->d_normal, s->mf_domain, s->mf_null, s->has_nd);
+	return custody_follows(a, c->seals[index - 1].hop, s->hop->i, s->hop->d_normal, s->mf_domain, s->mf_null, s->has_nd);
 }
 
 static int by_octets(const void *x, const void *y)

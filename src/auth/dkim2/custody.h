@@ -18,7 +18,7 @@ struct reason custody_break(struct arena *a, const struct chain *c, size_t index
  * In:    mf_domain empty with mf_null for <>; has_nd: the new hop has nd= instead
  * Out:   the words for what is wrong, with i= of the new hop; none: nothing
  */
-struct reason custody_follows(struct arena *a, const struct seal *before, uint64_t i, struct slice d,
+struct reason custody_follows(struct arena *a, const struct dkim2_hop *before, uint64_t i, struct slice d,
     struct slice mf_domain, bool mf_null, bool has_nd);
 
 /*

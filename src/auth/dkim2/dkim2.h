@@ -65,8 +65,10 @@ struct dkim2_hop {
 	struct slice d_normal;
 	struct slice mf;          /* decoded, bracketed; empty with nd */
 	struct slice *rt;         /* decoded, bracketed */
+	struct slice *rt_domains; /* their domains, normal; an empty one matches nothing */
 	size_t rt_count;
 	struct slice nd;          /* empty: none */
+	struct slice nd_normal;
 	struct slice flags;       /* f= as written */
 	enum dkim2_state state;
 	struct slice reason;      /* exact string without the state word; empty: none */
@@ -134,10 +136,19 @@ void dkim2_verify_release(struct dkim2_verify *v);
 /* Which instance of "Authentic From": do all From domains follow d? (spec 10.9). Both normal. */
 bool dkim2_from_authentic(struct arena *a, const struct header *h, struct slice d);
 
+/*
+ * dkim2_may_follow - may a hop signed d= (normal), with this domain in mf= (or nd= in its place), come after `last`?
+ * In:    mf_domain normal, empty with mf_null for <>; of an nd= hop neither is looked at (spec 10.5, 20.6)
+ */
+bool dkim2_may_follow(const struct dkim2_hop *last, struct slice d, struct slice mf_domain, bool mf_null, bool nd);
+
 struct dkim2_seal_set {
 	struct slice selector;
 	enum key_type type;
+	unsigned group; /* never falls; where it rises '|' stands: groups are alternatives, which peers know since -08 (2.4) */
 };
+
+struct dkim2_seal;
 
 struct dkim2_seal_conf {
 	struct slice d;
@@ -153,6 +164,9 @@ struct dkim2_seal_conf {
 	int64_t now;
 	bool out_of_band;       /* lifts the demand for a Fully Verified chain */
 	struct slice body_sha512; /* empty: not at hand; a chain whose newest instance knows no sha256 is then not extended */
+	/* A hop of ours whose fields stand on top of the header already, made with nd= for this one; its fields were given out. */
+	const struct dkim2_seal *after;
+	bool content_later;     /* with nd: the hop that follows accounts for what changed, since From is Authentic for its d= only */
 };
 
 /* One signature wanted. */
@@ -161,8 +175,6 @@ struct dkim2_sign_ask {
 	enum key_type type;
 	unsigned char digest[32];
 };
-
-struct dkim2_seal;
 
 /*
  * dkim2_seal_new - what this hop adds to a copy

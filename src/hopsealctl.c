@@ -71,6 +71,7 @@ int main(int argc, char **argv)
 			printf("%s\n\nusage: hopsealctl %s\n", verbs[i].about, verbs[i].usage);
 			return ctl_end(CTL_DONE);
 		}
+		json_object_seed(0);
 		return verbs[i].run(argc - 1, argv + 1);
 	}
 	fprintf(stderr, "hopsealctl: unknown verb: %s\n", argv[1]);

@@ -322,6 +322,399 @@ static void what_is_read(void **state)
 	assert_true(r.has_body && r.body_lost && r.field_count == 1);
 }
 
+/* head, then n times `each` with a comma between, a # in it being which one it is, then tail. On the heap. */
+static struct slice many(const char *head, const char *each, size_t n, const char *tail)
+{
+	struct buf b;
+
+	buf_init(&b, 1 << 26);
+	buf_str(&b, head);
+	for (size_t i = 0; i < n; i++) {
+		if (i)
+			buf_octet(&b, ',');
+		for (const char *p = each; *p; p++) {
+			if (*p == '#')
+				buf_u64(&b, i + 1);
+			else
+				buf_octet(&b, (unsigned char)*p);
+		}
+	}
+	buf_str(&b, tail);
+	assert_false(buf_failed(&b));
+	return buf_get(&b);
+}
+
+static void limit_rows(void **state)
+{
+#define SEVEN "[[[[[[["
+#define SIXTY SEVEN SEVEN SEVEN SEVEN SEVEN SEVEN SEVEN SEVEN SEVEN
+	static const struct {
+		const char *name, *head, *each, *tail;
+		size_t n; /* the most that is fine */
+		size_t more;
+	} rows[] = {
+		{ "names", "{\"h\":{", "\"n#\":[]", "}}", LIMIT_RECIPE_NAMES, 1 },
+		{ "names by the thousand", "{\"h\":{", "\"n#\":[]", "}}", LIMIT_RECIPE_NAMES, 59000 },
+		{ "unknown parts", "{\"b\":[],", "\"n#\":[]", "}", LIMIT_RECIPE_NAMES - 1, 1 },
+		{ "members of an unknown part", "{\"b\":[],\"x\":[{", "\"n#\":0", "}]}", LIMIT_RECIPE_NAMES, 1 },
+		{ "copies", "{\"b\":[", "{\"c\":[#,9223372036854775807]}", "]}", 1, 0 },
+		{ "literals", "{\"b\":[{\"d\":[", "\"\"", "]}]}", LIMIT_RECIPE_STEPS - 1, 1 },
+		{ "literals of a field", "{\"h\":{\"a\":[{\"u\":[", "\"\"", "]}]}}", LIMIT_RECIPE_STEPS - 1, 1 },
+		{ "steps with a literal each", "{\"b\":[", "{\"d\":[\"x\"]}", "]}", LIMIT_RECIPE_STEPS / 2, 1 },
+		{ "literals in an unknown part", "{\"b\":[],\"x\":[", "\"\"", "]}", LIMIT_RECIPE_STEPS, 1 },
+		{ "arrays in an unknown part", "{\"b\":[],\"x\":[", "[]", "]}", LIMIT_RECIPE_STEPS, 1 },
+		{ "objects in an unknown part", "{\"b\":[],\"x\":[", "{}", "]}", LIMIT_RECIPE_STEPS, 1 },
+		{ "objects below objects", "{\"b\":[],\"x\":{\"y\":[", "{\"z\":{}}", "]}}", LIMIT_RECIPE_STEPS / 2, 1 },
+		{ "depth", "{\"b\":[],\"x\":[[[[", "1", "]]]]}", 1, 0 },
+	};
+	static const struct {
+		const char *name;
+		struct slice json;
+	} deep[] = {
+		{ "one too deep", S("{\"b\":[],\"x\":[[[[[1]]]]]}") },
+		{ "one too deep, in objects", S("{\"b\":[],\"x\":{\"x\":{\"x\":{\"x\":{\"x\":{}}}}}}") },
+		{ "a literal too deep", S("{\"h\":{\"a\":[{\"d\":[[\"x\"]]}]}}") },
+		{ "never closed", S("{\"x\":" SIXTY SIXTY) },
+		{ "it is not even JSON", S("[{[{[{[{") },
+	};
+	struct recipe r;
+	const char *why;
+
+	(void)state;
+	for (size_t i = 0; i < ROWS(rows); i++)
+		for (size_t more = 0; more <= rows[i].more; more += rows[i].more ? rows[i].more : 1) {
+			struct slice json = many(rows[i].head, rows[i].each, rows[i].n + more, rows[i].tail);
+			enum recipe_state got = parse(9, json, &r, &why);
+
+			if (got != (more ? RECIPE_BIG : RECIPE_OK) || (more && !*why))
+				fail_msg("%s, %zu of them: %d \"%s\"", rows[i].name, rows[i].n + more, (int)got, why);
+			arena_clear(&arena);
+			free((void *)(uintptr_t)json.at);
+		}
+	for (size_t i = 0; i < ROWS(deep); i++)
+		if (parse(9, deep[i].json, &r, &why) != RECIPE_BIG || !*why)
+			fail_msg("%s", deep[i].name);
+}
+
+/* A string may hold anything that looks like structure. */
+static void structure_in_strings(void **state)
+{
+	struct slice rows[] = {
+		many("{\"b\":[{\"d\":[\"", "{[", 1000, "\"]}]}"),
+		many("{\"b\":[{\"d\":[\"\\\"", "]}", 1000, "\"]}]}"),
+		many("{\"b\":[{\"d\":[\"\\\\\\\"", "[\\\"", 1000, "\"]}]}"),
+		many("{\"b\":[{\"d\":[\"", ":", 5000, "\"]}]}"),
+	};
+	struct recipe r;
+	const char *why;
+
+	(void)state;
+	for (size_t i = 0; i < ROWS(rows); i++) {
+		if (parse(9, rows[i], &r, &why) != RECIPE_OK)
+			fail_msg("row %zu: %s", i, why);
+		free((void *)(uintptr_t)rows[i].at);
+	}
+}
+
+/* --- what it costs --- */
+
+static struct {
+	size_t calls, octets, most; /* allocations of jansson; held now and at most */
+	size_t fail_at;             /* the call that fails, from 1 */
+} heap;
+
+static void *count_alloc(size_t n)
+{
+	size_t *p;
+
+	if (++heap.calls == heap.fail_at)
+		return NULL;
+	p = malloc(n + 16);
+	assert_non_null(p);
+	*p = n;
+	heap.octets += n;
+	if (heap.octets > heap.most)
+		heap.most = heap.octets;
+	return p + 2;
+}
+
+static void count_free(void *at)
+{
+	size_t *p = at;
+
+	if (!p)
+		return;
+	heap.octets -= p[-2];
+	free(p - 2);
+}
+
+static int count_heap(void **state)
+{
+	memset(&heap, 0, sizeof(heap));
+	json_set_alloc_funcs(count_alloc, count_free);
+	return fresh_arena(state);
+}
+
+static int leave_heap(void **state)
+{
+	json_set_alloc_funcs(malloc, free);
+	return drop_arena(state);
+}
+
+/* As much of it as 192 KiB hold, the most an r= can say, and a half and a quarter of that. */
+static void cost_is_linear(void **state)
+{
+	static const struct {
+		const char *name, *head, *each, *tail;
+		enum recipe_state state;
+	} rows[] = {
+		{ "literals", "{\"b\":[{\"d\":[", "\"\"", "]}]}", RECIPE_OK },
+		{ "octets", "{\"b\":[{\"u\":[", "\"/w==\"", "]}]}", RECIPE_OK },
+		{ "steps", "{\"b\":[", "{\"d\":[\"\"]}", "]}", RECIPE_OK },
+		{ "copies", "{\"b\":[", "{\"c\":[#,#]}", "]}", RECIPE_OK },
+		{ "copies of one line", "{\"b\":[", "{\"c\":[1,1]}", "]}", RECIPE_BAD },
+		{ "empty objects", "{\"b\":[],\"x\":[", "{}", "]}", RECIPE_OK },
+		{ "empty arrays", "{\"b\":[],\"x\":[", "[]", "]}", RECIPE_OK },
+		{ "numbers", "{\"b\":[],\"x\":[", "1", "]}", RECIPE_OK },
+		{ "a long text", "{\"b\":[{\"d\":[\"", "x", "\"]}]}", RECIPE_OK },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ROWS(rows); i++) {
+		size_t calls[3] = { 0 }, most[3] = { 0 }, held[3] = { 0 };
+
+		for (size_t k = 0; k < 3; k++) {
+			struct slice one = many("", rows[i].each, 10000, ""), json;
+			struct recipe r;
+			const char *why;
+
+			json = many(rows[i].head, rows[i].each, (size_t)(48 << 10 << k) * 10000 / one.n, rows[i].tail);
+			heap.calls = heap.octets = heap.most = 0;
+			arena_clear(&arena);
+			assert_int_equal(parse(9, json, &r, &why), rows[i].state);
+			assert_int_equal(heap.octets, 0);
+			calls[k] = heap.calls;
+			most[k] = heap.most;
+			held[k] = arena.held;
+			free((void *)(uintptr_t)one.at);
+			free((void *)(uintptr_t)json.at);
+		}
+		if (calls[2] > 2 * calls[1] + 100 || calls[1] > 2 * calls[0] + 100)
+			fail_msg("%s: %zu, %zu, %zu allocations", rows[i].name, calls[0], calls[1], calls[2]);
+		/* buffers grow twofold, so what is held may lie anywhere between once and twice what is needed */
+		if (most[2] > 4 * most[1] + 65536 || most[2] > 24 << 20)
+			fail_msg("%s: %zu, %zu, %zu octets", rows[i].name, most[0], most[1], most[2]);
+		if (held[2] > 2 * held[1] + 131072 || held[2] > 4 << 20)
+			fail_msg("%s: %zu, %zu, %zu octets in the arena", rows[i].name, held[0], held[1], held[2]);
+	}
+}
+
+static void no_memory(void **state)
+{
+	struct slice json = S("{\"h\":{\"a\":[{\"d\":[\"x\"]},{\"c\":[1,1]}]},\"b\":[{\"u\":[\"/w==\"]}]}");
+	struct recipe r = { .field_count = 77 };
+	size_t calls;
+	const char *why;
+
+	(void)state;
+	arena.ceiling = 64;
+	assert_int_equal(parse(9, json, &r, &why), RECIPE_MEMORY);
+	assert_true(r.field_count == 77 && *why);
+	arena_clear(&arena);
+	arena.ceiling = 1 << 16;
+	heap.calls = 0;
+	assert_int_equal(parse(9, json, &r, &why), RECIPE_OK);
+	calls = heap.calls;
+	assert_true(calls > 20);
+	for (heap.fail_at = 1; heap.fail_at <= calls; heap.fail_at++) {
+		enum recipe_state got;
+
+		heap.calls = 0;
+		got = parse(9, json, &r, &why);
+		/* jansson calls a string it has no memory for one that is no JSON */
+		if (got == RECIPE_OK || got == RECIPE_BIG || !*why)
+			fail_msg("allocation %zu: %d \"%s\"", heap.fail_at, (int)got, why);
+		assert_int_equal(heap.octets, 0);
+	}
+}
+
+/* --- written --- */
+
+static struct slice written(const struct recipe *r)
+{
+	struct buf b;
+	struct slice json;
+
+	buf_init(&b, 1 << 24);
+	recipe_write(r, &b);
+	assert_false(buf_failed(&b));
+	json = arena_copy(&arena, buf_get(&b));
+	buf_release(&b);
+	return json;
+}
+
+#define STEPS(...) { (const struct recipe_step[]){ __VA_ARGS__ }, sizeof((const struct recipe_step[]){ __VA_ARGS__ }) / sizeof(struct recipe_step) }
+#define COPIES(first, n) { .from = (first), .count = (n) }
+#define TEXTS(...) { .texts = (const struct slice[]){ __VA_ARGS__ }, .count = sizeof((const struct slice[]){ __VA_ARGS__ }) / sizeof(struct slice) }
+
+static void write_rows(void **state)
+{
+	const struct recipe_field two[] = {
+		{ S("subject"), STEPS(TEXTS(S(" old"))) },
+		{ S("a\"\\z"), { NULL, 0 } },
+	};
+	const struct {
+		const char *name;
+		struct recipe recipe;
+		struct slice json;
+	} rows[] = {
+		{ "a copy", { .has_body = true, .body = STEPS(COPIES(1, 10)) }, S("{\"b\":[{\"c\":[1,10]}]}") },
+		{ "a copy of one line", { .has_body = true, .body = STEPS(COPIES(7, 1)) }, S("{\"b\":[{\"c\":[7,7]}]}") },
+		{ "an empty body", { .has_body = true }, S("{\"b\":[]}") },
+		{ "a body that is lost", { .has_body = true, .body_lost = true }, S("{\"b\":null}") },
+		{ "fields", { .fields = two, .field_count = 2 }, S("{\"h\":{\"subject\":[{\"d\":[\" old\"]}],\"a\\\"\\\\z\":[]}}") },
+		{ "both", { .fields = two, .field_count = 1, .has_body = true, .body = STEPS(COPIES(1, 1), TEXTS(S("x")), COPIES(2, 2)) },
+		    S("{\"h\":{\"subject\":[{\"d\":[\" old\"]}]},\"b\":[{\"c\":[1,1]},{\"d\":[\"x\"]},{\"c\":[2,3]}]}") },
+		{ "texts", { .has_body = true, .body = STEPS(TEXTS(S("a"), S(""), S("b\t\x01\x7f/"))) },
+		    S("{\"b\":[{\"d\":[\"a\",\"\",\"b\\t\\u0001\x7f/\"]}]}") },
+		{ "UTF-8 as it is", { .has_body = true, .body = STEPS(TEXTS(S("\xc3\xbc\xf0\x9f\x98\x80"))) },
+		    S("{\"b\":[{\"d\":[\"\xc3\xbc\xf0\x9f\x98\x80\"]}]}") },
+		{ "what is not UTF-8", { .has_body = true, .body = STEPS(TEXTS(S("\xff"), S("\xfc" "b"))) },
+		    S("{\"b\":[{\"u\":[\"/w==\",\"/GI=\"]}]}") },
+		{ "NUL", { .has_body = true, .body = STEPS(TEXTS({ (const unsigned char *)"a\0", 2 })) }, S("{\"b\":[{\"u\":[\"YQA=\"]}]}") },
+		{ "kinds in turn", { .has_body = true, .body = STEPS(TEXTS(S("a"), S("\xff"), S("\xff"), S("b"), S("c"), S("\xff"))) },
+		    S("{\"b\":[{\"d\":[\"a\"]},{\"u\":[\"/w==\",\"/w==\"]},{\"d\":[\"b\",\"c\"]},{\"u\":[\"/w==\"]}]}") },
+		{ "steps are not merged", { .has_body = true, .body = STEPS(TEXTS(S("a")), TEXTS(S("b"))) },
+		    S("{\"b\":[{\"d\":[\"a\"]},{\"d\":[\"b\"]}]}") },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ROWS(rows); i++) {
+		struct slice json = written(&rows[i].recipe);
+		struct recipe r;
+		const char *why;
+
+		if (!slice_eq(json, rows[i].json))
+			fail_msg("%s: %.*s", rows[i].name, SLICE_FMT(json));
+		if (parse(rows[i].recipe.body_lost ? 8 : 9, json, &r, &why) != RECIPE_OK)
+			fail_msg("%s: %s", rows[i].name, why);
+		WANT_SLICE(written(&r), json);
+	}
+}
+
+/* What does not fit is told, and is not written in part by a buf that goes on. */
+static void write_too_much(void **state)
+{
+	const struct recipe r = { .has_body = true, .body = STEPS(TEXTS(S("aaaaaaaaaaaaaaaaaaaa"), S("b"))) };
+	struct buf b;
+
+	(void)state;
+	for (size_t room = 0; room < written(&r).n; room++) {
+		buf_init(&b, room);
+		recipe_write(&r, &b);
+		assert_true(buf_failed(&b));
+		buf_release(&b);
+	}
+	buf_init(&b, written(&r).n);
+	recipe_write(&r, &b);
+	assert_false(buf_failed(&b));
+	buf_release(&b);
+}
+
+static void want_steps(struct recipe_steps got, struct recipe_steps want)
+{
+	assert_int_equal(got.n, want.n);
+	for (size_t i = 0; i < got.n; i++) {
+		const struct recipe_step *g = &got.steps[i], *w = &want.steps[i];
+
+		assert_true(!g->texts == !w->texts && g->count == w->count);
+		if (!g->texts)
+			assert_int_equal(g->from, w->from);
+		for (uint64_t k = 0; g->texts && k < g->count; k++)
+			WANT_SLICE(g->texts[k], w->texts[k]);
+	}
+}
+
+static uint64_t dice;
+
+/* 0 to n - 1, the same on every run */
+static size_t roll(size_t n)
+{
+	dice = dice * 6364136223846793005U + 1442695040888963407U;
+	return (size_t)(dice >> 33) % n;
+}
+
+/* Any octets but CR and LF; not UTF-8 when `octets`, and then no step of it is cut in two. */
+static struct slice any_text(bool octets)
+{
+	size_t n = roll(20);
+	unsigned char *p = arena_take(&arena, n + 1);
+
+	for (size_t i = 0; i < n; i++) {
+		p[i] = (unsigned char)(octets ? roll(256) : 1 + roll(127));
+		if (p[i] == '\r' || p[i] == '\n')
+			p[i] = '"';
+	}
+	if (octets)
+		p[n++] = 0xff;
+	return slice_of(p, n);
+}
+
+static struct recipe_steps any_steps(void)
+{
+	size_t n = roll(6);
+	struct recipe_step *steps = ARENA_ARRAY(&arena, n, struct recipe_step);
+	uint64_t last = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		bool octets = roll(2);
+		struct slice *texts;
+
+		if (roll(2)) {
+			steps[i].from = last + 1 + roll(5);
+			steps[i].count = 1 + roll(roll(4) ? 5 : 1 << 30);
+			last = steps[i].from + steps[i].count - 1;
+			continue;
+		}
+		steps[i].count = 1 + roll(4);
+		texts = ARENA_ARRAY(&arena, steps[i].count, struct slice);
+		for (uint64_t k = 0; k < steps[i].count; k++)
+			texts[k] = any_text(octets);
+		steps[i].texts = texts;
+	}
+	return (struct recipe_steps){ steps, n };
+}
+
+/* Whatever is written is read the same, and is what the contract says (proto/recipe.schema.json: see recipe_schema.py). */
+static void round_trip(void **state)
+{
+	(void)state;
+	for (dice = 1; dice < 2000;) {
+		uint64_t seed = dice;
+		struct recipe_field fields[4];
+		struct recipe r = { .fields = fields, .field_count = roll(4), .has_body = roll(2) }, again;
+		const char *why;
+
+		for (size_t i = 0; i < r.field_count; i++)
+			fields[i] = (struct recipe_field){ arena_printf(&arena, "n%zu\"\\", i), any_steps() };
+		if (r.has_body)
+			r.body = any_steps();
+		if (r.has_body || r.field_count) {
+			if (parse(9, written(&r), &again, &why) != RECIPE_OK)
+				fail_msg("%s", why);
+			assert_int_equal(again.field_count, r.field_count);
+			for (size_t i = 0; i < r.field_count; i++) {
+				WANT_SLICE(again.fields[i].name, r.fields[i].name);
+				want_steps(again.fields[i].steps, r.fields[i].steps);
+			}
+			assert_int_equal(again.has_body, r.has_body);
+			want_steps(again.body, r.body);
+		}
+		arena_clear(&arena);
+		dice = seed + 1;
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -331,6 +724,13 @@ int main(void)
 		cmocka_unit_test_setup_teardown(copy_rows, fresh_arena, drop_arena),
 		cmocka_unit_test_setup_teardown(literal_rows, fresh_arena, drop_arena),
 		cmocka_unit_test_setup_teardown(what_is_read, fresh_arena, drop_arena),
+		cmocka_unit_test_setup_teardown(limit_rows, fresh_arena, drop_arena),
+		cmocka_unit_test_setup_teardown(structure_in_strings, fresh_arena, drop_arena),
+		cmocka_unit_test_setup_teardown(cost_is_linear, count_heap, leave_heap),
+		cmocka_unit_test_setup_teardown(no_memory, count_heap, leave_heap),
+		cmocka_unit_test_setup_teardown(write_rows, fresh_arena, drop_arena),
+		cmocka_unit_test_setup_teardown(write_too_much, fresh_arena, drop_arena),
+		cmocka_unit_test_setup_teardown(round_trip, fresh_arena, drop_arena),
 	};
 
 	return RUN_TESTS(tests);

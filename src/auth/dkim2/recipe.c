@@ -302,14 +302,15 @@ enum recipe_state recipe_parse(struct arena *a, const struct dkim2_draft *draft,
 	struct reading r = { .arena = a, .draft = draft };
 	struct recipe recipe = { .fields = NULL };
 	enum recipe_state state = scan(json, why_out);
-	json_error_t error;
+	json_error_t error = { .line = 0 };
 	json_t *root;
 	bool fine;
 
 	if (state != RECIPE_OK)
 		return state;
 	root = json_loadb(json.n ? (const char *)json.at : "", json.n, JSON_REJECT_DUPLICATES, &error);
-	if (!root && json_error_code(&error) == json_error_out_of_memory) {
+	/* What is wrong with a text has a code; jansson that could not allocate may go without. */
+	if (!root && (json_error_code(&error) == json_error_out_of_memory || json_error_code(&error) == json_error_unknown)) {
 		*why_out = "no memory";
 		return RECIPE_MEMORY;
 	}

@@ -177,46 +177,44 @@ static size_t blank_at(struct slice value, size_t i)
 	return 0;
 }
 
+/* The next run of octets without white space, from *i on; *i is behind it. False: there is none. */
+static bool next_run(struct slice value, size_t *i, struct slice *run_out)
+{
+	size_t from, skip;
+
+	while (*i < value.n && (skip = blank_at(value, *i)) > 0)
+		*i += skip;
+	if (*i == value.n)
+		return false;
+	from = *i;
+	do
+		++*i;
+	while (*i < value.n && value.at[*i] != ' ' && value.at[*i] != '\t' && value.at[*i] != '\r');
+	*run_out = slice_of(value.at + from, *i - from);
+	return true;
+}
+
 static void put_relaxed(struct canon_sink *s, struct slice value)
 {
-	bool blank = false, some = false;
+	struct slice run;
 	size_t i = 0;
+	size_t behind = 0; /* where the run before ended */
 
-	while (i < value.n) {
-		size_t skip = blank_at(value, i), from = i;
-
-		if (skip) {
-			blank = true;
-			i += skip;
-			continue;
-		}
-		if (blank && some)
+	while (next_run(value, &i, &run)) {
+		if (behind && run.at != value.at + behind)
 			put(s, (const unsigned char *)" ", 1);
-		blank = false;
-		some = true;
-		do
-			i++;
-		while (i < value.n && value.at[i] != ' ' && value.at[i] != '\t' && value.at[i] != '\r');
-		put(s, value.at + from, i - from);
+		put(s, run.at, run.n);
+		behind = i;
 	}
 }
 
 static void put_bare(struct canon_sink *s, struct slice value)
 {
+	struct slice run;
 	size_t i = 0;
 
-	while (i < value.n) {
-		size_t skip = blank_at(value, i), from = i;
-
-		if (skip) {
-			i += skip;
-			continue;
-		}
-		do
-			i++;
-		while (i < value.n && value.at[i] != ' ' && value.at[i] != '\t' && value.at[i] != '\r');
-		put(s, value.at + from, i - from);
-	}
+	while (next_run(value, &i, &run))
+		put(s, run.at, run.n);
 }
 
 void canon_relaxed(struct canon_sink *s, const struct field *f)
@@ -225,6 +223,26 @@ void canon_relaxed(struct canon_sink *s, const struct field *f)
 	put(s, (const unsigned char *)":", 1);
 	put_relaxed(s, f->value);
 	put(s, (const unsigned char *)"\r\n", 2);
+}
+
+size_t canon_relaxed_text(const struct field *f, unsigned char *out)
+{
+	struct slice run;
+	size_t n = 0, i = 0, behind = 0;
+
+	for (; n < f->name.n; n++)
+		out[n] = ascii_lower(f->name.at[n]);
+	out[n++] = ':';
+	while (next_run(f->value, &i, &run)) {
+		if (behind && run.at != f->value.at + behind)
+			out[n++] = ' ';
+		memcpy(out + n, run.at, run.n);
+		n += run.n;
+		behind = i;
+	}
+	out[n++] = '\r';
+	out[n++] = '\n';
+	return n;
 }
 
 void canon_bare(struct canon_sink *s, const struct field *f, const struct slice *holes, size_t hole_count)

@@ -42,6 +42,9 @@ void canon_sink_flush(struct canon_sink *s);
  * runs of white space made one SP, none at the end and around the colon, CRLF behind
  */
 void canon_relaxed(struct canon_sink *s, const struct field *f);
+/* The same into memory, at most name and value and CANON_MORE octets. Returns how many. */
+enum { CANON_MORE = 3 };
+size_t canon_relaxed_text(const struct field *f, unsigned char *out);
 
 /*
  * canon_bare - one field as the signature input sees it (spec section 5.2): name in lower case, unfolded, every SP and

@@ -60,7 +60,11 @@ enum {
 	LIMIT_RECIPE_STEPS = 100000,     /* steps and literals of a recipe; spec 18.3: PERMERROR */
 	LIMIT_RECIPE_NAMES = 1000,       /* field names of a recipe, and members of any other object in it: PERMERROR */
 	LIMIT_RECIPE_DEPTH = 5,          /* arrays and objects of a recipe, the outermost is 1; spec 18.3 counts it 0: PERMERROR */
-	LIMIT_UNDO_BODY = 67108864,      /* octets of the body of an instance that is undone, and 4 times those received; spec 18.3: PERMERROR */
+	LIMIT_UNDO_BODY = 67108864,      /* octets of the body of an instance that is undone; spec 18.3: PERMERROR */
+	LIMIT_UNDO_TIMES = 4,            /* times the received body such a body may be, and times the received header all fields that recipes write: PERMERROR */
+	LIMIT_UNDO_LEAST = 262144,       /* octets that either may always have, so that what one field can hold is never refused: PERMERROR above both */
+	LIMIT_UNDO_FIELDS = 250000,      /* fields of all instances that are undone, of names that their recipes list: PERMERROR */
+	LIMIT_UNDO_PIECES = 1000000,     /* runs of lines of the bodies of all these: PERMERROR */
 	LIMIT_UNDO = 536870912,          /* octets of all bodies undone for a message, dkim2.undo-octets: PERMERROR */
 	LIMIT_NONCE = 64,                /* octets of n=; draft: PERMERROR */
 	LIMIT_KEYS_HOP = 4,              /* key look-ups a hop; spec 18.3: PERMERROR */

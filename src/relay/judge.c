@@ -149,6 +149,7 @@ static void log_finding(const struct tx *t, const char *name, const struct dkim2
 	log_str(&l, "tx", t->name);
 	log_str(&l, "listener", t->pair->listener->conf->name);
 	view_log(t->pair, &l);
+	log_u64(&l, "draft", v->draft);
 	log_text(&l, "reason", v->reason);
 	if (v->detail.n)
 		log_text(&l, "note", v->detail);
@@ -175,6 +176,7 @@ static void count_verdict(struct tx *t, const struct dkim2_verdict *v)
 	log_str(&l, "tx", t->name);
 	log_str(&l, "method", "dkim2");
 	log_str(&l, "result", dkim2_state_name(v->state));
+	log_u64(&l, "draft", v->draft);
 	log_text(&l, "reason", v->reason);
 	log_end(&l);
 }

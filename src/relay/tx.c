@@ -116,6 +116,8 @@ static void log_transaction(struct tx *t, const char *outcome, short code, const
 		if (v->state != DKIM2_NONE) {
 			log_str(&l, "depth", dkim2_level_name(v->level));
 			log_u64(&l, "draft", v->draft);
+			if (v->testing || v->strict)
+				log_str(&l, "key_flags", !v->strict ? "testing" : v->testing ? "testing,strict" : "strict");
 		}
 		if (v->reason.n)
 			log_text(&l, "reason", v->reason);

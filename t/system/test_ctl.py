@@ -106,6 +106,15 @@ def test_a_replay_fails_with_the_words_of_the_draft(dns, key):
     assert (got["result"], got["reason"]) == ("fail", "DKIM2-Signature i=1 RCPT TO <r2@c.test> did not match")
 
 
+@pytest.mark.parametrize("draft, state", [("06", "permerror"), ("7", "permerror"), ("08", "fail"), ("09", "fail")])
+def test_the_level_it_is_judged_by(dns, key, draft, state):
+    arguments = ("--draft", draft, "--dns", dns, "--now", str(NOW), "--mail-from", "s@a.test", "--rcpt", "r2@c.test", "-")
+    for verb in ("verify", "explain"):
+        got = json.loads(want(65, verb, "--json", *arguments, input=seal(BASE, key)))["dkim2"]
+        assert (got["draft"], got["result"]) == (draft.zfill(2), state)
+    assert b"dkim2=%s (draft %s, " % (state.encode(), draft.zfill(2).encode()) in want(65, "verify", *arguments, input=seal(BASE, key))
+
+
 def test_bare_addresses_are_taken_as_bracketed(dns, key):
     message = seal(BASE, key)
     assert verdict(message, dns, "--mail-from", "s@a.test", "--rcpt", "r1@c.test") == verdict(message, dns, *ENVELOPE)

@@ -241,6 +241,27 @@ def test_the_log_says_which_of_two_signatures_passed(hopseal, sink, key, keyring
     assert event["note"] == "DKIM2-Signature i=1 %s signature passed, %s signature failed" % (key.selector, "r2048")
 
 
+@pytest.mark.parametrize("draft, state", [("06", "permerror"), ("07", "permerror"), ("08", "fail"), ("09", "fail")])
+def test_the_level_it_is_judged_by(hopseal, sink, key, draft, state):
+    """What an envelope mismatch is differs by draft; every line that tells of it names the level."""
+    relay = hopseal("inbound", dkim2={"draft": draft})
+    with relay.connect() as c:
+        c.deliver(seal(BASE, key), recipients=("<r2@c.test>",))
+    assert "dkim2=" + state in results(sink.one().content)[0]
+    assert relay.event("transaction")["dkim2"] == relay.event("auth_result")["result"] == state
+    assert [relay.event(name)["draft"] for name in ("transaction", "auth_result", "dkim2_envelope")] == [int(draft)] * 3
+
+
+@pytest.mark.parametrize("tags, told", [("", None), ("; t=y", "testing"), ("; t=s:y; f=strict", "testing,strict"),
+                                        ("; f=strict", "strict"), ("; f=Strict", None), ("; t=s", None)])
+def test_flags_of_a_key_record_are_told(hopseal, sink, key, tags, told):
+    relay = hopseal("inbound", answers={key.name: [key.record + tags]})
+    with relay.connect() as c:
+        c.deliver(seal(BASE, key))
+    event = relay.event("transaction")
+    assert (event["dkim2"], event.get("key_flags")) == ("pass", told)
+
+
 def test_several_recipients_pass_on_a_judging_service(hopseal, sink, key):
     message = seal(BASE, key, rt=["<r1@c.test>", "<r2@c.test>"])
     with hopseal("inbound", policy=REFUSE).connect() as c:

@@ -98,6 +98,7 @@ struct dkim2_verdict {
 	const struct dkim2_instance *instances; /* ascending m */
 	size_t instance_count;
 	bool testing;             /* a key in use says t=y */
+	bool strict;              /* or f=strict: told, and nothing else follows from it (spec 20.18) */
 	bool exploded, feedback;
 };
 

@@ -418,6 +418,7 @@ static struct set_result judge_set(struct dkim2_verify *v, const struct seal_set
 	if (r.state != DKIM2_PASS)
 		return r;
 	v->verdict.testing |= rec->testing;
+	v->verdict.strict |= rec->strict;
 	if (!verify_set(v, rec->key, in, set->signature))
 		r = (struct set_result){ DKIM2_FAIL, TEXT_SIGNATURE_WRONG };
 	return r;

@@ -1,0 +1,424 @@
+#include "auth/canon.h"
+#include "auth/dkim2/diff.h"
+#include "auth/dkim2/lines.h"
+#include "base/limits.h"
+#include "edits.h"
+#include "test.h"
+
+static const struct dkim2_draft *newest(void)
+{
+	return draft_of(DRAFT_NEWEST);
+}
+
+static struct header *header_of(struct arena *a, struct slice block)
+{
+	struct header *h = ARENA_NEW(a, struct header);
+	struct fault f = { 0 };
+
+	assert_true(header_parse(a, block, 100000, h, &f));
+	return h;
+}
+
+static struct slice json_of(struct arena *a, const struct recipe *r)
+{
+	struct slice json;
+	struct buf b;
+
+	buf_init(&b, SIZE_MAX / 2);
+	recipe_write(r, &b);
+	assert_false(buf_failed(&b));
+	json = arena_copy(a, buf_get(&b));
+	buf_release(&b);
+	return json;
+}
+
+/* ---- a plain reading of spec sections 6.2 and 6.3 ---- */
+
+static bool left_out(struct slice name, const void *arg)
+{
+	return draft_unsigned(arg, name);
+}
+
+static void header_hash(struct arena *a, const struct header *h, unsigned char out[DIGEST_OCTETS])
+{
+	unsigned char all[DIGEST_ALGS][DIGEST_OCTETS];
+
+	assert_true(canon_header(a, h, left_out, newest(), 1U << DIGEST_SHA256, all));
+	memcpy(out, all[DIGEST_SHA256], DIGEST_OCTETS);
+}
+
+static void body_hash(struct slice body, unsigned char out[DIGEST_OCTETS])
+{
+	struct canon_body *c = canon_body_new(1U << DIGEST_SHA256);
+
+	assert_non_null(c);
+	canon_body_add(c, body);
+	canon_body_end(c);
+	memcpy(out, canon_body_digest(c, DIGEST_SHA256).at, 32);
+	canon_body_free(&c);
+}
+
+static size_t split_lines(struct arena *a, struct slice body, struct slice **out)
+{
+	size_t n = 0, room = 1;
+
+	for (size_t i = 0; i + 1 < body.n; i++)
+		room += body.at[i] == '\r' && body.at[i + 1] == '\n';
+	*out = ARENA_ARRAY(a, room, struct slice);
+	while (body.n) {
+		size_t i = 0;
+
+		while (i < body.n && !(i + 1 < body.n && body.at[i] == '\r' && body.at[i + 1] == '\n'))
+			i++;
+		(*out)[n++] = slice_sub(body, 0, i);
+		body = slice_sub(body, i + 2, SIZE_MAX);
+	}
+	return n;
+}
+
+static struct slice apply_body(struct arena *a, const struct recipe_steps *steps, struct slice now)
+{
+	struct slice *lines, out;
+	size_t n = split_lines(a, now, &lines);
+	struct buf b;
+
+	buf_init(&b, SIZE_MAX / 2);
+	for (size_t i = 0; i < steps->n; i++) {
+		const struct recipe_step *s = &steps->steps[i];
+
+		for (uint64_t k = 0; k < s->count; k++) {
+			if (!s->texts)
+				assert_true(s->from + k >= 1 && s->from + k <= n);
+			buf_slice(&b, s->texts ? s->texts[k] : lines[s->from + k - 1]);
+			buf_str(&b, "\r\n");
+		}
+	}
+	out = arena_copy(a, buf_get(&b));
+	buf_release(&b);
+	return out;
+}
+
+static const struct field *nth_from_below(const struct header *h, struct slice name, uint64_t n)
+{
+	for (size_t i = h->n; i-- > 0;)
+		if (slice_ieq(h->fields[i].name, name) && --n == 0)
+			return &h->fields[i];
+	fail_msg("no such field");
+	return NULL;
+}
+
+/* The fields as a block: kept ones as they are, those of a listed name below them, what is emitted first the lowest. */
+static struct slice apply_header(struct arena *a, const struct recipe *r, const struct header *now)
+{
+	struct slice *fields = ARENA_ARRAY(a, now->n + 100000, struct slice), out;
+	size_t n = 0;
+
+	for (size_t i = now->n; i-- > 0;) {
+		bool listed = false;
+
+		for (size_t k = 0; k < r->field_count; k++)
+			listed = listed || slice_ieq(r->fields[k].name, now->fields[i].name);
+		if (!listed)
+			fields[n++] = slice_sub(now->fields[i].raw, 0, now->fields[i].raw.n - 2);
+	}
+	for (size_t k = 0; k < r->field_count; k++) {
+		const struct recipe_steps *steps = &r->fields[k].steps;
+
+		for (size_t i = 0; i < steps->n; i++) {
+			const struct recipe_step *s = &steps->steps[i];
+
+			for (uint64_t t = 0; t < s->count; t++) {
+				struct slice raw = s->texts ? SLICE_NONE : nth_from_below(now, r->fields[k].name, s->from + t)->raw;
+
+				fields[n++] = s->texts ? arena_printf(a, "%.*s:%.*s", SLICE_FMT(r->fields[k].name), SLICE_FMT(s->texts[t])) :
+				    slice_sub(raw, 0, raw.n - 2);
+			}
+		}
+	}
+	for (size_t i = 0; i < n / 2; i++) {
+		struct slice s = fields[i];
+
+		fields[i] = fields[n - 1 - i];
+		fields[n - 1 - i] = s;
+	}
+	out = edit_join(a, fields, n, false);
+	return out;
+}
+
+/* ---- made, written, read and applied ---- */
+
+struct made {
+	enum make_state state;
+	struct recipe recipe; /* as read again */
+	struct slice json;
+};
+
+static struct made make_and_undo(struct arena *a, struct slice before_block, struct slice before_body, struct slice now_block, struct slice now_body)
+{
+	const struct content before = { header_of(a, before_block), &before_body, 1 }, now = { header_of(a, now_block), &now_body, 1 };
+	unsigned char want[DIGEST_OCTETS], got[DIGEST_OCTETS];
+	struct made m = { .json = SLICE_NONE };
+	struct recipe r = { 0 };
+	const char *why = "";
+
+	m.state = make_recipe(a, newest(), &before, &now, SIZE_MAX / 2, &r);
+	if (m.state == MAKE_DONE) {
+		m.json = json_of(a, &r);
+		if (recipe_parse(a, newest(), m.json, &m.recipe, &why) != RECIPE_OK)
+			fail_msg("%s: %.*s", why, SLICE_FMT(m.json));
+	} else {
+		assert_int_equal(m.state, MAKE_SAME);
+	}
+	header_hash(a, before.header, want);
+	header_hash(a, header_of(a, apply_header(a, &m.recipe, now.header)), got);
+	if (memcmp(want, got, 32) != 0)
+		fail_msg("header: %.*s", SLICE_FMT(m.json));
+	body_hash(before_body, want);
+	body_hash(m.recipe.has_body ? apply_body(a, &m.recipe.body, now_body) : now_body, got);
+	if (memcmp(want, got, 32) != 0)
+		fail_msg("body: %.*s", SLICE_FMT(m.json));
+	return m;
+}
+
+/* ---- rows: the recipe as text ---- */
+
+#define LONG_A "Content-Language: first line that is long enough to be worth a copy"
+#define LONG_B "The second line which is long enough to be worth a copy, too"
+#define LONG_C "And a third one of that kind, also worth being copied"
+
+static const struct {
+	const char *guards, *before, *now, *json; /* header and body apart from each other; json NULL: the same */
+} rows[] = {
+	{ "spec 5.5", "Subject: Lunch\r\n\r\nHello\r\nWorld\r\n",
+	    "Subject: [L] Lunch\r\nList-Id: <list.lists.example.org>\r\n\r\nHello\r\nWorld\r\n--\r\nfooter\r\n",
+	    "{\"h\":{\"list-id\":[],\"subject\":[{\"d\":[\" Lunch\"]}]},\"b\":[{\"c\":[1,2]}]}" },
+	{ "spec 6.2", "Comments: c\r\nComments: value of some length\r\n\r\n",
+	    "Comments: new\r\nComments: b\r\nComments: value of some length\r\n\r\n",
+	    "{\"h\":{\"comments\":[{\"c\":[1,1]},{\"d\":[\" c\"]}]}}" },
+	{ "a short line is no copy", "\r\nx\r\ny\r\nz\r\n", "\r\nx\r\nz\r\n", "{\"b\":[{\"d\":[\"x\",\"y\",\"z\"]}]}" },
+	{ "nothing to undo", "A: b\r\n\r\nx\r\n", "A: b\r\n\r\nx\r\n", NULL },
+	{ "empty lines at the end are no lines", "A: b\r\n\r\nx\r\n\r\n", "A: b\r\n\r\nx", NULL },
+	{ "a body of empty lines is none", "A: b\r\n\r\n\r\n\r\n", "A: b\r\n\r\n", NULL },
+	{ "folds and blanks do not count", "A:  b \t c\r\n\r\n", "a :b\r\n c\r\n\r\n", NULL },
+	{ "trace fields do not count", "X-A: b\r\nReceived: c\r\n\r\n", "\r\n", NULL },
+	{ "order of other names does not count", "A: 1\r\nB: 2\r\n\r\n", "B: 2\r\nA: 1\r\n\r\n", NULL },
+	{ "the body before was empty", "\r\n", "\r\nx\r\n", "{\"b\":[]}" },
+	{ "the body now is empty", "\r\nx\r\n\r\n", "\r\n\r\n", "{\"b\":[{\"d\":[\"x\"]}]}" },
+	{ "all fields of a name are gone", "Keywords: a\r\nKeywords:\r\n\r\n", "\r\n", "{\"h\":{\"keywords\":[{\"d\":[\"\",\" a\"]}]}}" },
+	{ "a literal has no fold", "Subject: a\r\n\tb\r\n\r\n", "\r\n", "{\"h\":{\"subject\":[{\"d\":[\" a\\tb\"]}]}}" },
+	{ "octets that are no text", "\r\n\xe4\r\n", "\r\n", "{\"b\":[{\"u\":[\"5A==\"]}]}" },
+	{ "a line moved up", "\r\n" LONG_A "\r\n" LONG_B "\r\n" LONG_C "\r\n", "\r\n" LONG_C "\r\n" LONG_A "\r\n" LONG_B "\r\n",
+	    "{\"b\":[{\"c\":[2,3]},{\"d\":[\"" LONG_C "\"]}]}" },
+	{ "wrapped", "\r\n" LONG_A "\r\n\r\n" LONG_B "\r\n", "\r\n--x\r\n\r\n" LONG_A "\r\n\r\n" LONG_B "\r\n\r\n--x--\r\n", "{\"b\":[{\"c\":[3,5]}]}" },
+	{ "one long line weighs more than many short ones", "\r\n" LONG_A "\r\n\r\n\r\n\r\n\r\n-\r\n", "\r\n\r\n\r\n\r\n\r\n-\r\n" LONG_A "\r\n",
+	    "{\"b\":[{\"c\":[6,6]},{\"d\":[\"\",\"\",\"\",\"\",\"-\"]}]}" },
+	{ "an end that fits in two places takes one step", "\r\nab\r\n" LONG_A "\r\n", "\r\nab\r\nx\r\nab\r\n" LONG_A "\r\n", "{\"b\":[{\"c\":[3,4]}]}" },
+	{ "a bare CR may be copied", "\r\na\r" LONG_A "\r\n", "\r\nx\r\na\r" LONG_A "\r\n", "{\"b\":[{\"c\":[2,2]}]}" },
+};
+
+static void split_message(struct slice message, struct slice *block, struct slice *body)
+{
+	size_t seen = 0, n = message.n, at = message.n;
+
+	assert_true(header_end(message, &seen, &n, &at));
+	*block = slice_sub(message, 0, n);
+	*body = slice_sub(message, at, SIZE_MAX);
+}
+
+static void test_rows(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct slice before_block, before_body, now_block, now_body;
+		struct arena a;
+		struct made m;
+
+		arena_init(&a, LIMIT_TX_ARENA);
+		print_message("# %s\n", rows[i].guards);
+		split_message(slice_str(rows[i].before), &before_block, &before_body);
+		split_message(slice_str(rows[i].now), &now_block, &now_body);
+		m = make_and_undo(&a, before_block, before_body, now_block, now_body);
+		assert_int_equal(m.state, rows[i].json ? MAKE_DONE : MAKE_SAME);
+		WANT_SLICE(m.json, slice_str(rows[i].json));
+		arena_clear(&a);
+	}
+}
+
+/* ---- what no recipe can say, and what is too big ---- */
+
+static const struct {
+	const char *guards, *before, *now;
+	size_t json_max;
+	enum make_state want;
+} refused[] = {
+	{ "a bare CR in a literal", "\r\na\rb\r\n", "\r\nc\r\n", 1000, MAKE_NEVER },
+	{ "a bare LF in a literal", "\r\na\nb\r\n", "\r\nc\r\n", 1000, MAKE_NEVER },
+	{ "a bare CR at the end", "\r\na\r", "\r\na\r\n", 1000, MAKE_NEVER },
+	{ "a bare CR in a field", "Subject: a\rb\r\n\r\n", "\r\n", 1000, MAKE_NEVER },
+	{ "a line that is no field", "no field\r\n\r\n", "\r\n", 1000, MAKE_NEVER },
+	{ "an octet too many", "\r\nx\r\n", "\r\n", 18, MAKE_BIG },
+	{ "none too many", "\r\nx\r\n", "\r\n", 19, MAKE_DONE },
+	{ "an octet too many in the header", "A: x\r\n\r\n", "\r\n", 25, MAKE_BIG },
+	{ "none too many in the header", "A: x\r\n\r\n", "\r\n", 26, MAKE_DONE },
+};
+
+static void test_refused(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(refused) / sizeof(*refused); i++) {
+		struct slice block[2], body[2];
+		struct content content[2];
+		struct recipe r = { 0 };
+		struct arena a;
+
+		arena_init(&a, LIMIT_TX_ARENA);
+		print_message("# %s\n", refused[i].guards);
+		split_message(slice_str(refused[i].before), &block[0], &body[0]);
+		split_message(slice_str(refused[i].now), &block[1], &body[1]);
+		for (size_t k = 0; k < 2; k++)
+			content[k] = (struct content){ header_of(&a, block[k]), &body[k], 1 };
+		assert_int_equal(make_recipe(&a, newest(), &content[0], &content[1], refused[i].json_max, &r), refused[i].want);
+		arena_clear(&a);
+	}
+}
+
+/* ---- a thousand edits ---- */
+
+static uint64_t json_octets(struct slice text)
+{
+	struct recipe_step step = { .texts = &text, .count = 1 };
+	struct recipe r = { .has_body = true, .body = { &step, 1 } };
+	struct buf b;
+	uint64_t n;
+
+	buf_init(&b, SIZE_MAX / 2);
+	recipe_write(&r, &b);
+	n = b.n - (sizeof("{\"b\":[{\"d\":[]}]}") - 1);
+	buf_release(&b);
+	return n;
+}
+
+static uint64_t lesser(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static unsigned digits_of(uint64_t n)
+{
+	return n < 10 ? 1 : 1 + digits_of(n / 10);
+}
+
+/* The fewest octets of steps that make `before` of `now`: each way is looked at. `u` is counted as if it could follow `d`. */
+static uint64_t fewest_octets(struct arena *a, const struct slice *before, size_t n, const struct slice *now, size_t m)
+{
+	uint64_t *open = ARENA_ARRAY(a, m + 1, uint64_t);   /* the line was copied from line j, the copy may go on */
+	uint64_t *closed = ARENA_ARRAY(a, m + 1, uint64_t); /* nothing behind j was copied, the last step is over */
+	uint64_t *text = ARENA_ARRAY(a, m + 1, uint64_t);   /* the same, a literal may go on */
+	const uint64_t never = UINT64_MAX / 4;
+
+	assert_non_null(text);
+	for (size_t j = 0; j <= m; j++)
+		open[j] = text[j] = never;
+	for (size_t i = 0; i < n; i++) {
+		uint64_t octets = json_octets(before[i]) + 1, open_0 = never, closed_0 = never, text_0 = never;
+
+		for (size_t j = 0; j <= m; j++) {
+			uint64_t open_up = open[j], closed_up = closed[j], text_up = text[j];
+
+			open[j] = never;
+			if (j > 0 && slice_eq(before[i], now[j - 1]))
+				open[j] = lesser(open_0, lesser(closed_0, text_0) + 10 + digits_of(j));
+			closed[j] = lesser(j ? closed[j - 1] : never, open[j] + digits_of(j));
+			text[j] = lesser(j ? text[j - 1] : never, lesser(text_up, closed_up + 8) + octets);
+			open_0 = open_up;
+			closed_0 = closed_up;
+			text_0 = text_up;
+		}
+	}
+	return n ? lesser(closed[m], text[m]) + sizeof("{\"b\":[]}") - 2 : sizeof("{\"b\":[]}") - 1;
+}
+
+static struct slice body_json(struct arena *a, const struct recipe *r)
+{
+	struct recipe only = { .has_body = true, .body = r->body };
+
+	return json_of(a, &only);
+}
+
+static size_t canonical_lines(const struct draft_message *m)
+{
+	size_t n = m->line_n;
+
+	while (n && m->lines[n - 1].n == 0)
+		n--;
+	return n;
+}
+
+/* The same recipe, wherever the bodies are cut. */
+static void want_same_cut(struct arena *a, struct dice *d, struct slice before, struct slice now, struct slice json)
+{
+	struct slice of[2] = { before, now }, runs[2][8];
+	struct make_work work = { 0 };
+	struct recipe r = { .has_body = true };
+	size_t n[2] = { 0 };
+
+	for (size_t k = 0; k < 2; k++) {
+		for (n[k] = 0; n[k] < 7;) {
+			struct slice part = slice_sub(of[k], 0, dice_roll(d, (uint32_t)of[k].n + 1));
+
+			runs[k][n[k]++] = part;
+			of[k] = slice_sub(of[k], part.n, SIZE_MAX);
+		}
+		runs[k][n[k]++] = of[k];
+	}
+	assert_int_equal(make_body(a, runs[0], n[0], runs[1], n[1], &r.body, &work), MAKE_DONE);
+	WANT_SLICE(json_of(a, &r), json);
+}
+
+static void test_edits(void **state)
+{
+	static struct draft_message before, now;
+	uint64_t got = 0, best = 0;
+
+	(void)state;
+	for (uint64_t seed = 1; seed <= 1000; seed++) {
+		struct dice d = dice_of(seed);
+		struct slice before_body, now_body;
+		struct arena a;
+		struct made m;
+
+		arena_init(&a, SIZE_MAX / 2);
+		edit_new(&a, &d, &before, dice_roll(&d, 4) ? dice_roll(&d, 40) : dice_roll(&d, 300));
+		now = before;
+		for (uint32_t k = dice_roll(&d, 4); k > 0; k--)
+			edit_header(&a, &d, &now);
+		for (uint32_t k = dice_roll(&d, 5); k > 0; k--)
+			edit_body(&a, &d, &now);
+		before_body = edit_body_octets(&a, &before);
+		now_body = edit_body_octets(&a, &now);
+		print_message("# seed %llu\n", (unsigned long long)seed);
+		m = make_and_undo(&a, edit_header_block(&a, &before), before_body, edit_header_block(&a, &now), now_body);
+		if (m.recipe.has_body) {
+			uint64_t fewest = fewest_octets(&a, before.lines, canonical_lines(&before), now.lines, canonical_lines(&now));
+			struct slice json = body_json(&a, &m.recipe);
+
+			if (json.n > 2 * fewest)
+				fail_msg("%zu octets, %llu would do: %.*s", json.n, (unsigned long long)fewest, SLICE_FMT(json));
+			want_same_cut(&a, &d, before_body, now_body, json);
+			got += json.n;
+			best += fewest;
+		}
+		arena_clear(&a);
+	}
+	print_message("# %llu octets of steps, %llu at best\n", (unsigned long long)got, (unsigned long long)best);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_edits),
+	};
+	return RUN_TESTS(tests);
+}

@@ -171,15 +171,17 @@ static void build_keys(struct build *b)
 	c->keys = ARENA_ARRAY(b->a, count, struct conf_key);
 	for (const struct conf_node *n = NULL; c->keys && (n = conf_tree_next(b->t, GROUP_KEYS, b->t->first, n));) {
 		const struct conf_value *domain = conf_value(n, KEY_KEYS_DOMAIN), *selector = conf_value(n, KEY_KEYS_SELECTOR),
-					*file = conf_value(n, KEY_KEYS_FILE), *use = conf_value(n, KEY_KEYS_USE);
+					*file = conf_value(n, KEY_KEYS_FILE), *use = conf_value(n, KEY_KEYS_USE),
+					*group = conf_value(n, KEY_KEYS_GROUP);
 
-		if (domain->bad || selector->bad || file->bad || use->bad)
+		if (domain->bad || selector->bad || file->bad || use->bad || group->bad)
 			continue;
 		c->keys[c->key_count++] = (struct conf_key){
 			.domain = domain->text,
 			.selector = selector->text,
 			.file = file->text,
 			.active = use->number == 0,
+			.group = (unsigned)group->number,
 			.where = file->where,
 		};
 	}
@@ -266,6 +268,24 @@ static void build_domains(struct build *b, const struct conf_node *n, struct con
 	}
 }
 
+const char *const conf_flag_names[CONF_FLAGS] = { "exploded", "feedback", "feedhere" };
+
+static void build_flags(struct build *b, const struct conf_node *n, struct conf_listener *l)
+{
+	const struct conf_value *v = conf_value(n, KEY_LISTENER_FLAGS);
+
+	for (size_t i = 0; !v->bad && i < v->item_count; i++) {
+		size_t k = 0;
+
+		while (k < CONF_FLAGS && strcmp(conf_flag_names[k], v->items[i]) != 0)
+			k++;
+		if (k < CONF_FLAGS)
+			l->flags |= 1U << k;
+		else
+			conf_mistake(b->e, v->where, "%s.flags holds \"%s\", expected exploded, feedback or feedhere", n->path, v->items[i]);
+	}
+}
+
 static void build_service(struct build *b, struct conf_node *n, struct conf_listener *l)
 {
 	const struct conf_value *service = conf_value(n, KEY_LISTENER_SERVICE);
@@ -332,6 +352,8 @@ static void build_listener(struct build *b, struct conf_node *n, struct conf_lis
 	l->requiretls_where = conf_value(n, KEY_LISTENER_REQUIRETLS)->where;
 	l->share_all = conf_value(n, KEY_LISTENER_SHARE)->number == 1;
 	l->seal = (enum conf_seal)conf_value(n, KEY_LISTENER_SEAL)->number;
+	build_flags(b, n, l);
+	l->extend_unverified_from = networks(b, n, KEY_LISTENER_EXTEND_UNVERIFIED_FROM, &l->extend_unverified_from_count);
 	l->from = (enum conf_from)conf_value(n, KEY_LISTENER_FROM)->number;
 	l->unsealed = (enum conf_unsealed)conf_value(n, KEY_LISTENER_UNSEALED)->number;
 	l->shadow = conf_value(n, KEY_LISTENER_SHADOW)->number != 0;

@@ -31,6 +31,10 @@ enum conf_requiretls { REQUIRETLS_NONE, REQUIRETLS_PASS, REQUIRETLS_HEADER };
 enum conf_log_format { LOG_TEXT, LOG_JSON };
 enum conf_log_to { LOG_STDERR, LOG_SYSLOG, LOG_FILE };
 
+/* Flags of a seal (f=) that a listener may set, as bits in the order of their names. */
+enum { CONF_FLAG_EXPLODED = 1, CONF_FLAG_FEEDBACK = 2, CONF_FLAG_FEEDHERE = 4, CONF_FLAGS = 3 };
+extern const char *const conf_flag_names[CONF_FLAGS];
+
 struct conf_address {
 	struct sockaddr_storage sa; /* port in it */
 	socklen_t sa_len;
@@ -41,6 +45,7 @@ struct conf_address {
 struct conf_key {
 	const char *domain, *selector, *file;
 	bool active;                /* else retired: published, no longer signs */
+	unsigned group;             /* keys of one sign together, another is an alternative */
 	enum key_type type;         /* filled by load, which reads the file's public half only to check it */
 	const char *where;
 };
@@ -119,6 +124,9 @@ struct conf_listener {
 	enum conf_seal seal;
 	enum conf_unsealed unsealed;
 	enum conf_from from;
+	unsigned flags;               /* CONF_FLAG_..., set in every seal made here */
+	struct cidr *extend_unverified_from; /* whose chains are extended though they are not Fully Verified */
+	size_t extend_unverified_from_count;
 	bool shadow;
 	unsigned greet_pause_ms;
 	const char *authserv_id;      /* hostname by default */

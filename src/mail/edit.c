@@ -112,6 +112,17 @@ bool edit_list(struct edit *e, struct slice **runs_out, size_t *n_out)
 	return true;
 }
 
+bool edit_touches(const struct edit *e, bool (*counts)(struct slice name))
+{
+	for (const struct added *added = e->top; added; added = added->below)
+		if (counts(added->field.name))
+			return true;
+	for (size_t i = 0; e->left_out && i < e->original->n; i++)
+		if (e->left_out[i] && counts(e->original->fields[i].name))
+			return true;
+	return false;
+}
+
 size_t edit_octets(const struct edit *e)
 {
 	return e->octets;

@@ -24,6 +24,8 @@ void edit_prepend(struct edit *e, struct slice field);
 const struct header *edit_header(struct edit *e);
 /* The same as runs of octets, neighbours merged, without the empty line. False as edit_header() gives NULL. */
 bool edit_list(struct edit *e, struct slice **runs_out, size_t *n_out) HS_MUST_USE;
+/* Is a field that was put on top or left out one that counts? */
+bool edit_touches(const struct edit *e, bool (*counts)(struct slice name));
 /* Octets in all runs. */
 size_t edit_octets(const struct edit *e);
 

@@ -113,3 +113,8 @@ struct slice checks_body_sha256(const struct checks *c)
 {
 	return canon_body_digest(c->body, DIGEST_SHA256);
 }
+
+struct slice checks_body_sha512(const struct checks *c)
+{
+	return canon_body_digest(c->body, DIGEST_SHA512);
+}

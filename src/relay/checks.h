@@ -24,5 +24,7 @@ bool checks_end(struct checks *c, void (*on)(void *arg), void *arg);
 
 const struct dkim2_verdict *checks_dkim2(const struct checks *c);
 struct slice checks_body_sha256(const struct checks *c);
+/* Empty when the chain has no use for it. */
+struct slice checks_body_sha512(const struct checks *c);
 
 #endif

@@ -20,7 +20,8 @@ struct copy_job {
 	struct edit *edit;                 /* with everything but the seal */
 	struct plan plan;
 	const struct dkim2_verdict *verdict;
-	struct slice body_sha256;
+	struct slice body_sha256, body_sha512; /* the latter empty: not at hand */
+	unsigned flags;                    /* CONF_FLAG_..., for the seal that names the envelope */
 	struct dkim2_envelope envelope;    /* as it leaves */
 	int64_t now;
 };
@@ -35,5 +36,7 @@ enum copy_state copy_result(const struct copy *c, struct fault *f_out);
 void copy_free(struct copy **c);
 /* How many seals were added. */
 unsigned copy_seals(const struct copy *c);
+/* Why no seal was added though one was planned, of a copy that may leave all the same (plan.may_pass); NULL: none of that. */
+const struct fault *copy_unsealed(const struct copy *c);
 
 #endif

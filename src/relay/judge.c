@@ -156,6 +156,17 @@ static void log_finding(const struct tx *t, const char *name, const struct dkim2
 	log_end(&l);
 }
 
+/* Does the client have its chains extended whatever they are worth (spec 9.3, 20.16)? */
+static bool arranged(const struct tx *t)
+{
+	const struct conf_listener *l = t->pair->listener->conf;
+
+	for (size_t i = 0; i < l->extend_unverified_from_count; i++)
+		if (cidr_holds(&l->extend_unverified_from[i], t->pair->client))
+			return true;
+	return false;
+}
+
 static void count_verdict(struct tx *t, const struct dkim2_verdict *v)
 {
 	static const enum count by_state[] = {
@@ -168,7 +179,7 @@ static void count_verdict(struct tx *t, const struct dkim2_verdict *v)
 	if (findings[v->about])
 		log_finding(t, findings[v->about], v);
 	/* A chain we did not verify is one we do not sign on top of, whoever refuses the message first. */
-	if (t->pair->listener->conf->sealing && plan_chain(v) && !dkim2_fully_verified(v))
+	if (t->pair->listener->conf->sealing && plan_chain(v) && !dkim2_fully_verified(v) && !arranged(t))
 		log_finding(t, "dkim2_not_signed", v);
 	if (v->state == DKIM2_PASS || v->state == DKIM2_NONE)
 		return;
@@ -225,39 +236,13 @@ static void add_received(struct tx *t)
 	edit_prepend(t->edit, trace_received(&p->arena, &trace));
 }
 
-/*
- * REQUIRETLS by a field of the message, as Postfix 3.11 tells its content filters and takes from them. One that says so already is
- * enough; others are no concern of the field's readers. False: the chain would not account for it, and the envelope did not say it.
- */
-static bool add_require_tls(struct tx *t, const struct dkim2_verdict *v)
+static bool is_from(struct slice name)
 {
-	static const struct slice name = { (const unsigned char *)"Require-TLS-ESMTP", 17 };
-
-	if (!t->commands[0].params.requiretls || !relay_by_field(t->pair->listener))
-		return true;
-	if (t->pair->listener->conf->sealing && v && plan_chain(v)) {
-		t->no_field = true;
-		return !t->by_field || t->commands[0].path.null;
-	}
-	for (size_t i = header_find(&t->header, name, 0); i < t->header.n; i = header_find(&t->header, name, i + 1))
-		if (slice_ieq(slice_trim(t->header.fields[i].value), S("yes")))
-			return true;
-	edit_prepend(t->edit, S("Require-TLS-ESMTP: yes\r\n"));
-	return true;
+	return slice_ieq(name, S("From"));
 }
 
-static void on_sealed(void *arg)
-{
-	struct tx *t = arg;
-	struct fault f = { 0 };
-
-	if (copy_result(t->copy, &f) == COPY_REFUSED)
-		tx_end_fault(t, &f);
-	else
-		send_start(t);
-}
-
-static void seal(struct tx *t, const struct dkim2_verdict *v)
+/* What a sealing service does to the copy, if what is to be changed in it is, or has been. */
+static struct plan make_plan(struct tx *t, const struct dkim2_verdict *v, bool changed)
 {
 	struct pair *p = t->pair;
 	struct slice domain = t->commands[0].path.domain;
@@ -270,23 +255,82 @@ static void seal(struct tx *t, const struct dkim2_verdict *v)
 		.from_count = t->from_count,
 		.from_single = t->from_single,
 		.known_client = p->known_client,
+		.arranged = arranged(t),
+		.changed = changed || edit_touches(t->edit, dkim2_covers),
+		.from_changed = edit_touches(t->edit, is_from),
+		.wanted = t->envelope.rcpt_count + t->told_split,
 	};
+
+	if (domain.n && !domain_normal(&p->arena, domain, &facts.mail_from_domain))
+		facts.mail_from_domain = domain;
+	return plan_make(&facts);
+}
+
+/*
+ * REQUIRETLS by a field of the message, as Postfix 3.11 tells its content filters and takes from them. One that says so already is
+ * enough; others are no concern of the field's readers. A chain gets it only where the envelope cannot say it, and if a hop of ours
+ * accounts for it. False: nothing can say it.
+ */
+static bool add_require_tls(struct tx *t, const struct dkim2_verdict *v)
+{
+	static const struct slice name = { (const unsigned char *)"Require-TLS-ESMTP", 17 };
+
+	if (!t->commands[0].params.requiretls || !relay_by_field(t->pair->listener))
+		return true;
+	for (size_t i = header_find(&t->header, name, 0); i < t->header.n; i = header_find(&t->header, name, i + 1))
+		if (slice_ieq(slice_trim(t->header.fields[i].value), S("yes")))
+			return true;
+	if (t->pair->listener->conf->sealing && v && plan_chain(v) && (!t->by_field || make_plan(t, v, true).kind != PLAN_EXTEND)) {
+		t->no_field = true;
+		return !t->by_field || t->commands[0].path.null;
+	}
+	edit_prepend(t->edit, S("Require-TLS-ESMTP: yes\r\n"));
+	return true;
+}
+
+/* Signed by arrangement, or not for all that. */
+static void log_arranged(const struct tx *t)
+{
+	const struct dkim2_verdict *v = checks_dkim2(t->checks);
+
+	if (plan_chain(v) && !dkim2_fully_verified(v) && arranged(t))
+		log_finding(t, copy_seals(t->copy) ? "dkim2_out_of_band" : "dkim2_not_signed", v);
+}
+
+static void on_sealed(void *arg)
+{
+	struct tx *t = arg;
+	struct fault f = { 0 };
+
+	enum copy_state state = copy_result(t->copy, &f);
+
+	log_arranged(t);
+	if (state == COPY_REFUSED)
+		tx_end_fault(t, &f);
+	else
+		send_start(t);
+}
+
+static void seal(struct tx *t, const struct dkim2_verdict *v)
+{
+	struct pair *p = t->pair;
 	struct copy_job job = {
 		.arena = &p->arena,
 		.ask = p->relay->ask,
 		.conf = p->relay->conf,
 		.came = &t->header,
 		.edit = t->edit,
+		.plan = make_plan(t, v, false),
 		.verdict = v,
 		.body_sha256 = checks_body_sha256(t->checks),
+		.body_sha512 = checks_body_sha512(t->checks),
+		.flags = p->listener->conf->flags,
 		.envelope = t->envelope,
 		.now = tx_now_s(t),
 	};
 	struct fault f = { 0 };
 
-	if (domain.n && !domain_normal(&p->arena, domain, &facts.mail_from_domain))
-		facts.mail_from_domain = domain;
-	t->plan = job.plan = plan_make(&facts);
+	t->plan = job.plan;
 	if (!t->unshadowed) { /* what it would have done is in the log */
 		send_start(t);
 		return;
@@ -297,17 +341,10 @@ static void seal(struct tx *t, const struct dkim2_verdict *v)
 		tx_end_fault(t, &f);
 		return;
 	}
-	switch (copy_result(t->copy, &f)) {
-	case COPY_WAIT:
+	if (copy_result(t->copy, &f) == COPY_WAIT)
 		tx_enter(t, TX_SEAL);
-		break;
-	case COPY_REFUSED:
-		tx_end_fault(t, &f);
-		break;
-	case COPY_READY:
-		send_start(t);
-		break;
-	}
+	else
+		on_sealed(t);
 }
 
 /* This recipient does not get it, others may. */
@@ -398,7 +435,7 @@ static void judged(void *arg)
 	if (l->service == SERVICE_INBOUND)
 		annotate(t, v);
 	if (!add_require_tls(t, v)) {
-		fault_note(&f, FAULT_REQUIRETLS, 0, "no field can be added to a sealed message");
+		fault_note(&f, FAULT_REQUIRETLS, 0, "no hop of ours can account for a field in a sealed message");
 		tx_end_fault(t, &f);
 		return;
 	}

@@ -40,6 +40,12 @@ static struct plan unsealed(const struct plan_facts *f, enum fault_code code, co
 	return (struct plan){ .kind = PLAN_NOTHING, .why = why };
 }
 
+/* Spec 13: this content goes to more than one address; that of a list always may. */
+static bool explodes(const struct plan_facts *f)
+{
+	return f->wanted > 1 || f->listener->service == SERVICE_LIST_OUT;
+}
+
 static struct plan without_chain(const struct plan_facts *f)
 {
 	bool ours = f->from_count > 0 && plan_domain(f->conf, f->from, f->from_count, SLICE_NONE);
@@ -59,7 +65,7 @@ static struct plan without_chain(const struct plan_facts *f)
 	if (!f->known_client)
 		/* Our seal is our word: only who may send to anyone gets it. And without it this copy must not leave. */
 		return refuse(FAULT_UNSEALED, "foreign_client", S("client may not send for this domain"));
-	return (struct plan){ .kind = PLAN_ORIGINATE, .enforce = true, .d = d, .why = "originate" };
+	return (struct plan){ .kind = PLAN_ORIGINATE, .enforce = true, .d = d, .exploded = explodes(f), .why = "originate" };
 }
 
 bool plan_chain(const struct dkim2_verdict *came)
@@ -67,29 +73,105 @@ bool plan_chain(const struct dkim2_verdict *came)
 	return came->state != DKIM2_NONE || came->instance_count > 0;
 }
 
+/* ---- the next hop of a chain ---- */
+
+enum { WANT_SENDER = 1, WANT_FROM = 2, WANT_DIRECT = 4, WANT_BRIDGE = 8 };
+
+static bool from_fits(const struct plan_facts *f, struct slice d)
+{
+	bool fits = f->from_count > 0;
+
+	for (size_t k = 0; k < f->from_count; k++)
+		fits &= domain_follows(f->from[k], d);
+	return fits;
+}
+
+static bool fits(const struct plan_facts *f, struct slice d, unsigned want)
+{
+	const struct dkim2_hop *last = &f->came->hops[f->came->hop_count - 1];
+
+	if (want & WANT_SENDER && !f->mail_from_null && !domain_follows(f->mail_from_domain, d))
+		return false;
+	if (want & WANT_FROM && f->from_changed && !from_fits(f, d))
+		return false;
+	if (want & WANT_DIRECT && !dkim2_may_follow(last, d, f->mail_from_domain, f->mail_from_null, false))
+		return false;
+	return !(want & WANT_BRIDGE) || dkim2_may_follow(last, d, SLICE_NONE, false, true);
+}
+
+/* The longest domain of an active key that fits; of two of one length the first of the file. */
+static const char *key_domain(const struct plan_facts *f, unsigned want)
+{
+	const char *best = NULL;
+
+	for (size_t i = 0; i < f->conf->key_count; i++) {
+		const struct conf_key *k = &f->conf->keys[i];
+
+		if (k->active && (!best || strlen(k->domain) > strlen(best)) && fits(f, slice_str(k->domain), want))
+			best = k->domain;
+	}
+	return best;
+}
+
+/*
+ * Which hop, or which two: a key that fits MAIL FROM, the last rt= and a From that is new; else one that fits MAIL FROM behind an nd= hop
+ * of one that fits the last rt=. The first of them accounts for what changed, unless a new From is Authentic for the other only.
+ */
+static bool choose(const struct plan_facts *f, struct plan *p)
+{
+	p->d = key_domain(f, WANT_SENDER | WANT_FROM | WANT_DIRECT);
+	if (p->d)
+		return true;
+	if (f->mail_from_null) { /* where no key follows directly, none can before it either: both are judged on d= */
+		p->why = "no_key";
+		return false;
+	}
+	p->bridge = key_domain(f, WANT_BRIDGE | WANT_FROM);
+	p->d = key_domain(f, WANT_SENDER | WANT_FROM);
+	if (!p->bridge && p->d) {
+		p->bridge = key_domain(f, WANT_BRIDGE);
+		p->content_later = p->bridge && f->from_changed;
+	} else if (p->bridge && !p->d) {
+		p->d = key_domain(f, WANT_SENDER);
+	}
+	p->why = key_domain(f, WANT_SENDER) ? "no_bridge" : "no_key";
+	return p->d && p->bridge && strcmp(p->d, p->bridge) != 0;
+}
+
+static struct plan extend(const struct plan_facts *f, bool arranged)
+{
+	struct plan p = { .kind = PLAN_EXTEND, .enforce = true, .exploded = explodes(f), .arranged = arranged,
+		.may_pass = arranged && f->listener->unsealed == UNSEALED_PASS };
+	bool chosen = f->known_client && choose(f, &p);
+	struct slice words = S("no key for the domain that the message came for");
+
+	if (chosen) {
+		p.why = arranged ? "arranged" : p.bridge ? "bridge" : "extend";
+		return p;
+	}
+	if (!f->known_client) {
+		p.why = "foreign_client";
+		words = S("client may not send for this domain");
+	} else if (strcmp(p.why, "no_key") == 0) {
+		words = S("no key for the sender domain");
+	}
+	return arranged ? unsealed(f, FAULT_UNSEALED, p.why, words) : refuse(FAULT_UNSEALED, p.why, words);
+}
+
 struct plan plan_make(const struct plan_facts *f)
 {
 	const struct dkim2_verdict *v = f->came;
-	const struct dkim2_hop *last;
-	const char *d;
+	bool full = dkim2_fully_verified(v);
 
 	if (!plan_chain(v))
 		return without_chain(f);
+	if (!full && f->arranged && v->state != DKIM2_NONE && v->hop_count)
+		return extend(f, true);
 	if (v->state == DKIM2_TEMPERROR)
 		return unsealed(f, FAULT_KEY_SILENT, "chain_unknown", v->reason);
-	if (!dkim2_fully_verified(v))
+	if (!full)
 		return unsealed(f, FAULT_CHAIN_BROKEN, "chain_broken", v->state == DKIM2_PASS ? S("it holds a recipe") : v->reason);
-	if (f->listener->seal != SEAL_ALWAYS)
+	if (!f->changed && f->listener->seal != SEAL_ALWAYS)
 		return (struct plan){ .kind = PLAN_NOTHING, .enforce = true, .why = "unchanged" };
-	if (!f->known_client)
-		return refuse(FAULT_UNSEALED, "foreign_client", S("client may not send for this domain"));
-	last = &v->hops[v->hop_count - 1];
-	d = plan_domain(f->conf, NULL, 0, f->mail_from_domain);
-	if (last->nd.n) /* the hop before says who signs next */
-		for (size_t i = 0; i < f->conf->key_count; i++)
-			if (f->conf->keys[i].active && slice_ieq(slice_str(f->conf->keys[i].domain), last->nd))
-				d = f->conf->keys[i].domain;
-	if (!d)
-		return refuse(FAULT_UNSEALED, "no_key", S("no key for the sender domain"));
-	return (struct plan){ .kind = PLAN_EXTEND, .enforce = true, .d = d, .why = "extend" };
+	return extend(f, false);
 }

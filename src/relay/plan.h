@@ -18,6 +18,11 @@ struct plan {
 	enum plan_kind kind;
 	bool enforce;             /* the newest seal must fit the envelope when it leaves */
 	const char *d;            /* ORIGINATE, EXTEND: domain whose active keys sign */
+	const char *bridge;       /* EXTEND: one that signs a hop with nd= d before that, since MAIL FROM does not follow from the last rt=; NULL: none */
+	bool content_later;       /* the bridge leaves what changed to the hop behind it, for whose d= From is Authentic */
+	bool exploded;            /* the hop says so */
+	bool arranged;            /* EXTEND: the chain is not Fully Verified, and is extended by arrangement with the client */
+	bool may_pass;            /* EXTEND: a copy that cannot be sealed leaves as it came */
 	const char *why;          /* for the log: a word */
 	struct fault fault;
 };
@@ -32,6 +37,10 @@ struct plan_facts {
 	size_t from_count;
 	bool from_single;                 /* there is one From field, and it can be read */
 	bool known_client;
+	bool arranged;                    /* the client is one whose chains are extended unverified */
+	bool changed;                     /* content or envelope leave otherwise than they came */
+	bool from_changed;                /* a From field is among that */
+	size_t wanted;                    /* recipients the client named, those that were put off too */
 };
 
 /* Did it come with anything of a chain? */
@@ -39,7 +48,10 @@ bool plan_chain(const struct dkim2_verdict *came);
 
 struct plan plan_make(const struct plan_facts *f);
 
-/* An active key's domain that all of these follow, the longest; NULL: none. Empty slices are skipped. */
+/*
+ * plan_domain - an active key's domain that all of these follow, the longest; NULL: none. Empty slices are skipped.
+ * Two of one length that both fit are the same name, so the answer is one.
+ */
 const char *plan_domain(const struct conf *conf, const struct slice *from, size_t from_count, struct slice mail_from_domain);
 
 #endif

@@ -105,7 +105,8 @@ class Hop:
     def __init__(self, field):
         text = unfolded(field)
         self.i, self.m, self.t = (int(tag(text, name)) for name in ("i", "m", "t"))
-        self.d = tag(text, "d")
+        self.d, self.nd = tag(text, "d"), tag(text, "nd")
+        self.flags = (tag(text, "f") or "").split(",")
         self.mf = base64.b64decode(tag(text, "mf") or "").decode()
         self.rt = [base64.b64decode(path).decode() for path in (tag(text, "rt") or "").split(",")]
         self.sets = [one.split(":") for one in re.split("[,|]", tag(text, "s"))]

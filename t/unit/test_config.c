@@ -425,6 +425,9 @@ static void addresses(void **state)
 		{ "networks of who speaks for others", LISTENER("pass", "proxy-from = [\"192.0.2.0/24\", \"lb\"]; xclient-from = [\"::1/64\"];"),
 		    "c:3: listener.a.proxy-from holds \"lb\", expected addresses, or networks without host bits\n"
 		    "c:3: listener.a.xclient-from holds \"::1/64\", expected addresses, or networks without host bits\n" },
+		{ "networks of whose chains go on unverified, and flags", LISTENER("pass", "extend-unverified-from = [\"peer\"]; flags = [\"feedback\", \"donotmodify\"];"),
+		    "c:3: listener.a.flags holds \"donotmodify\", expected exploded, feedback or feedhere\n"
+		    "c:3: listener.a.extend-unverified-from holds \"peer\", expected addresses, or networks without host bits\n" },
 		{ "who the next hop takes for the client", LISTENER("pass", "next-hop-client = \"ident\";"),
 		    "c:3: listener.a.next-hop-client = \"ident\", expected next-hop-client = \"none\", \"xclient\", \"xforward\" or \"proxy\"\n" },
 		{ "a domain that is none", LISTENER("pass", "domains = [\"a.test\", \"b test\"];"),
@@ -603,14 +606,14 @@ static void what_is_in_force(void **state)
 	    "  memory = 5000000000L; body-memory = 5000; }; timeouts: { command = 1001; content = 1002; crowded = 1003; };\n"
 	    "dkim2: { draft = \"07\"; future = 60; clock = \"1790000000\"; };\n"
 	    "pool: { idle = 1; idle-max = 2; max = 7; messages = 3; connect = 300; };\n"
-	    "keys = ( " KEY ", { domain = \"b.test\"; selector = \"r\"; file = \"rsa.pem\"; use = \"retired\"; } );\n"
+	    "keys = ( " KEY ", { domain = \"b.test\"; selector = \"r\"; file = \"rsa.pem\"; use = \"retired\"; group = 7; } );\n"
 	    "listener: {\n"
 	    "  mx: { address = [\"0.0.0.0:2500\", \"[::]:2500\"]; service = \"inbound\"; next-hop = \"[2001:db8::1]:26\";\n"
 	    "        greet-pause = 4; shadow = true; policy = \"p\"; };\n"
 	    "  out: { address = [\"127.0.0.1:2501\"]; service = \"outbound\"; mode = \"proxy\"; next-hop = \"192.0.2.1:25\";\n"
 	    "         clients = [\"10.0.0.0/8\", \"::1\"]; domains = [\"B\xc3\xbc"
 	    "cher.test\"]; share = \"all\"; seal = \"always\";\n"
-	    "         unsealed = \"refuse\"; authserv-id = \"out.test\"; };\n"
+	    "         unsealed = \"refuse\"; flags = [\"feedhere\", \"feedback\"]; extend-unverified-from = [\"192.0.2.0/24\"]; authserv-id = \"out.test\"; };\n"
 	    "};\n"
 	    "policy: { p: { rules = ( { name = \"r\"; when = [\"client = 192.0.2.9\"]; then = \"bypass\"; } ); otherwise = \"refuse\"; }; };\n";
 	struct facts f = { .known = { false } };
@@ -662,6 +665,7 @@ static void what_is_in_force(void **state)
 	assert_int_equal(c->keys[0].type, KEY_ED25519);
 	assert_false(c->keys[1].active);
 	assert_int_equal(c->keys[1].type, KEY_RSA);
+	assert_int_equal(c->keys[1].group, 7);
 	assert_string_equal(c->keys[1].where, "c:15");
 	assert_int_equal(c->listener_count, 2);
 	assert_string_equal(c->listeners[0].name, "mx");
@@ -691,6 +695,8 @@ static void what_is_in_force(void **state)
 	assert_true(c->listeners[1].share_all);
 	assert_int_equal(c->listeners[1].seal, SEAL_ALWAYS);
 	assert_int_equal(c->listeners[1].unsealed, UNSEALED_REFUSE);
+	assert_int_equal(c->listeners[1].flags, CONF_FLAG_FEEDBACK | CONF_FLAG_FEEDHERE);
+	assert_int_equal(c->listeners[1].extend_unverified_from_count, 1);
 	assert_string_equal(c->listeners[1].authserv_id, "out.test");
 	assert_int_equal(c->listeners[1].client_count, 2);
 	assert_int_equal(c->listeners[1].domain_count, 1);

@@ -25,6 +25,9 @@ static void plan_rows(void **state)
 		const char *d;
 		bool enforce;
 		short code;
+		const char *rt, *bridge;           /* domain of the last rt=, default b.test; of the nd= hop */
+		bool changed, munged, later;       /* content; From too; the second hop accounts for it */
+		bool arranged, may_pass, several, exploded;
 	} rows[] = {
 		{ "ours and ours originates", NONE, "a.test", NULL, "a.test", .kind = PLAN_ORIGINATE, .d = "a.test", .enforce = true },
 		{ "a null sender does too", NONE, "a.test", NULL, NULL, .kind = PLAN_ORIGINATE, .d = "a.test", .enforce = true },
@@ -51,6 +54,28 @@ static void plan_rows(void **state)
 		{ "unless always", FULL, "c.test", NULL, "b.test", .always = true, .kind = PLAN_EXTEND, .d = "b.test", .enforce = true },
 		{ "always without a key is refused", FULL, "c.test", NULL, "c.test", .always = true, .kind = PLAN_REFUSE, .code = 550 },
 		{ "nd= of the hop before names the key", FULL_ND, "c.test", NULL, "mail.a.test", .always = true, .kind = PLAN_EXTEND, .d = "a.test", .enforce = true },
+		{ "and where that does not fit the sender, it makes an nd= hop itself", FULL_ND, "c.test", NULL, "b.test", .always = true, .kind = PLAN_EXTEND, .d = "b.test", .bridge = "a.test", .enforce = true },
+		{ "of a null sender it signs alone", FULL_ND, "c.test", NULL, NULL, .always = true, .kind = PLAN_EXTEND, .d = "a.test", .enforce = true },
+		{ "changed content extends", FULL, "c.test", NULL, "b.test", .changed = true, .kind = PLAN_EXTEND, .d = "b.test", .enforce = true },
+		{ "but not for a stranger", FULL, "c.test", NULL, "b.test", .changed = true, .stranger = true, .kind = PLAN_REFUSE, .code = 550 },
+		{ "a sender below the recipient's domain follows", FULL, "c.test", NULL, "x.b.test", .changed = true, .kind = PLAN_EXTEND, .d = "b.test", .enforce = true },
+		{ "one above it does not: bridged by the key that fits", FULL, "c.test", NULL, "a.test", .rt = "x.mail.a.test", .changed = true, .kind = PLAN_EXTEND, .d = "a.test", .bridge = "mail.a.test", .enforce = true },
+		{ "another sender domain: nd= first", FULL, "c.test", NULL, "b.test", .rt = "a.test", .changed = true, .kind = PLAN_EXTEND, .d = "b.test", .bridge = "mail.a.test", .enforce = true },
+		{ "no key for the recipient's domain: refused", FULL, "c.test", NULL, "b.test", .rt = "c.test", .changed = true, .kind = PLAN_REFUSE, .code = 550 },
+		{ "an old key is none", FULL, "c.test", NULL, "b.test", .rt = "old.test", .changed = true, .kind = PLAN_REFUSE, .code = 550 },
+		{ "a null sender is under a key for the recipient", FULL, "c.test", NULL, NULL, .rt = "c.mail.a.test", .changed = true, .kind = PLAN_EXTEND, .d = "mail.a.test", .enforce = true },
+		{ "and nothing joins it to another", FULL, "c.test", NULL, NULL, .rt = "c.test", .changed = true, .kind = PLAN_REFUSE, .code = 550 },
+		{ "a new From must fit the signer too", FULL, "a.test", NULL, "x.mail.a.test", .rt = "mail.a.test", .changed = true, .munged = true, .kind = PLAN_EXTEND, .d = "a.test", .enforce = true },
+		{ "or nobody signs", FULL, "c.test", NULL, "b.test", .changed = true, .munged = true, .kind = PLAN_REFUSE, .code = 550 },
+		{ "of two hops the first, if it can", FULL, "a.test", NULL, "b.test", .rt = "a.test", .changed = true, .munged = true, .kind = PLAN_EXTEND, .d = "b.test", .bridge = "a.test", .enforce = true },
+		{ "else the second accounts for From", FULL, "b.test", NULL, "b.test", .rt = "a.test", .changed = true, .munged = true, .later = true, .kind = PLAN_EXTEND, .d = "b.test", .bridge = "mail.a.test", .enforce = true },
+		{ "several recipients are told", NONE, "a.test", NULL, "a.test", .several = true, .exploded = true, .kind = PLAN_ORIGINATE, .d = "a.test", .enforce = true },
+		{ "of a chain too", FULL, "c.test", NULL, "b.test", .always = true, .several = true, .exploded = true, .kind = PLAN_EXTEND, .d = "b.test", .enforce = true },
+		{ "a broken chain is extended by arrangement", FAILED, "c.test", NULL, "b.test", .arranged = true, .may_pass = true, .kind = PLAN_EXTEND, .d = "b.test", .enforce = true },
+		{ "that is not silent for now", UNKNOWN, "c.test", NULL, "b.test", .arranged = true, .refuse_unsealed = true, .kind = PLAN_EXTEND, .d = "b.test", .enforce = true },
+		{ "without a key it goes the way of others", FAILED, "c.test", NULL, "c.test", .arranged = true, .kind = PLAN_NOTHING },
+		{ "refused or not", FAILED, "c.test", NULL, "c.test", .arranged = true, .refuse_unsealed = true, .kind = PLAN_REFUSE, .code = 550 },
+		{ "a whole chain needs no arrangement", FULL, "c.test", NULL, "c.test", .arranged = true, .kind = PLAN_NOTHING, .enforce = true },
 		{ "a chain with a recipe is not extended", PROVISIONAL, "c.test", NULL, "b.test", .always = true, .kind = PLAN_NOTHING },
 		{ "a broken chain passes unsealed", FAILED, "a.test", NULL, "a.test", .kind = PLAN_NOTHING },
 		{ "or is refused", FAILED, "a.test", NULL, "a.test", .refuse_unsealed = true, .kind = PLAN_REFUSE, .code = 550 },
@@ -59,7 +84,10 @@ static void plan_rows(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct dkim2_hop hop = { .i = 1, .m = 1, .nd = rows[i].chain == FULL_ND ? S("A.test") : SLICE_NONE };
+		struct slice rt = slice_str(rows[i].rt ? rows[i].rt : "b.test");
+		bool nd = rows[i].chain == FULL_ND;
+		struct dkim2_hop hop = { .i = 1, .m = 1, .nd = nd ? S("A.test") : SLICE_NONE, .nd_normal = nd ? S("a.test") : SLICE_NONE,
+			.rt_domains = &rt, .rt_count = !nd };
 		struct dkim2_verdict v = { .hops = &hop, .hop_count = rows[i].chain != NONE, .instance_count = rows[i].chain != NONE,
 			.level = rows[i].chain == PROVISIONAL ? DKIM2_PROVISIONAL : DKIM2_FULL,
 			.state = rows[i].chain == NONE ? DKIM2_NONE : rows[i].chain == FAILED ? DKIM2_FAIL : rows[i].chain == UNKNOWN ? DKIM2_TEMPERROR : DKIM2_PASS };
@@ -68,9 +96,14 @@ static void plan_rows(void **state)
 		struct slice from[2] = { slice_str(rows[i].from), slice_str(rows[i].from2) };
 		struct plan_facts f = { .conf = &conf, .listener = &l, .came = &v, .mail_from_domain = slice_str(rows[i].sender),
 			.mail_from_null = !rows[i].sender, .from = from, .from_count = rows[i].from2 ? 2 : rows[i].from ? 1 : 0,
-			.from_single = rows[i].from && !rows[i].twice, .known_client = !rows[i].stranger };
+			.from_single = rows[i].from && !rows[i].twice, .known_client = !rows[i].stranger, .arranged = rows[i].arranged,
+			.changed = rows[i].changed, .from_changed = rows[i].munged, .wanted = rows[i].several ? 2 : 1 };
 		struct plan p = plan_make(&f);
 
+		if (p.content_later != rows[i].later || p.arranged != (rows[i].arranged && p.kind == PLAN_EXTEND) || p.may_pass != rows[i].may_pass ||
+		    p.exploded != rows[i].exploded || !p.bridge != !rows[i].bridge || (p.bridge && strcmp(p.bridge, rows[i].bridge) != 0))
+			fail_msg("%s: bridge %s, later %d, arranged %d, may pass %d, exploded %d", rows[i].name, p.bridge ? p.bridge : "-",
+			    p.content_later, p.arranged, p.may_pass, p.exploded);
 		if (p.kind != rows[i].kind || p.enforce != rows[i].enforce || (rows[i].d && (!p.d || strcmp(p.d, rows[i].d) != 0)) ||
 		    p.fault.basic != rows[i].code)
 			fail_msg("%s: kind %d, d %s, enforce %d, code %d", rows[i].name, (int)p.kind, p.d ? p.d : "-", p.enforce, p.fault.basic);

@@ -48,6 +48,9 @@ enum dkim2_kind { /* what a finding is about */
 	DKIM2_KINDS
 };
 
+/* Is a field of that name covered by the header hash (spec 3)? */
+bool dkim2_covers(struct slice name);
+
 struct dkim2_envelope {
 	struct slice mail_from;      /* bracketed, no parameters */
 	const struct slice *rcpt_to; /* every accepted one, bracketed */

@@ -110,6 +110,11 @@ bool draft_unsigned(const struct dkim2_draft *draft, struct slice name)
 	return false;
 }
 
+bool dkim2_covers(struct slice name)
+{
+	return !draft_unsigned(draft_of(DRAFT_NEWEST), name);
+}
+
 /* %i the number, %j the other one, %s the value, %t the second value. Those marked (ours) are not in any draft we read. */
 static const char *const texts[DRAFT_TEXTS] = {
 	[TEXT_INSTANCE_MISSING] = "Message-Instance m=%i missing",

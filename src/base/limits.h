@@ -65,7 +65,7 @@ enum {
 	LIMIT_UNDO_LEAST = 262144,       /* octets that either may always have, so that what one field can hold is never refused: PERMERROR above both */
 	LIMIT_UNDO_FIELDS = 250000,      /* fields of all instances that are undone, of names that their recipes list: PERMERROR */
 	LIMIT_UNDO_PIECES = 1000000,     /* runs of lines of the bodies of all these: PERMERROR */
-	LIMIT_UNDO = 536870912,          /* octets of all bodies undone for a message, dkim2.undo-octets: PERMERROR */
+	LIMIT_UNDO = 536870912,          /* octets of all bodies undone for a message, unless dkim2.undo says otherwise: PERMERROR */
 	LIMIT_DIFF_LINES = 1000000,      /* lines of two bodies between what both begin and end with: none of them is copied */
 	LIMIT_DIFF_STEPS = 4000000,      /* steps of a diff of two messages; spec 6.4: a simpler one, whose recipe is longer */
 	LIMIT_NONCE = 64,                /* octets of n=; draft: PERMERROR */

@@ -152,6 +152,7 @@ static void build_dkim2(struct build *b)
 
 	b->c->dkim2.draft = number(b, KEY_DKIM2_DRAFT) + 6;
 	b->c->dkim2.future_s = number(b, KEY_DKIM2_FUTURE);
+	b->c->dkim2.undo_octets = wide(b, KEY_DKIM2_UNDO);
 	b->c->dkim2.now = -1;
 	if (clock->bad || strcmp(clock->text, "machine") == 0)
 		return;

@@ -172,6 +172,7 @@ struct conf {
 	struct {
 		unsigned draft;           /* 6..9, verification */
 		unsigned future_s;        /* 300 */
+		uint64_t undo_octets;     /* undo: of earlier bodies, hashed for a message */
 		int64_t now;              /* clock = "UNIX" for tests; -1: the machine's */
 	} dkim2;
 	struct {

@@ -186,6 +186,7 @@ const struct dkim2_verdict *ctl_judge(struct ctl_message *m, struct ctl_dns *dns
 	body = v ? canon_body_new(dkim2_verify_digests(v)) : NULL;
 	if (body && keys_give(v, dns, &m->arena)) {
 		canon_body_add(body, m->body);
+		dkim2_verify_octets(v, m->body);
 		canon_body_end(body);
 		dkim2_verify_body(v, body);
 		verdict = dkim2_verify_verdict(v);
@@ -218,7 +219,7 @@ const char *ctl_level_text(enum dkim2_level level)
 {
 	static const char *const texts[] = {
 		[DKIM2_FULL] = "every hop, every instance and the envelope",
-		[DKIM2_PROVISIONAL] = "newest hop and the envelope; recipes were not applied",
+		[DKIM2_PROVISIONAL] = "newest hop and the envelope; an earlier body cannot be had",
 		[DKIM2_NO_ENVELOPE] = "no envelope to hold it against",
 	};
 

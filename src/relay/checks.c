@@ -37,7 +37,7 @@ static void on_key(void *arg, struct keyrec *rec)
 }
 
 struct checks *checks_new(struct arena *a, struct ask *ask, const struct header *h, const struct dkim2_envelope *envelope,
-    struct dkim2_clock clock, unsigned draft, unsigned also)
+    struct dkim2_clock clock, const struct checks_terms *terms)
 {
 	struct checks *c = ARENA_NEW(a, struct checks);
 	const struct slice *names = NULL;
@@ -45,10 +45,11 @@ struct checks *checks_new(struct arena *a, struct ask *ask, const struct header 
 	if (!c)
 		return NULL;
 	c->ask = ask;
-	c->dkim2 = dkim2_verify_new(a, h, envelope, clock, draft);
+	c->dkim2 = dkim2_verify_new(a, h, envelope, clock, terms->draft);
 	if (!c->dkim2)
 		return NULL;
-	c->body = canon_body_new(dkim2_verify_digests(c->dkim2) | also);
+	dkim2_verify_ceiling(c->dkim2, terms->undo_octets);
+	c->body = canon_body_new(dkim2_verify_digests(c->dkim2) | terms->also);
 	c->key_count = dkim2_verify_asks(c->dkim2, &names);
 	c->keys = ARENA_ARRAY(a, c->key_count, struct key_ask);
 	if (!c->body || !c->keys) {
@@ -90,6 +91,7 @@ void checks_free(struct checks **cp)
 void checks_body(struct checks *c, struct slice octets)
 {
 	canon_body_add(c->body, octets);
+	dkim2_verify_octets(c->dkim2, octets);
 }
 
 bool checks_end(struct checks *c, void (*on)(void *arg), void *arg)

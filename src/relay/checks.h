@@ -9,13 +9,19 @@
 
 struct checks;
 
+struct checks_terms {
+	unsigned draft;       /* 6..9 */
+	unsigned also;        /* bits (1u << enum digest_alg) of body digests wanted besides those the engines need */
+	uint64_t undo_octets; /* of earlier bodies, hashed at most */
+};
+
 /*
  * checks_new - starts on a whole header
- * In:    everything borrowed until checks_free(); `also` digests wanted besides those the engine needs
+ * In:    everything borrowed until checks_free(), but the terms
  * Out:   NULL: no memory
  */
 struct checks *checks_new(struct arena *a, struct ask *ask, const struct header *h, const struct dkim2_envelope *envelope,
-    struct dkim2_clock clock, unsigned draft, unsigned also);
+    struct dkim2_clock clock, const struct checks_terms *terms);
 /* Cancels what is still asked. */
 void checks_free(struct checks **c);
 void checks_body(struct checks *c, struct slice octets);

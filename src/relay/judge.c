@@ -96,6 +96,11 @@ void judge_header(struct tx *t)
 	const struct conf *conf = p->relay->conf;
 	const struct conf_listener *l = p->listener->conf;
 	struct dkim2_clock clock = { .now = tx_now_s(t), .future_s = conf->dkim2.future_s };
+	struct checks_terms terms = {
+		.draft = conf->dkim2.draft,
+		.also = l->sealing ? 1U << DIGEST_SHA256 : 0,
+		.undo_octets = conf->dkim2.undo_octets,
+	};
 	bool done;
 
 	t->header_seen = true;
@@ -108,7 +113,7 @@ void judge_header(struct tx *t)
 	if (t->ruling.kind == RULING_BYPASS && !l->sealing)
 		return;
 	read_from(t);
-	t->checks = checks_new(&p->arena, p->relay->ask, &t->header, &t->envelope, clock, conf->dkim2.draft, l->sealing ? 1u << DIGEST_SHA256 : 0);
+	t->checks = checks_new(&p->arena, p->relay->ask, &t->header, &t->envelope, clock, &terms);
 	if (!t->checks)
 		fault_set(&t->found, FAULT_NO_MEMORY, 0);
 }
@@ -139,6 +144,8 @@ static const char *const findings[DKIM2_KINDS] = {
 	[DKIM2_ABOUT_SIGNATURE] = "dkim2_signature",
 	[DKIM2_ABOUT_MIXED] = "dkim2_mixed",
 	[DKIM2_ABOUT_HASH] = "dkim2_hash",
+	[DKIM2_ABOUT_RECIPE] = "dkim2_recipe",
+	[DKIM2_ABOUT_WORK] = "dkim2_limit",
 	[DKIM2_ABOUT_FROM] = "dkim2_from",
 };
 

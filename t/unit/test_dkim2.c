@@ -21,7 +21,7 @@ static void what_is_cut_or_added_is_noticed(void **state)
 		{ "Reply-To", "Reply-To: x@evil.example\r\n", "", DKIM2_FAIL, "Message Instance m=1 header hash sha256 mismatch" },
 		{ "ARC-Foo is signed", "ARC-Foo: 1\r\n", "", DKIM2_FAIL, "Message Instance m=1 header hash sha256 mismatch" },
 		{ "Auto-Submitted is signed", "Auto-Submitted: no\r\n", "", DKIM2_FAIL, "Message Instance m=1 header hash sha256 mismatch" },
-		{ "a second From", "From: ceo@elsewhere.example\r\n", "", DKIM2_FAIL, "From header field is not Authentic for d=example.com" },
+		{ "a second From", "From: ceo@elsewhere.example\r\n", "", DKIM2_FAIL, "Message Instance m=1 header hash sha256 mismatch" },
 		{ "a line without colon", "junk\r\n", "", DKIM2_PERMERROR, "header holds a line that is no field" },
 		{ "a junk seal", "DKIM2-Signature: junk\r\n", "", DKIM2_PERMERROR, "DKIM2-Signature i=? syntax error" },
 		{ "a seal without i=", "DKIM2-Signature: m=1;\r\n", "", DKIM2_PERMERROR, "DKIM2-Signature i=? tag=i missing" },

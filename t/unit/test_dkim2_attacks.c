@@ -632,7 +632,7 @@ static void dkim2_sign_broken_chain(void **state)
 	assert_string_equal(seals(message, v, "b.test", "<x@b.test>", "<r1@c.test>"), "DKIM2-Signature i=1 public key k could not be fetched");
 }
 
-/* With an instance that tells how to undo it: only the newest hop is known, and that is never enough to go on from. */
+/* A body that cannot be had again, as up to -08: only the newest hop is known, and that is never enough to go on from. */
 static void a_provisional_chain_is_never_extended(void **state)
 {
 	struct slice one = forge_instance(slice_str(base_message), 1), message;
@@ -640,16 +640,19 @@ static void a_provisional_chain_is_never_extended(void **state)
 
 	(void)state;
 	message = add_hop(one, 1, &(struct hop){ .d = "a.test", .rt = "<x@b.test>" });
-	message = replaced(forge_instance(join(message, S("footer\r\n"), SLICE_NONE), 2), "m=2;", S("m=2; r=eyJiIjpbXX0=;"));
+	message = replaced(forge_instance(join(message, S("footer\r\n"), SLICE_NONE), 2), "m=2;", S("m=2; r=eyJiIjpudWxsfQ==;"));
 	message = add_hop(message, 2, &(struct hop){ .d = "b.test", .rt = "<x@c.test>", .m = 2 });
-	v = judged(message, "<s@b.test>", "<x@c.test>", NOW, 9);
+	v = judged(message, "<s@b.test>", "<x@c.test>", NOW, 8);
 	assert_int_equal(v->state, DKIM2_PASS);
 	assert_int_equal(v->level, DKIM2_PROVISIONAL);
 	assert_false(dkim2_fully_verified(v));
 	assert_true(seals(message, v, "c.test", "<x@c.test>", "<r1@c.test>")[0] != '\0');
-	v = judged(message, NULL, NULL, NOW, 9);
+	v = judged(message, NULL, NULL, NOW, 8);
 	assert_int_equal(v->level, DKIM2_NO_ENVELOPE);
 	assert_true(seals(message, v, "c.test", "<x@c.test>", "<r1@c.test>")[0] != '\0');
+	v = judged(message, "<s@b.test>", "<x@c.test>", NOW, 9);
+	assert_int_equal(v->state, DKIM2_PERMERROR);
+	assert_int_equal(v->about, DKIM2_ABOUT_RECIPE);
 }
 
 static void dkim2_field_name_tricks(void **state)

@@ -279,6 +279,7 @@ static void lost_memory_is_no_verdict(void **state)
 				}
 				c = canon_body_new(dkim2_verify_digests(v));
 				canon_body_add(c, body);
+				dkim2_verify_octets(v, body);
 				canon_body_end(c);
 				dkim2_verify_body(v, c);
 				canon_body_free(&c);
@@ -357,10 +358,11 @@ static void from_fields_cost_what_they_are_long(void **state)
 		v = dkim2_verify_new(&a, &h, NULL, (struct dkim2_clock){ NOW, 300 }, 9);
 		assert_non_null(v);
 		held[scale] = a.held - held[scale];
-		want_verdict(dkim2_verify_verdict(v), DKIM2_FAIL, counts[scale] < 9000 ? "Message Instance m=1 header hash sha256 mismatch" :
-		    "From header field is not Authentic for d=example.com");
+		want_verdict(dkim2_verify_verdict(v), DKIM2_FAIL, "Message Instance m=1 header hash sha256 mismatch");
 		dkim2_verify_release(v);
+		held[scale] -= a.held;
 		assert_int_equal(dkim2_from_authentic(&a, &h, S("example.com")), counts[scale] < 9000);
+		held[scale] += a.held;
 		arena_clear(&a);
 		buf_release(&b);
 	}

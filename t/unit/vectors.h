@@ -113,6 +113,7 @@ static inline const struct dkim2_verdict *vector_verify(struct arena *a, struct 
 	c = canon_body_new(dkim2_verify_digests(v));
 	assert_non_null(c);
 	canon_body_add(c, slice_sub(message, body, SIZE_MAX));
+	dkim2_verify_octets(v, slice_sub(message, body, SIZE_MAX));
 	canon_body_end(c);
 	dkim2_verify_body(v, c);
 	canon_body_free(&c);

@@ -550,7 +550,7 @@ bool chain_read(struct arena *a, const struct dkim2_draft *draft, const struct h
 uint64_t chain_hop_of(const struct chain *c, uint64_t m)
 {
 	for (size_t k = 0; k < c->n; k++)
-		if (c->hops[k].m == m)
+		if (c->hops[k].m >= m)
 			return c->hops[k].i;
 	return 0;
 }

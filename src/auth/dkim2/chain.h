@@ -64,7 +64,7 @@ struct chain {
 bool chain_read(struct arena *a, const struct dkim2_draft *draft, const struct header *h, bool seals_only,
     struct chain *out) HS_MUST_USE;
 
-/* The lowest hop that references instance m, 0: none. */
+/* The lowest hop that signed with instance m there, 0: none. */
 uint64_t chain_hop_of(const struct chain *c, uint64_t m);
 
 /* Normal domain of a bracketed path, empty: it has none. */

@@ -2,7 +2,7 @@
  * dkim2.h - verify a chain, seal a copy, hold a copy against its newest seal. Pure: keys and signatures are asked for
  * and answered from outside. Source: draft-ietf-dkim-dkim2-spec-09.
  *
- * Verify:  new -> answer each ask (any order, any time) -> body digest -> verdict.
+ * Verify:  new -> answer each ask (any order, any time), octets of the body -> body digest -> verdict.
  * Seal:    new -> answer each ask -> fields.
  */
 #ifndef AUTH_DKIM2_DKIM2_H
@@ -25,7 +25,7 @@ const char *dkim2_state_name(enum dkim2_state state); /* "pass" */
 
 enum dkim2_level {
 	DKIM2_FULL,        /* every hop and instance checked */
-	DKIM2_PROVISIONAL, /* newest seal, its instance and the envelope only: recipes were not applied */
+	DKIM2_PROVISIONAL, /* newest seal, its instance and the envelope; a body before cannot be had (b null, up to -08) */
 	DKIM2_NO_ENVELOPE  /* no envelope to hold the newest seal against */
 };
 const char *dkim2_level_name(enum dkim2_level level); /* "full", "provisional", "no-envelope" */
@@ -96,6 +96,7 @@ struct dkim2_verdict {
 	enum dkim2_kind about;    /* what the reason is about */
 	struct slice detail;      /* what the exact string does not say, for the log; empty: nothing */
 	uint64_t blamed;          /* hop number for header.i, 0: none */
+	enum dkim2_state newest;  /* the provisional check (13.2) of newest seal, its instance and the envelope; NONE: not made */
 	const struct dkim2_hop *hops; /* ascending i; those that could be read */
 	size_t hop_count;
 	const struct dkim2_instance *instances; /* ascending m */
@@ -117,9 +118,6 @@ struct dkim2_verify;
  * In:    the header as received, borrowed until the verdict is no longer needed; envelope (read now only) NULL: not
  *        known; draft 6..9
  * Out:   lives in the arena with all it gives out. NULL: no memory.
- *        While recipes are not applied, a chain with r= above m=1 is DKIM2_PROVISIONAL at best: instances below the
- *        newest recipe are skipped, unless no group of their hashes could ever pass, and From is not Authentic only if
- *        no d= of the chain covers it.
  */
 struct dkim2_verify *dkim2_verify_new(struct arena *a, const struct header *h, const struct dkim2_envelope *envelope,
     struct dkim2_clock clock, unsigned draft);
@@ -130,10 +128,16 @@ size_t dkim2_verify_asks(const struct dkim2_verify *v, const struct slice **name
 void dkim2_verify_answer(struct dkim2_verify *v, size_t ask, struct keyrec *rec);
 /* Bits (1u << enum digest_alg) of the body hashes it needs; known right after _new. */
 unsigned dkim2_verify_digests(const struct dkim2_verify *v);
+/* Octets of earlier bodies that may be hashed for this message, LIMIT_UNDO if not told: above it PERMERROR. Before the body. */
+void dkim2_verify_ceiling(struct dkim2_verify *v, uint64_t undone_octets);
+/* The body as it arrives, any split, for what recipes make of it. */
+void dkim2_verify_octets(struct dkim2_verify *v, struct slice octets);
 /* Once the body is whole. */
 void dkim2_verify_body(struct dkim2_verify *v, const struct canon_body *digests);
 /* All asks answered and the body given. Borrowed from the arena. */
 const struct dkim2_verdict *dkim2_verify_verdict(struct dkim2_verify *v);
+/* Fills what each instance changed, for those the walk came to; after the verdict. False: no memory. */
+bool dkim2_verify_changes(struct dkim2_verify *v) HS_MUST_USE;
 /* Drops key records it holds; call before the arena is cleared. NULL is fine. */
 void dkim2_verify_release(struct dkim2_verify *v);
 

@@ -15,6 +15,11 @@ struct undo *undo_new(struct arena *a, const struct dkim2_draft *draft, const st
 	return NULL;
 }
 
+void undo_ceiling(struct undo *u, uint64_t ceiling_octets)
+{
+	u->ceiling = ceiling_octets;
+}
+
 void undo_release(struct undo *u)
 {
 	if (!u)

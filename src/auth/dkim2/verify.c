@@ -1,11 +1,10 @@
 #include "auth/dkim2/chain.h"
 #include "auth/dkim2/combine.h"
 #include "auth/dkim2/custody.h"
-#include "mail/from.h"
 #include "auth/dkim2/input.h"
+#include "auth/dkim2/walk.h"
 #include "base/limits.h"
 #include "crypt/sign.h"
-#include "mail/domain.h"
 
 enum {
 	NO_ASK = -1,
@@ -28,10 +27,7 @@ struct dkim2_verify {
 	struct slice *asks;
 	struct keyrec **answers;
 	size_t ask_count;
-	size_t judged_from; /* index of the lowest instance whose state is the received one, chain.m: none */
-	bool recipes;       /* r= on an instance above the first */
-	unsigned digests;   /* bits of the hashes needed */
-	unsigned char headers[DIGEST_ALGS][DIGEST_OCTETS];
+	struct walk walk;   /* down the instances */
 	struct slice bodies[DIGEST_ALGS];
 	bool memory_lost;   /* the verdict is a temperror */
 	bool finished;
@@ -77,6 +73,13 @@ static void note_hop(struct dkim2_verify *v, size_t index, enum dkim2_state stat
 		note(v, state, reason, hop->i);
 }
 
+/* What the provisional check is about (13.2): the newest hop by itself, its instance and the envelope. */
+static void note_newest(struct dkim2_verify *v, enum dkim2_state state)
+{
+	if (state > v->verdict.newest)
+		v->verdict.newest = state;
+}
+
 /* ---- what needs neither key nor body ---- */
 
 static void judge_time(struct dkim2_verify *v, size_t index)
@@ -95,6 +98,8 @@ static void judge_time(struct dkim2_verify *v, size_t index)
 	else
 		return;
 	note_hop(v, index, v->draft->time, draft_reason(v->arena, text, hop->i, 0, SLICE_NONE, SLICE_NONE));
+	if (index == v->chain.n - 1)
+		note_newest(v, v->draft->time);
 }
 
 static void judge_custody(struct dkim2_verify *v, size_t index)
@@ -103,6 +108,8 @@ static void judge_custody(struct dkim2_verify *v, size_t index)
 
 	if (broken.words.n)
 		note_hop(v, index, v->draft->custody, broken);
+	if (broken.words.n && index == v->chain.n - 1 && broken.text == TEXT_SEAL_MF_D)
+		note_newest(v, v->draft->custody);
 }
 
 static void judge_envelope(struct dkim2_verify *v)
@@ -113,36 +120,14 @@ static void judge_envelope(struct dkim2_verify *v)
 	if (v->chain.seals[top].has_nd) {
 		broken = draft_reason(v->arena, TEXT_SEAL_ND_UNEXPECTED, v->chain.hops[top].i, 0, SLICE_NONE, SLICE_NONE);
 		note_hop(v, top, DKIM2_PERMERROR, broken);
+		note_newest(v, DKIM2_PERMERROR);
 		return;
 	}
 	if (v->envelope)
 		broken = custody_envelope(v->arena, &v->chain.seals[top], v->envelope);
-	if (broken.words.n)
+	if (broken.words.n) {
 		note_hop(v, top, v->draft->envelope, broken);
-}
-
-/*
- * Without recipes the From field is the one of m=1, so hop 1 answers for it. With them only this is known: the hop that
- * brought the From of today is one of the chain, so a From that no d= covers is nobody's.
- */
-static void judge_from(struct dkim2_verify *v)
-{
-	struct slice *domains;
-	size_t n;
-	bool ok = from_domains(v->arena, v->header, &domains, &n);
-
-	for (size_t k = 0; ok && k < n; k++) {
-		size_t hops = v->recipes ? v->chain.n : 1;
-
-		ok = false;
-		for (size_t hop = 0; hop < hops && !ok; hop++)
-			ok = domain_follows(domains[k], v->chain.hops[hop].d_normal);
-	}
-	if (!ok) {
-		size_t blamed = v->recipes ? v->chain.n - 1 : 0;
-
-		note_hop(v, blamed, v->draft->from,
-		    draft_reason(v->arena, TEXT_FROM, 0, 0, v->chain.hops[blamed].d, SLICE_NONE));
+		note_newest(v, v->draft->envelope);
 	}
 }
 
@@ -221,124 +206,25 @@ static void plan_keys(struct dkim2_verify *v, size_t index)
 
 /* ---- instances ---- */
 
-static bool left_out(struct slice name, const void *draft)
+static void note_instance(struct dkim2_verify *v, size_t index)
 {
-	return draft_unsigned(draft, name);
+	const struct walk_finding *found = &v->walk.found[index];
+	struct dkim2_instance *seen = v->chain.instances[index].seen;
+
+	if (found->state == DKIM2_NONE)
+		return;
+	seen->state = found->state;
+	seen->reason = found->reason.words;
+	if (found->state != DKIM2_PASS)
+		note(v, found->state, found->reason, chain_hop_of(&v->chain, seen->m));
 }
 
-/*
- * The reason why no group of an instance can pass whatever the content is, though it may be content that is not at
- * hand: an unknown hash name in each (2.4). No words: one might pass.
- */
-static struct reason hopeless(struct dkim2_verify *v, const struct instance *in)
+static void judge_from(struct dkim2_verify *v)
 {
-	const struct hash_set *unknown = NULL;
-	bool alive = false, group_alive = true;
+	size_t hop = walk_from(&v->walk);
 
-	for (size_t k = 0; k < in->set_count; k++) {
-		if (k && in->sets[k].group != in->sets[k - 1].group) {
-			alive |= group_alive;
-			group_alive = true;
-		}
-		if (in->sets[k].alg != DIGEST_ALGS) {
-			alive |= v->draft->unknown_ignored;
-			continue;
-		}
-		group_alive = false;
-		if (!unknown)
-			unknown = &in->sets[k];
-	}
-	if (alive || group_alive)
-		return (struct reason){ 0 };
-	return draft_reason(v->arena, TEXT_INSTANCE_HASH_UNKNOWN, in->seen->m, 0, unknown->name, SLICE_NONE);
-}
-
-/* Which instances stand for the content as received, and with what is it hashed? */
-static void plan_hashes(struct dkim2_verify *v)
-{
-	const struct chain *c = &v->chain;
-	size_t k = c->m;
-
-	while (k > 0) {
-		k--;
-		for (size_t set = 0; set < c->instances[k].set_count; set++)
-			if (c->instances[k].sets[set].alg != DIGEST_ALGS)
-				v->digests |= 1U << c->instances[k].sets[set].alg;
-		if (c->instances[k].recipe.n && k > 0)
-			break;
-	}
-	v->judged_from = k;
-	for (k = 0; k < c->m; k++) {
-		struct dkim2_instance *seen = c->instances[k].seen;
-		struct reason reason = hopeless(v, &c->instances[k]);
-
-		v->recipes |= k > 0 && seen->recipe;
-		if (reason.words.n) {
-			seen->state = v->draft->unknown_ignored ? DKIM2_FAIL : DKIM2_PERMERROR;
-			seen->reason = reason.words;
-			note(v, seen->state, reason, chain_hop_of(c, seen->m));
-		}
-	}
-	if (v->digests && !canon_header(v->arena, v->header, left_out, v->draft, v->digests, v->headers))
-		v->memory_lost = true;
-}
-
-static enum dkim2_state judge_hash(struct dkim2_verify *v, const struct instance *in, const struct hash_set *set,
-    struct reason *reason)
-{
-	struct slice header, body;
-	enum draft_text text;
-
-	if (set->alg == DIGEST_ALGS) {
-		*reason = draft_reason(v->arena, TEXT_INSTANCE_HASH_UNKNOWN, in->seen->m, 0, set->name, SLICE_NONE);
-		return v->draft->unknown_ignored ? DKIM2_FAIL : DKIM2_PERMERROR;
-	}
-	header = slice_of(v->headers[set->alg], set->header.n);
-	body = v->bodies[set->alg];
-	if (!slice_eq(header, set->header))
-		text = TEXT_HEADER_HASH;
-	else if (!slice_eq(body, set->body))
-		text = TEXT_BODY_HASH;
-	else
-		return DKIM2_PASS;
-	*reason = draft_reason(v->arena, text, in->seen->m, 0, set->name, SLICE_NONE);
-	return DKIM2_FAIL;
-}
-
-/* Up to -07 an unknown name does not count, unless there is no other (2.4). */
-static bool any_known(const struct instance *in)
-{
-	for (size_t k = 0; k < in->set_count; k++)
-		if (in->sets[k].alg != DIGEST_ALGS)
-			return true;
-	return false;
-}
-
-static void judge_instances(struct dkim2_verify *v)
-{
-	const struct chain *c = &v->chain;
-
-	for (size_t k = c->m; k > v->judged_from;) {
-		const struct instance *in = &c->instances[--k];
-		struct combine all = { 0 };
-		struct reason reason = { 0 };
-		bool skip_unknown = v->draft->unknown_ignored && any_known(in);
-
-		for (size_t set = 0; set < in->set_count; set++)
-			if (in->sets[set].alg != DIGEST_ALGS || !skip_unknown) {
-				enum dkim2_state state;
-
-				reason = (struct reason){ 0 };
-				state = judge_hash(v, in, &in->sets[set], &reason);
-				combine_add(&all, in->sets[set].group, state, reason);
-			}
-		in->seen->state = combine_end(&all, &reason);
-		in->seen->reason = reason.words;
-		if (in->seen->state != DKIM2_PASS) {
-			note(v, in->seen->state, reason, chain_hop_of(c, in->seen->m));
-			return; /* what lies below the first mismatch is not judged (10.8) */
-		}
-	}
+	if (hop < v->chain.n)
+		note_hop(v, hop, v->draft->from, draft_reason(v->arena, TEXT_FROM, 0, 0, v->chain.hops[hop].d, SLICE_NONE));
 }
 
 /* ---- signatures ---- */
@@ -431,20 +317,20 @@ static bool passed_over(const struct dkim2_verify *v, const struct set_result *r
 	    (v->draft->absent_ignored && passed && r->text == TEXT_KEY_ABSENT && r->state != DKIM2_PASS);
 }
 
-static void judge_seal(struct dkim2_verify *v, struct input *input, size_t index)
+static struct walk_finding judge_seal(struct dkim2_verify *v, struct input *input, size_t index)
 {
 	const struct seal *s = &v->chain.seals[index];
 	struct set_result results[LIMIT_SIG_SETS];
 	const struct seal_set *good = NULL, *bad = NULL;
 	struct combine all = { 0 };
+	struct walk_finding found = { .state = DKIM2_NONE };
 	struct reason reason;
 	struct signed_input in = { .input = input, .index = index };
-	enum dkim2_state state;
 	bool known = false;
 
 	if (!input_digest(input, index, in.digest)) {
 		v->memory_lost = true;
-		return;
+		return found;
 	}
 	for (size_t k = 0; k < s->set_count; k++) {
 		results[k] = judge_set(v, &s->sets[k], &v->checks[index][k], &in);
@@ -464,17 +350,17 @@ static void judge_seal(struct dkim2_verify *v, struct input *input, size_t index
 			reason = draft_reason(v->arena, results[k].text, s->hop->i, 0, s->sets[k].selector, SLICE_NONE);
 		combine_add(&all, s->sets[k].group, results[k].state, reason);
 	}
-	state = combine_end(&all, &reason);
-	if (state == DKIM2_FAIL && good && bad) {
+	found.state = combine_end(&all, &found.reason);
+	if (found.state == DKIM2_FAIL && good && bad) {
 		struct reason mixed = draft_reason(v->arena, TEXT_SIGNATURE_MIXED, s->hop->i, 0, good->selector, bad->selector);
 
 		if (v->draft->mixed_text)
-			reason.words = mixed.words;
+			found.reason.words = mixed.words;
 		else
-			reason.detail = mixed.words;
-		reason.text = TEXT_SIGNATURE_MIXED;
+			found.reason.detail = mixed.words;
+		found.reason.text = TEXT_SIGNATURE_MIXED;
 	}
-	note_hop(v, index, state, reason);
+	return found;
 }
 
 /* ---- the interface ---- */
@@ -494,9 +380,12 @@ static void judge_chain(struct dkim2_verify *v)
 		judge_custody(v, k);
 	}
 	judge_envelope(v);
-	plan_hashes(v);
-	if (v->draft->from_judged)
-		judge_from(v);
+	walk_start(&v->walk, v->arena, &v->chain, v->header, LIMIT_UNDO);
+	for (size_t k = v->chain.m; k-- > 0 && v->walk.found;)
+		note_instance(v, k);
+	v->memory_lost |= v->walk.memory_lost;
+	if (v->walk.lost)
+		v->verdict.level = DKIM2_PROVISIONAL;
 	v->checks = ARENA_ARRAY(v->arena, v->chain.n, struct check *);
 	v->asks = ARENA_ARRAY(v->arena, LIMIT_KEYS, struct slice);
 	v->answers = ARENA_ARRAY(v->arena, LIMIT_KEYS, struct keyrec *);
@@ -504,8 +393,6 @@ static void judge_chain(struct dkim2_verify *v)
 		return;
 	for (size_t k = 0; k < v->chain.n; k++)
 		plan_keys(v, k);
-	if (v->recipes)
-		v->verdict.level = DKIM2_PROVISIONAL;
 }
 
 struct dkim2_verify *dkim2_verify_new(struct arena *a, const struct header *h, const struct dkim2_envelope *envelope,
@@ -524,11 +411,12 @@ struct dkim2_verify *dkim2_verify_new(struct arena *a, const struct header *h, c
 	v->verdict.state = DKIM2_NONE;
 	if (!chain_read(a, v->draft, h, false, &v->chain))
 		return NULL;
-	v->judged_from = v->chain.m;
-	if (v->chain.broken)
+	if (v->chain.broken) {
 		note(v, DKIM2_PERMERROR, v->chain.reason, v->chain.blamed);
-	else if (v->chain.n)
+		note_newest(v, DKIM2_PERMERROR);
+	} else if (v->chain.n) {
 		judge_chain(v);
+	}
 	if (!envelope)
 		v->verdict.level = DKIM2_NO_ENVELOPE;
 	v->verdict.hops = v->chain.hops;
@@ -538,10 +426,12 @@ struct dkim2_verify *dkim2_verify_new(struct arena *a, const struct header *h, c
 	read_flags(v);
 	if (v->chain.n == 0 || v->verdict.state == DKIM2_PERMERROR) {
 		v->ask_count = 0;
-		v->digests = 0;
 		v->finished = true;
 	}
-	return arena_failed(a) ? NULL : v;
+	if (!arena_failed(a))
+		return v;
+	dkim2_verify_release(v);
+	return NULL;
 }
 
 size_t dkim2_verify_asks(const struct dkim2_verify *v, const struct slice **names_out)
@@ -558,29 +448,64 @@ void dkim2_verify_answer(struct dkim2_verify *v, size_t ask, struct keyrec *rec)
 
 unsigned dkim2_verify_digests(const struct dkim2_verify *v)
 {
-	return v->digests;
+	return v->finished ? 0 : v->walk.digests;
+}
+
+void dkim2_verify_ceiling(struct dkim2_verify *v, uint64_t undone_octets)
+{
+	walk_ceiling(&v->walk, undone_octets);
+}
+
+void dkim2_verify_octets(struct dkim2_verify *v, struct slice octets)
+{
+	if (!v->finished)
+		walk_body(&v->walk, octets);
+}
+
+bool dkim2_verify_changes(struct dkim2_verify *v)
+{
+	return walk_changes(&v->walk);
 }
 
 void dkim2_verify_body(struct dkim2_verify *v, const struct canon_body *digests)
 {
 	for (unsigned alg = 0; alg < DIGEST_ALGS; alg++)
-		if (v->digests & 1U << alg)
+		if (v->walk.digests & 1U << alg)
 			v->bodies[alg] = arena_copy(v->arena, canon_body_digest(digests, (enum digest_alg)alg));
+}
+
+/* In the order of spec 10.2: the newest instance, signatures from the newest on, the walk down, From. */
+static void judge_found(struct dkim2_verify *v, const struct walk_finding *seals)
+{
+	note_instance(v, v->chain.m - 1);
+	note_newest(v, v->walk.found[v->chain.m - 1].state);
+	note_newest(v, seals[v->chain.n - 1].state);
+	for (size_t k = v->chain.n; k-- > 0;)
+		note_hop(v, k, seals[k].state, seals[k].reason);
+	for (size_t k = v->chain.m - 1; k-- > 0;)
+		note_instance(v, k);
+	if (v->draft->from_judged)
+		judge_from(v);
 }
 
 const struct dkim2_verdict *dkim2_verify_verdict(struct dkim2_verify *v)
 {
 	const struct dkim2_verdict before = v->verdict;
+	struct walk_finding *seals;
 	struct input input;
 
 	if (v->finished)
 		return &v->verdict;
 	v->finished = true;
-	judge_instances(v);
+	seals = ARENA_ARRAY(v->arena, v->chain.n, struct walk_finding);
+	walk_end(&v->walk, v->bodies);
 	input_init(&input, &v->chain);
-	for (size_t k = 0; k < v->chain.n; k++)
-		judge_seal(v, &input, k);
+	for (size_t k = 0; k < v->chain.n && seals; k++) /* ascending: what two hops share is hashed once */
+		seals[k] = judge_seal(v, &input, k);
 	input_release(&input);
+	v->memory_lost |= v->walk.memory_lost;
+	if (!arena_failed(v->arena) && !v->memory_lost)
+		judge_found(v, seals);
 	if (v->memory_lost || arena_failed(v->arena)) {
 		v->verdict = before; /* a hash or a signature may look wrong because there was no room for it */
 		note(v, DKIM2_TEMPERROR, (struct reason){ .words = S("no memory") }, 0);
@@ -594,6 +519,7 @@ void dkim2_verify_release(struct dkim2_verify *v)
 {
 	if (!v)
 		return;
+	walk_release(&v->walk);
 	for (size_t k = 0; v->answers && k < LIMIT_KEYS; k++)
 		keyrec_drop(&v->answers[k]);
 }

@@ -1,7 +1,6 @@
 /* Earlier states of a message: rows of the spec, then random recipes against a second, plain reading of sections 6.2 and 6.3. */
-#include "auth/dkim2/undo.h"
-#include "base/limits.h"
-#include "test.h"
+#include "base/buf.h"
+#include "undo_text.h"
 
 enum { BOTH = 1U << DIGEST_SHA256 | 1U << DIGEST_SHA512, SHA256 = 1U << DIGEST_SHA256 };
 
@@ -13,76 +12,6 @@ static uint64_t any(uint64_t below)
 	seed ^= seed >> 7;
 	seed ^= seed << 17;
 	return seed % below;
-}
-
-/* ---- recipes as short text: "2-5 'literal' '' 7-7" ---- */
-
-static struct recipe_steps steps_of(struct arena *a, const char *text)
-{
-	struct recipe_step *steps = ARENA_ARRAY(a, strlen(text) + 1, struct recipe_step);
-	struct recipe_steps out = { steps, 0 };
-
-	while (*text) {
-		struct recipe_step *s = &steps[out.n];
-		char *end;
-
-		if (*text == ' ') {
-			text++;
-		} else if (*text == '\'') {
-			struct slice *texts = ARENA_ARRAY(a, strlen(text), struct slice);
-
-			for (; *text == '\''; text += text[0] == ' ' && text[1] == '\'') {
-				end = strchr(text + 1, '\'');
-				texts[s->count++] = slice_of(text + 1, (size_t)(end - text - 1));
-				text = end + 1;
-			}
-			s->texts = texts;
-			out.n++;
-		} else {
-			s->from = strtoull(text, &end, 10);
-			s->count = strtoull(end + 1, &end, 10) + 1 - s->from;
-			text = end;
-			out.n++;
-		}
-	}
-	return out;
-}
-
-/* NULL: no body part; "lost": b null. */
-static const struct recipe *body_recipe(struct arena *a, const char *text)
-{
-	struct recipe *r = ARENA_NEW(a, struct recipe);
-
-	r->body_lost = text && strcmp(text, "lost") == 0;
-	r->has_body = text && !r->body_lost;
-	if (r->has_body)
-		r->body = steps_of(a, text);
-	return r;
-}
-
-static struct header header_of(struct arena *a, const char *block)
-{
-	struct header h;
-	struct fault f = { 0 };
-
-	assert_true(header_parse(a, slice_str(block), 100000, &h, &f));
-	return h;
-}
-
-static struct slice join(struct arena *a, const struct slice *runs, size_t n)
-{
-	size_t octets = 0;
-	unsigned char *at, *to;
-
-	for (size_t i = 0; i < n; i++)
-		octets += runs[i].n;
-	at = to = arena_take(a, octets);
-	for (size_t i = 0; i < n; i++) {
-		if (runs[i].n)
-			memcpy(to, runs[i].at, runs[i].n);
-		to += runs[i].n;
-	}
-	return slice_of(at, octets);
 }
 
 static void want_body_hash(struct undo *u, size_t state, enum digest_alg alg, struct slice body)
@@ -413,17 +342,6 @@ static const struct header_row header_rows[] = {
 	{ "no fields at all", "", { { { "from", "'x'" } } }, { "", "from:x\r\n" }, "from:x\r\n", "from" },
 };
 
-static const struct recipe *header_recipe(struct arena *a, const char *const fields[4][2])
-{
-	struct recipe *r = ARENA_NEW(a, struct recipe);
-	struct recipe_field *to = ARENA_ARRAY(a, 4, struct recipe_field);
-
-	for (; r->field_count < 4 && fields[r->field_count][0]; r->field_count++)
-		to[r->field_count] = (struct recipe_field){ slice_str(fields[r->field_count][0]), steps_of(a, fields[r->field_count][1]) };
-	r->fields = to;
-	return r;
-}
-
 static void want_header_hash(struct undo *u, size_t state, struct slice text)
 {
 	unsigned char got[DIGEST_OCTETS], want[DIGEST_OCTETS];
@@ -531,6 +449,162 @@ static void test_fields(void **state)
 	arena_clear(&a);
 }
 
+/* ---- random headers against a plain reading ---- */
+
+enum { NAMES = 5, FIELDS = 64 };
+static const char *const names[NAMES] = { "a", "comments", "from", "subject", "to" };
+
+struct plain_header {
+	struct slice at[NAMES][FIELDS]; /* the lowest first, as text */
+	size_t n[NAMES];
+	bool bad;
+};
+
+static bool left_out(struct slice name, const void *arg)
+{
+	return draft_unsigned(arg, name);
+}
+
+static void plain_fields(struct plain_header *to, const struct plain_header *now, size_t name, const struct recipe_steps *steps)
+{
+	to->n[name] = 0;
+	for (size_t i = 0; i < steps->n && !to->bad; i++) {
+		const struct recipe_step *s = &steps->steps[i];
+
+		for (uint64_t k = 0; k < s->count && !to->bad; k++) {
+			if (s->texts)
+				to->at[name][to->n[name]++] = s->texts[k];
+			else if (s->from + k > now->n[name])
+				to->bad = true;
+			else
+				to->at[name][to->n[name]++] = now->at[name][s->from + k - 1];
+		}
+	}
+}
+
+static struct recipe *random_fields(struct arena *a, const struct plain_header *now)
+{
+	struct recipe *r = ARENA_NEW(a, struct recipe);
+	struct recipe_field *fields = ARENA_ARRAY(a, NAMES, struct recipe_field);
+
+	for (size_t i = 0; i < NAMES; i++) {
+		if (any(2))
+			continue;
+		do
+			fields[r->field_count].steps = random_steps(a, now->n[i]);
+		while (fields[r->field_count].steps.n > 6); /* else it only grows */
+		fields[r->field_count++].name = slice_str(names[i]);
+	}
+	for (size_t i = 0; i + 1 < r->field_count; i++) { /* in any order */
+		size_t other = i + (size_t)any(r->field_count - i);
+		struct recipe_field keep = fields[i];
+
+		fields[i] = fields[other];
+		fields[other] = keep;
+	}
+	r->fields = fields;
+	return r;
+}
+
+static struct slice plain_text(struct arena *a, const struct plain_header *h)
+{
+	struct slice *runs = ARENA_ARRAY(a, (size_t)4 * NAMES * FIELDS, struct slice);
+	size_t n = 0;
+
+	for (size_t i = 0; i < NAMES; i++) {
+		for (size_t k = 0; k < h->n[i]; k++) {
+			runs[n++] = slice_str(names[i]);
+			runs[n++] = S(":");
+			runs[n++] = slice_eq(h->at[i][k], S(" two  words ")) ? S("two words") : h->at[i][k];
+			runs[n++] = S("\r\n");
+		}
+	}
+	return join(a, runs, n);
+}
+
+static void random_headers(uint64_t round)
+{
+	const struct dkim2_draft *draft = draft_of(9);
+	const struct recipe *recipes[4];
+	const unsigned algs[5] = { 0 };
+	unsigned char got[DIGEST_OCTETS], again[DIGEST_ALGS][DIGEST_OCTETS];
+	struct plain_header states[5];
+	struct slice block;
+	struct header h;
+	struct fault f = { 0 };
+	struct arena a;
+	struct undo *u;
+	struct buf text;
+	size_t n;
+
+	seed = 362436069 + round * 104729;
+	arena_init(&a, SIZE_MAX);
+	memset(states, 0, sizeof(states));
+	buf_init(&text, SIZE_MAX / 2);
+	for (size_t i = (size_t)any(12); i-- > 0;) {
+		size_t name = (size_t)any(NAMES + 1);
+
+		buf_printf(&text, "%s: %u\r\n", name == NAMES ? "Received" : names[name], (unsigned)i);
+		if (name < NAMES) {
+			for (size_t k = states[0].n[name]++; k > 0; k--)
+				states[0].at[name][k] = states[0].at[name][k - 1];
+			states[0].at[name][0] = arena_printf(&a, "%u", (unsigned)i);
+		}
+	}
+	block = arena_copy(&a, buf_get(&text));
+	buf_release(&text);
+	assert_true(header_parse(&a, block, 1000, &h, &f));
+	n = 1 + (size_t)any(4);
+	for (size_t k = 0; k < n; k++) {
+		struct recipe *r = random_fields(&a, &states[k]);
+
+		recipes[k] = any(8) ? r : NULL;
+		states[k + 1] = states[k];
+		for (size_t i = 0; recipes[k] && i < r->field_count && !states[k + 1].bad; i++)
+			for (size_t name = 0; name < NAMES; name++)
+				if (slice_eq(r->fields[i].name, slice_str(names[name])))
+					plain_fields(&states[k + 1], &states[k], name, &r->fields[i].steps);
+	}
+	u = undo_new(&a, draft, &h, recipes, algs, n, UINT64_MAX);
+	assert_non_null(u);
+	for (size_t k = 0; k <= n; k++) {
+		const struct header *sent = undo_header(u, k);
+		struct header parsed;
+
+		assert_int_equal(undo_header_hash(u, k, DIGEST_SHA256, got), states[k].bad ? UNDO_BAD : UNDO_DONE);
+		assert_int_equal(sent == NULL, states[k].bad);
+		if (!sent)
+			break;
+		want_header_hash(u, k, plain_text(&a, &states[k]));
+		/* what is sent has that hash too, and is what it says */
+		assert_true(canon_header(&a, sent, left_out, draft, 1U << DIGEST_SHA256, again));
+		assert_memory_equal(got, again[DIGEST_SHA256], 32);
+		assert_true(header_parse(&a, sent->raw, 1000, &parsed, &f));
+		assert_int_equal(parsed.n, sent->n);
+		for (size_t i = 0; i < parsed.n; i++) {
+			WANT_SLICE(sent->fields[i].raw, parsed.fields[i].raw);
+			WANT_SLICE(sent->fields[i].name, parsed.fields[i].name);
+			WANT_SLICE(sent->fields[i].value, parsed.fields[i].value);
+		}
+		for (size_t name = 0; k > 0 && name < NAMES; name++) {
+			bool same = states[k].n[name] == states[k - 1].n[name];
+
+			for (size_t i = 0; same && i < states[k].n[name]; i++)
+				same = slice_eq(states[k].at[name][i], states[k - 1].at[name][i]);
+			assert_int_equal(undo_same(u, k, slice_str(names[name])), same);
+		}
+	}
+	undo_release(u);
+	arena_clear(&a);
+}
+
+static void test_random_headers(void **state)
+{
+	(void)state;
+	for (uint64_t round = 0; round < 4000; round++)
+		random_headers(round);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -538,6 +612,7 @@ int main(void)
 		cmocka_unit_test(test_random_bodies),
 		cmocka_unit_test(test_headers),
 		cmocka_unit_test(test_fields),
+		cmocka_unit_test(test_random_headers),
 	};
 
 	return RUN_TESTS(tests);

@@ -21,6 +21,10 @@ static const struct ctl_verb verbs[] = {
 	    "explain [--mail-from PATH] [--rcpt PATH]... [--now UNIX|none] [--dns FILE] [--draft 06|07|08|09]\n"
 	    "         [--json] FILE",
 	    "draw the chain: hops, envelopes, times, verdicts" },
+	{ "bulk", ctl_bulk,
+	    "bulk [--only LIST] [--mail-from PATH --rcpt PATH... | --delivered] [--now UNIX|none] [--dns FILE]\n"
+	    "         [--draft 06|07|08|09] [--authserv-id NAME] [--each | --json] DIR|MBOX",
+	    "judge many messages" },
 	{ "keygen", ctl_keygen, "keygen --domain D --selector S [--type ed25519|rsa] [--bits N] --out DIR [--json]",
 	    "make a key file and the DNS record to publish" },
 	{ "dns-record", ctl_dns_record, "dns-record --key FILE --domain D --selector S [--json]", "the DNS record of a key" },

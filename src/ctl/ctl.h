@@ -34,6 +34,7 @@ int ctl_show(int argc, char **argv);
 int ctl_verify(int argc, char **argv);
 int ctl_sign(int argc, char **argv);
 int ctl_explain(int argc, char **argv);
+int ctl_bulk(int argc, char **argv);
 int ctl_keygen(int argc, char **argv);
 int ctl_dns_record(int argc, char **argv);
 int ctl_status(int argc, char **argv);

@@ -1,34 +1,39 @@
 #include <stdlib.h>
+#include <sys/random.h>
 
+#include "base/map.h"
 #include "config/answers.h"
 #include "ctl/ctl.h"
 #include "ctl/dns.h"
 #include "daemon/lookup.h"
 
-enum { LOOKUP_MS = 15000, ARENA_OCTETS = 1 << 26 };
-
-struct known {
-	struct known *next;
-	struct slice name;
-	struct keyrec *record;
+enum {
+	LOOKUP_MS = 15000,
+	ARENA_OCTETS = 1 << 26,
+	KNOWN = 100000, /* records kept: all are dropped before there are more */
 };
 
 struct ctl_dns {
-	struct arena arena;
+	struct arena arena;    /* of one call */
 	struct answers *answers;
 	struct lookup *lookup; /* made with the first question */
-	struct known *known;
+	struct map known;      /* name to keyrec */
 };
 
 struct ctl_dns *ctl_dns_new(const char *file, int *code_out)
 {
 	struct ctl_dns *d = calloc(1, sizeof(*d));
+	uint64_t seed[2];
 	struct buf text, error;
 
 	*code_out = CTL_TEMPORARY;
-	if (!d)
+	if (!d || getrandom(seed, sizeof(seed), 0) != (ssize_t)sizeof(seed)) {
+		ctl_complain("no memory");
+		free(d);
 		return NULL;
+	}
 	arena_init(&d->arena, ARENA_OCTETS);
+	map_init(&d->known, seed);
 	if (!file)
 		return d;
 	buf_init(&text, CTL_INPUT_OCTETS);
@@ -48,12 +53,18 @@ struct ctl_dns *ctl_dns_new(const char *file, int *code_out)
 	return d;
 }
 
+static void drop(void *record)
+{
+	struct keyrec *k = record;
+
+	keyrec_drop(&k);
+}
+
 void ctl_dns_free(struct ctl_dns **d)
 {
 	if (!*d)
 		return;
-	for (struct known *k = (*d)->known; k; k = k->next)
-		keyrec_drop(&k->record);
+	map_release(&(*d)->known, drop);
 	lookup_free(&(*d)->lookup);
 	answers_free(&(*d)->answers);
 	arena_clear(&(*d)->arena);
@@ -61,27 +72,25 @@ void ctl_dns_free(struct ctl_dns **d)
 	*d = NULL;
 }
 
-static struct keyrec *known_find(const struct ctl_dns *d, struct slice name)
-{
-	for (const struct known *k = d->known; k; k = k->next)
-		if (slice_eq(k->name, name))
-			return k->record;
-	return NULL;
-}
-
 static bool known_add(struct ctl_dns *d, const struct lookup_ask *ask)
 {
-	struct known *k = ARENA_NEW(&d->arena, struct known);
+	struct keyrec *record = keyrec_new(ask->status, ask->records, ask->count, ask->secure);
+	void *old = NULL;
 
-	if (!k)
-		return false;
-	k->name = arena_copy(&d->arena, ask->name);
-	k->record = keyrec_new(ask->status, ask->records, ask->count, ask->secure);
-	if (!k->record)
-		return false;
-	k->next = d->known;
-	d->known = k;
-	return true;
+	if (record && map_put(&d->known, ask->name, record, &old)) {
+		if (old)
+			drop(old);
+		return true;
+	}
+	keyrec_drop(&record);
+	return false;
+}
+
+/* So that a run over any number of messages has a bound. */
+static void known_trim(struct ctl_dns *d, size_t coming)
+{
+	if (d->known.n + coming > KNOWN)
+		map_release(&d->known, drop);
 }
 
 static bool lookup_ready(struct ctl_dns *d)
@@ -102,13 +111,16 @@ static bool lookup_ready(struct ctl_dns *d)
 
 bool ctl_dns_keys(struct ctl_dns *d, const struct slice *names, size_t n, struct keyrec **records_out)
 {
-	struct lookup_ask *asks = ARENA_ARRAY(&d->arena, n + 1, struct lookup_ask);
+	struct lookup_ask *asks;
 	size_t open = 0;
 
+	arena_clear(&d->arena);
+	known_trim(d, n);
+	asks = ARENA_ARRAY(&d->arena, n + 1, struct lookup_ask);
 	if (!asks)
 		return false;
 	for (size_t i = 0; i < n; i++)
-		if (!known_find(d, names[i]))
+		if (!map_get(&d->known, names[i]))
 			asks[open++].name = names[i];
 	if (d->answers) {
 		for (size_t i = 0; i < open; i++)
@@ -122,6 +134,6 @@ bool ctl_dns_keys(struct ctl_dns *d, const struct slice *names, size_t n, struct
 		if (!known_add(d, &asks[i]))
 			return false;
 	for (size_t i = 0; i < n; i++)
-		records_out[i] = known_find(d, names[i]);
+		records_out[i] = map_get(&d->known, names[i]);
 	return true;
 }

@@ -12,7 +12,7 @@ struct ctl_dns;
 struct ctl_dns *ctl_dns_new(const char *file, int *code_out);
 void ctl_dns_free(struct ctl_dns **d);
 
-/* The records at these names, borrowed until ctl_dns_free(). False: no memory, or no way to ask (complained). */
+/* The records at these names, borrowed until the next call. False: no memory, or no way to ask (complained). */
 bool ctl_dns_keys(struct ctl_dns *d, const struct slice *names, size_t n, struct keyrec **records_out);
 
 #endif

@@ -1,5 +1,7 @@
 #include <time.h>
+#include <unistd.h>
 
+#include "auth/authres.h"
 #include "ctl/judge.h"
 
 static bool lines_end_in_lf(struct slice octets)
@@ -17,7 +19,7 @@ static bool lines_end_in_lf(struct slice octets)
 }
 
 /* The block ends at the empty line, or with the file, whose last line may lack its end. */
-static bool message_split(struct ctl_message *m, struct fault *f)
+bool ctl_message_split(struct ctl_message *m, struct fault *f)
 {
 	struct slice octets = buf_get(&m->octets), block = octets;
 	size_t seen = 0, block_octets, body_at;
@@ -60,7 +62,7 @@ int ctl_message_read(struct ctl_message *m, const char *path)
 		ctl_complain("%s: lines end in LF, not CRLF as on the wire, so no field of it can be seen (try: sed 's/$/\\r/')", path);
 		return CTL_DONE;
 	}
-	if (!message_split(m, &f)) {
+	if (!ctl_message_split(m, &f)) {
 		ctl_complain("%s: %s", path, f.text);
 		return CTL_BAD;
 	}
@@ -75,6 +77,15 @@ int ctl_message_read(struct ctl_message *m, const char *path)
 	return CTL_DONE;
 }
 
+void ctl_message_clear(struct ctl_message *m)
+{
+	arena_clear(&m->arena);
+	buf_clear(&m->octets);
+	m->header = (struct header){ .n = 0 };
+	m->body = SLICE_NONE;
+	m->lf_only = false;
+}
+
 void ctl_message_release(struct ctl_message *m)
 {
 	buf_release(&m->octets);
@@ -86,6 +97,23 @@ bool judge_options_init(struct arena *a, struct judge_options *o, int argc)
 	*o = (struct judge_options){ .clock = { .now = (int64_t)time(NULL), .future_s = 300 }, .draft = 9 };
 	o->rcpts = ARENA_ARRAY(a, (size_t)argc + 1, const char *);
 	return o->rcpts != NULL;
+}
+
+/* Only dkim2 is there; the names that will be are told from those that never were. */
+int ctl_only(const char *list)
+{
+	struct slice rest = slice_str(list), name;
+	bool more = true;
+
+	while (more) {
+		more = slice_cut(&rest, ',', &name);
+		if (slice_eq(name, S("dkim2")))
+			continue;
+		if (slice_eq(name, S("dkim")) || slice_eq(name, S("arc")) || slice_eq(name, S("spf")) || slice_eq(name, S("dmarc")))
+			return ctl_usage("--only %.*s: this version verifies dkim2 alone", SLICE_FMT(name));
+		return ctl_usage("--only %s: a list of dkim2, dkim, arc, spf, dmarc was expected", list);
+	}
+	return CTL_DONE;
 }
 
 int judge_now(const char *text, bool none_allowed, int64_t *now_out)
@@ -287,4 +315,19 @@ json_t *ctl_verdict_json(struct arena *a, const struct dkim2_verdict *v)
 	return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "result", dkim2_state_name(v->state), "level",
 	    dkim2_level_name(v->level), "draft", draft, "reason", or_null(a, v->reason), "i", last ? number(last->i) : json_null(), "m",
 	    last ? number(last->m) : json_null(), "flags", flags, "hops", hops, "instances", instances);
+}
+
+struct slice ctl_authres(struct arena *a, const struct dkim2_verdict *v, const char *authserv_id)
+{
+	char name[256] = "localhost";
+
+	if (!authserv_id)
+		gethostname(name, sizeof(name) - 1);
+	return authres_value(a, authserv_id ? slice_str(authserv_id) : arena_copy(a, slice_str(name)), v);
+}
+
+json_t *ctl_judged_json(struct arena *a, const struct dkim2_verdict *v, const char *authserv_id)
+{
+	return json_pack("{s:o, s:o}", "dkim2", ctl_verdict_json(a, v), "authentication_results",
+	    ctl_json(a, ctl_authres(a, v, authserv_id)));
 }

@@ -22,6 +22,10 @@ struct ctl_message {
 void ctl_message_init(struct ctl_message *m);
 /* CTL_DONE, or complained: no such file, empty, a header beyond all limits. */
 int ctl_message_read(struct ctl_message *m, const char *path);
+/* Finds header and body in the octets that are there. False: a header beyond all limits. */
+bool ctl_message_split(struct ctl_message *m, struct fault *f) HS_MUST_USE;
+/* Empty again, for the next one; keeps the room for octets. */
+void ctl_message_clear(struct ctl_message *m);
 void ctl_message_release(struct ctl_message *m);
 
 /* What the command line says about a check: --mail-from --rcpt --now --dns --draft. */
@@ -53,6 +57,8 @@ int judge_option(struct judge_options *o, int option, const char *value);
 int judge_envelope(struct arena *a, const struct judge_options *o, const struct dkim2_envelope **envelope_out);
 /* A list of paths as typed to bracketed ones. */
 int judge_paths(struct arena *a, const char *const *texts, size_t n, const struct slice **paths_out);
+/* What --only names: CTL_DONE, or complained of. */
+int ctl_only(const char *list);
 int judge_now(const char *text, bool none_allowed, int64_t *now_out);
 
 /* NULL: complained, no memory or no way to ask. Lives in the message's arena. */
@@ -65,5 +71,9 @@ int ctl_judge_code(enum dkim2_state state);
 const char *ctl_level_text(enum dkim2_level level);
 /* The "dkim2" object of verify --json. */
 json_t *ctl_verdict_json(struct arena *a, const struct dkim2_verdict *v);
+/* All of what verify --json says; id NULL: the name of this host. */
+json_t *ctl_judged_json(struct arena *a, const struct dkim2_verdict *v, const char *authserv_id);
+/* The value of the Authentication-Results field. */
+struct slice ctl_authres(struct arena *a, const struct dkim2_verdict *v, const char *authserv_id);
 
 #endif

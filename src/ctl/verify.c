@@ -1,7 +1,5 @@
 #include <stdio.h>
-#include <unistd.h>
 
-#include "auth/authres.h"
 #include "base/ip.h"
 #include "ctl/judge.h"
 #include "policy/rule.h"
@@ -10,23 +8,6 @@ struct verify {
 	struct judge_options judge;
 	const char *authserv_id;
 };
-
-/* Only dkim2 is there; the names that will be are told from those that never were. */
-static int only(const char *list)
-{
-	struct slice rest = slice_str(list), name;
-	bool more = true;
-
-	while (more) {
-		more = slice_cut(&rest, ',', &name);
-		if (slice_eq(name, S("dkim2")))
-			continue;
-		if (slice_eq(name, S("dkim")) || slice_eq(name, S("arc")) || slice_eq(name, S("spf")) || slice_eq(name, S("dmarc")))
-			return ctl_usage("--only %.*s: this version verifies dkim2 alone", SLICE_FMT(name));
-		return ctl_usage("--only %s: a list of dkim2, dkim, arc, spf, dmarc was expected", list);
-	}
-	return CTL_DONE;
-}
 
 static int options_read(struct verify *o, struct arena *a, int argc, char **argv)
 {
@@ -47,7 +28,7 @@ static int options_read(struct verify *o, struct arena *a, int argc, char **argv
 	while (code == CTL_DONE && (option = ctl_option(argc, argv, options)) >= 0) {
 		switch (option) {
 		case ONLY:
-			code = only(optarg);
+			code = ctl_only(optarg);
 			break;
 		case HELO: /* SPF's, like the next */
 			break;
@@ -66,16 +47,6 @@ static int options_read(struct verify *o, struct arena *a, int argc, char **argv
 	if (code == CTL_DONE && argc - optind != 1)
 		return ctl_usage(argc == optind ? "a FILE, or - for standard input, is missing" : "one FILE at a time");
 	return code;
-}
-
-static struct slice authserv_id(struct arena *a, const char *said)
-{
-	char name[256] = "localhost";
-
-	if (said)
-		return slice_str(said);
-	gethostname(name, sizeof(name) - 1);
-	return arena_copy(a, slice_str(name));
 }
 
 static void print_hop(struct arena *a, const struct dkim2_hop *h)
@@ -122,11 +93,10 @@ static int judge(struct verify *o, struct ctl_message *m, const char *file)
 	ctl_dns_free(&dns);
 	if (!v)
 		return CTL_TEMPORARY;
-	results = authres_value(&m->arena, authserv_id(&m->arena, o->authserv_id), v);
 	if (o->judge.json) {
-		ctl_print_json(json_pack("{s:o, s:o}", "dkim2", ctl_verdict_json(&m->arena, v), "authentication_results",
-		    ctl_json(&m->arena, results)));
+		ctl_print_json(ctl_judged_json(&m->arena, v, o->authserv_id));
 	} else {
+		results = ctl_authres(&m->arena, v, o->authserv_id);
 		print_text(&m->arena, v);
 		printf("Authentication-Results: %.*s\n", SLICE_FMT(ctl_plain(&m->arena, results, false)));
 	}

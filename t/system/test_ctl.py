@@ -53,14 +53,14 @@ def sign(message, key, dns, *args, code=0, stderr=b""):
 
 def test_help_and_version_go_to_stdout():
     out = want(0, "--help")
-    for verb in (b"check", b"show", b"verify", b"sign", b"explain", b"keygen", b"dns-record", b"status", b"top", b"reload"):
+    for verb in (b"check", b"show", b"verify", b"sign", b"explain", b"bulk", b"keygen", b"dns-record", b"status", b"top", b"reload"):
         assert b"\n  " + verb + b" " in out
     assert re.fullmatch(rb"hopsealctl \d+\.\d+\.\d+\n", want(0, "--version"))
     assert want(0, "sign", "--help").count(b"--received-mail-from") == 1
 
 
 @pytest.mark.parametrize("args", [
-    (), ("nonsense",), ("queue", "list"), ("undo", "x"), ("bulk", "x"), ("probe",), ("verify",), ("verify", "a", "b"),
+    (), ("nonsense",), ("queue", "list"), ("undo", "x"), ("probe",), ("verify",), ("verify", "a", "b"),
     ("verify", "--nonsense", "x"), ("verify", "--now"), ("verify", "--now", "tomorrow", "x"), ("verify", "--draft", "10", "x"),
     ("verify", "--draft", "5", "x"), ("verify", "--only", "dkim", "x"), ("verify", "--only", "dkim2,spf", "x"),
     ("verify", "--only", "dkim3", "x"), ("verify", "--mail-from", "s@a.test", "x"), ("verify", "--rcpt", "s@a.test", "x"),

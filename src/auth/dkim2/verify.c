@@ -478,7 +478,7 @@ void dkim2_verify_body(struct dkim2_verify *v, const struct canon_body *digests)
 static void judge_found(struct dkim2_verify *v, const struct walk_finding *seals)
 {
 	note_instance(v, v->chain.m - 1);
-	note_newest(v, v->walk.found[v->chain.m - 1].state);
+	note_newest(v, v->walk.reached ? DKIM2_PASS : v->walk.found[v->chain.m - 1].state); /* whether its recipe fits is not asked there */
 	note_newest(v, seals[v->chain.n - 1].state);
 	for (size_t k = v->chain.n; k-- > 0;)
 		note_hop(v, k, seals[k].state, seals[k].reason);

@@ -272,8 +272,11 @@ size_t walk_from(struct walk *w)
 	for (size_t state = 0; state < w->reached; state++) {
 		size_t hop = 0;
 
-		/* It is who brought it that answers for it, so the lowest of those that have the same. */
-		if (state + 1 < w->reached && (!w->undo || undo_same(w->undo, state + 1, S("from"))))
+		/*
+		 * It is who brought it that answers for it, so the lowest of those that have the same; where the walk ended
+		 * early nobody knows who that is.
+		 */
+		if (state + 1 < w->reached ? !w->undo || undo_same(w->undo, state + 1, S("from")) : w->reached < c->m)
 			continue;
 		while (hop + 1 < c->n && c->hops[hop].m < c->instances[c->m - 1 - state].seen->m)
 			hop++;

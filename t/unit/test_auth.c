@@ -275,6 +275,9 @@ static void bare_form_leaves_holes_out(void **state)
 	digest_free(&to[0]);
 }
 
+/* RSAPublicKey, not SubjectPublicKeyInfo; a modulus of ones */
+#define ONES "/////////////////////////////////////////////////////////////////////////////////////"
+#define RSA_1024 "MIGJAoGBAP" ONES ONES "AgMBAAE="
 #define ED "ebVWLo/mVPlAeLES6KmLp5AfhTrmlb7X4OORC60ElmQ="
 
 static void keyrec_rows(void **state)
@@ -289,6 +292,17 @@ static void keyrec_rows(void **state)
 		{ "blanks in the key", "k=ed25519; p=ebVWLo/mVPlAeLES6K mLp5AfhTrmlb7X4OORC60ElmQ=", KEYREC_OK },
 		{ "unknown tags", "v=DKIM1; k=ed25519; z=1; n=a note; p=" ED, KEYREC_OK },
 		{ "retired h=", "v=DKIM1; k=ed25519; h=sha1; p=" ED, KEYREC_OK },
+		{ "retired s=", "v=DKIM1; k=ed25519; s=other; p=" ED, KEYREC_OK },
+		{ "V= is another tag", "v=DKIM1; V=x; k=ed25519; p=" ED, KEYREC_OK },
+		{ "an unknown tag without value", "v=DKIM1; k=ed25519; z=; p=" ED, KEYREC_OK },
+		{ "a name that begins with a digit", "v=DKIM1; k=ed25519; 1z=x; p=" ED, KEYREC_SYNTAX },
+		{ "a name with a dash", "v=DKIM1; k=ed25519; z-z=x; p=" ED, KEYREC_SYNTAX },
+		{ "RSA is what there is without k=", "v=DKIM1; p=" RSA_1024, KEYREC_OK },
+		{ "RSA by name", "k=rsa; p=" RSA_1024, KEYREC_OK },
+		{ "RSA as Ed25519", "k=ed25519; p=" RSA_1024, KEYREC_SYNTAX },
+		{ "empty k=", "k=; p=" RSA_1024, KEYREC_TYPE },
+		{ "version twice", "v=DKIM1; v=DKIM1; k=ed25519; p=" ED, KEYREC_SYNTAX },
+		{ "DEL", "v=DKIM1; k=ed25519; n=\177; p=" ED, KEYREC_SYNTAX },
 		{ "version late", "k=ed25519; v=DKIM1; p=" ED, KEYREC_SYNTAX },
 		{ "another version", "v=DKIM2; k=ed25519; p=" ED, KEYREC_SYNTAX },
 		{ "version in lower case", "v=dkim1; k=ed25519; p=" ED, KEYREC_SYNTAX },

@@ -165,7 +165,7 @@ static void judge_chain(struct dkim2_verify *v)
 		judge_custody(v, k);
 	}
 	judge_envelope(v);
-	walk_start(&v->walk, v->arena, &v->chain, v->header, LIMIT_UNDO);
+	walk_start(&v->walk, v->arena, &v->chain, v->header, 0, LIMIT_UNDO);
 	for (size_t k = v->chain.m; k-- > 0 && v->walk.found;)
 		note_instance(v, k);
 	v->memory_lost |= v->walk.memory_lost;

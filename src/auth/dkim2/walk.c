@@ -89,18 +89,19 @@ static unsigned algorithms(const struct instance *in)
 	return bits;
 }
 
-void walk_start(struct walk *w, struct arena *a, const struct chain *c, const struct header *h, uint64_t ceiling_octets)
+void walk_start(struct walk *w, struct arena *a, const struct chain *c, const struct header *h, size_t lowest,
+    uint64_t ceiling_octets)
 {
 	const struct recipe **recipes = ARENA_ARRAY(a, c->m, const struct recipe *);
 	unsigned *algs = ARENA_ARRAY(a, c->m, unsigned);
 	bool any = false, body = false, wrong = false;
 
-	*w = (struct walk){ .arena = a, .chain = c, .header = h, .found = ARENA_ARRAY(a, c->m, struct walk_finding) };
+	*w = (struct walk){ .arena = a, .chain = c, .header = h, .lowest = lowest, .found = ARENA_ARRAY(a, c->m, struct walk_finding) };
 	if (!recipes || !algs || !w->found) {
 		w->memory_lost = true;
 		return;
 	}
-	for (size_t index = c->m; index-- > 0;) {
+	for (size_t index = c->m; index-- > lowest;) {
 		size_t state = state_of(w, index);
 		const struct reason unknown = hopeless(w, index);
 
@@ -109,7 +110,7 @@ void walk_start(struct walk *w, struct arena *a, const struct chain *c, const st
 		algs[state] = algorithms(&c->instances[index]);
 		if (!body)
 			w->digests |= algs[state];
-		recipes[state] = read_recipe(w, index);
+		recipes[state] = index > lowest || index == 0 ? read_recipe(w, index) : NULL;
 		any |= recipes[state] != NULL;
 		body |= recipes[state] && recipes[state]->has_body;
 		wrong |= w->found[index].state == DKIM2_PERMERROR;
@@ -117,7 +118,7 @@ void walk_start(struct walk *w, struct arena *a, const struct chain *c, const st
 	if (wrong || w->memory_lost)
 		return; /* nothing the content says can change that */
 	if (any)
-		w->undo = undo_new(a, c->draft, h, recipes, algs, c->m - 1, ceiling_octets);
+		w->undo = undo_new(a, c->draft, h, recipes, algs, c->m - 1 - lowest, ceiling_octets);
 	if (any ? !w->undo : w->digests && !canon_header(a, h, left_out, c->draft, w->digests, w->headers))
 		w->memory_lost = true;
 }
@@ -153,13 +154,13 @@ static enum undo_result state_hashes(struct walk *w, size_t state, enum digest_a
 {
 	enum undo_result result;
 
-	out->body = bodies[alg];
+	out->body = w->header_only ? SLICE_NONE : bodies[alg];
 	if (!w->undo) {
 		memcpy(out->header, w->headers[alg], DIGEST_OCTETS);
 		return UNDO_DONE;
 	}
 	result = undo_header_hash(w->undo, state, alg, out->header);
-	if (result != UNDO_DONE || state == 0)
+	if (result != UNDO_DONE || state == 0 || w->header_only)
 		return result;
 	result = undo_body_hash(w->undo, state, alg, &out->body);
 	if (result == UNDO_LOST) {
@@ -225,7 +226,7 @@ void walk_end(struct walk *w, const struct slice bodies[DIGEST_ALGS])
 {
 	if (w->undo)
 		undo_end(w->undo);
-	for (size_t index = w->chain->m; index-- > 0;) {
+	for (size_t index = w->chain->m; index-- > w->lowest;) {
 		switch (judge_state(w, index, bodies)) {
 		case UNDO_DONE:
 			if (w->found[index].state != DKIM2_PASS)

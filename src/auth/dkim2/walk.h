@@ -22,6 +22,8 @@ struct walk {
 	const struct header *header;
 	struct undo *undo;     /* NULL: no recipe, so every instance is the content as received */
 	struct walk_finding *found; /* in step with chain.instances; state DKIM2_NONE: not come to */
+	size_t lowest;         /* index of the instance where it ends */
+	bool header_only;      /* set by the caller after walk_start(): there is no body, and none is held against anything */
 	unsigned digests;      /* bits of the hashes of the received body that are needed */
 	unsigned char headers[DIGEST_ALGS][DIGEST_OCTETS]; /* without undo */
 	size_t reached;        /* instances whose content is known to be theirs, from the newest on; after walk_end() */
@@ -31,10 +33,12 @@ struct walk {
 
 /*
  * walk_start - recipes read, hash names looked at, headers undone and hashed
- * In:    a chain that is not broken, with an instance at least; borrowed, like the header
+ * In:    a chain that is not broken, with an instance at least; borrowed, like the header. lowest: index of the last
+ *        instance that is looked at, 0 for all
  * Out:   found[] of what can be said without the body: recipes that are none, hash names that leave no group to pass
  */
-void walk_start(struct walk *w, struct arena *a, const struct chain *c, const struct header *h, uint64_t ceiling_octets);
+void walk_start(struct walk *w, struct arena *a, const struct chain *c, const struct header *h, size_t lowest,
+    uint64_t ceiling_octets);
 /* In place of the ceiling, before the body. */
 void walk_ceiling(struct walk *w, uint64_t octets);
 void walk_release(struct walk *w);

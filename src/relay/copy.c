@@ -1,5 +1,6 @@
 #include <stdio.h>
 
+#include "auth/dkim2/make.h"
 #include "base/limits.h"
 #include "out/log.h"
 #include "relay/copy.h"
@@ -14,6 +15,7 @@ struct hop {
 	struct dkim2_seal_conf conf;
 	struct dkim2_seal_set sets[LIMIT_KEYS_HOP];
 	struct slice flags[CONF_FLAGS];
+	struct content came;   /* no body: the one that leaves is the one that came */
 	struct dkim2_seal *seal;
 };
 
@@ -141,6 +143,7 @@ static void hop_init(struct copy *c, struct hop *hop, bool bridge)
 	const struct copy_job *job = &c->job;
 	const char *d = bridge ? job->plan.bridge : job->plan.d;
 
+	hop->came = (struct content){ .header = job->came };
 	hop->conf = (struct dkim2_seal_conf){
 		.d = slice_str(d),
 		.sets = hop->sets,
@@ -148,6 +151,7 @@ static void hop_init(struct copy *c, struct hop *hop, bool bridge)
 		.now = job->now,
 		.out_of_band = job->plan.arranged,
 		.body_sha512 = job->body_sha512,
+		.before = &hop->came,
 	};
 	if (bridge) {
 		hop->conf.nd = slice_str(job->plan.d);

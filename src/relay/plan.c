@@ -170,7 +170,7 @@ struct plan plan_make(const struct plan_facts *f)
 	if (v->state == DKIM2_TEMPERROR)
 		return unsealed(f, FAULT_KEY_SILENT, "chain_unknown", v->reason);
 	if (!full)
-		return unsealed(f, FAULT_CHAIN_BROKEN, "chain_broken", v->state == DKIM2_PASS ? S("it holds a recipe") : v->reason);
+		return unsealed(f, FAULT_CHAIN_BROKEN, "chain_broken", v->state == DKIM2_PASS ? S("an earlier body cannot be had") : v->reason);
 	if (!f->changed && f->listener->seal != SEAL_ALWAYS)
 		return (struct plan){ .kind = PLAN_NOTHING, .enforce = true, .why = "unchanged" };
 	return extend(f, false);

@@ -1,4 +1,6 @@
 """One answer a recipient (LMTP, PRDR), REQUIRETLS, and what else must reach the next hop as the client said it."""
+import base64
+import json
 import os
 import socket
 import threading
@@ -6,7 +8,8 @@ import threading
 import pytest
 
 from certs import Authority, served, trust
-from mail import BASE, added, body_of, head_of, name_of, values
+from mail import BASE, NOW, added, body_of, head_of, name_of, tag, values
+from relay import ctl
 from seal import checked, seal
 from sink import ALL_EXTENSIONS, CLOSE, DROP, Hold
 from test_tls import connect, tls
@@ -739,13 +742,48 @@ def test_the_field_is_sealed(hopseal, sinks, authority, cert, keyring):
     relay = hopseal("outbound", listener=dict(tls(cert), next_hop=hop.address, requiretls="header"), keys=[key])
     with connect(relay, trust(authority)) as c:
         c.deliver(BASE, params=REQUIRE)
-        c.deliver(seal(BASE, key), params=REQUIRE, code=550, enhanced="5.7.30")     # its chain has no place for the field
+        # its chain has no place for the field: we hold no key for the recipient's domain, so no hop of ours can account for it
+        c.deliver(seal(BASE, key), params=REQUIRE, code=550, enhanced="5.7.30")
         c.deliver(seal(BASE, key))
     first, second = hop.wait(2)
     assert values(first.content, "Require-TLS-ESMTP") == ["yes"]
     checked(first.content, keyring)
     checked(second.content, keyring)
     assert not values(second.content, "Require-TLS-ESMTP")
+
+
+@pytest.mark.parametrize("rt, hops", [("<r1@c.test>", [("c.test", "a.test", 2), ("a.test", None, 2)]), ("<s@a.test>", [("a.test", None, 2)])])
+def test_the_field_is_accounted_for(hopseal, sinks, authority, cert, keyring, room, rt, hops):
+    """What we add to a sealed message, a recipe takes away again; a domain of ours that the mail came for signs it."""
+    keys, hop = [keyring.key("a.test"), keyring.key("c.test")], sinks()
+    relay = hopseal("outbound", listener=dict(tls(cert), next_hop=hop.address, requiretls="header"), keys=keys)
+    message = seal(BASE, keys[0], rt=[rt])
+    with connect(relay, trust(authority)) as c:
+        c.deliver(message, recipients=(rt,), params=REQUIRE)
+        c.deliver(FIELD + BASE, recipients=(rt,))
+        c.deliver(seal(FIELD + BASE, keys[0], rt=[rt]), recipients=(rt,), params=REQUIRE)       # it says so already
+    first, _, third = hop.wait(3)
+    assert values(first.content, "Require-TLS-ESMTP") == values(third.content, "Require-TLS-ESMTP") == ["yes"]
+    got = checked(first.content, keyring)
+    assert [(one.d, one.nd, one.m) for one in got[1:]] == hops
+    newest = [v for v in values(first.content, "Message-Instance") if tag(v, "m") == "2"]
+    assert base64.b64decode(tag(newest[0], "r")) == b'{"h":{"require-tls-esmtp":[]}}'
+    assert len(checked(third.content, keyring)) == 1
+    path = room + "/left.eml"
+    with open(path, "wb") as f:
+        f.write(first.content)
+    done = ctl("verify", "--only", "dkim2", "--mail-from", "<s@a.test>", "--rcpt", rt, "--now", str(NOW), "--dns", relay.folder + "/dns.json", "--json", path)
+    assert done.returncode == 0 and json.loads(done.stdout)["dkim2"]["level"] == "full", done
+
+
+def test_a_null_sender_goes_without_the_field(hopseal, sinks, authority, cert, keyring):
+    """A bounce that is sealed, and cannot be by us, is not held back (RFC 8689 section 5)."""
+    key, hop = keyring.key("a.test"), sinks()
+    relay = hopseal("outbound", listener=dict(tls(cert), next_hop=hop.address, requiretls="header"), keys=[keyring.key("b.test")])
+    with connect(relay, trust(authority)) as c:
+        c.deliver(seal(BASE, key, mf="<>"), sender="<>", params=REQUIRE)
+    tx = hop.one()
+    assert not values(tx.content, "Require-TLS-ESMTP") and len(checked(tx.content, keyring)) == 1
 
 
 def test_a_chain_goes_where_the_envelope_says_it(hopseal, safe, authority, cert, keyring):

@@ -76,7 +76,7 @@ static void plan_rows(void **state)
 		{ "without a key it goes the way of others", FAILED, "c.test", NULL, "c.test", .arranged = true, .kind = PLAN_NOTHING },
 		{ "refused or not", FAILED, "c.test", NULL, "c.test", .arranged = true, .refuse_unsealed = true, .kind = PLAN_REFUSE, .code = 550 },
 		{ "a whole chain needs no arrangement", FULL, "c.test", NULL, "c.test", .arranged = true, .kind = PLAN_NOTHING, .enforce = true },
-		{ "a chain with a recipe is not extended", PROVISIONAL, "c.test", NULL, "b.test", .always = true, .kind = PLAN_NOTHING },
+		{ "a chain whose earlier body cannot be had is not extended", PROVISIONAL, "c.test", NULL, "b.test", .always = true, .kind = PLAN_NOTHING },
 		{ "a broken chain passes unsealed", FAILED, "a.test", NULL, "a.test", .kind = PLAN_NOTHING },
 		{ "or is refused", FAILED, "a.test", NULL, "a.test", .refuse_unsealed = true, .kind = PLAN_REFUSE, .code = 550 },
 		{ "a chain that cannot be checked now waits", UNKNOWN, "a.test", NULL, "a.test", .refuse_unsealed = true, .kind = PLAN_REFUSE, .code = 451 },

@@ -156,6 +156,7 @@ struct dkim2_seal_set {
 	unsigned group; /* never falls; where it rises '|' stands: groups are alternatives, which peers know since -08 (2.4) */
 };
 
+struct content; /* make.h */
 struct dkim2_seal;
 
 struct dkim2_seal_conf {
@@ -172,6 +173,13 @@ struct dkim2_seal_conf {
 	int64_t now;
 	bool out_of_band;       /* lifts the demand for a Fully Verified chain */
 	struct slice body_sha512; /* empty: not at hand; a chain whose newest instance knows no sha256 is then not extended */
+	/*
+	 * What changed since the newest instance is accounted for by a recipe back to `before`, the message as it came, whose
+	 * body is looked at only when the one that leaves hashes differently. NULL: not at hand, what changed is not sealed.
+	 */
+	const struct content *before;
+	const struct slice *body; /* of what leaves, in runs */
+	size_t body_runs;
 	/* A hop of ours whose fields stand on top of the header already, made with nd= for this one; its fields were given out. */
 	const struct dkim2_seal *after;
 	bool content_later;     /* with nd: the hop that follows accounts for what changed, since From is Authentic for its d= only */
@@ -188,10 +196,12 @@ struct dkim2_sign_ask {
  * dkim2_seal_new - what this hop adds to a copy
  * In:    the header as it leaves but for the two fields, the body digest (sha256), the verdict on the message as it came
  *        (NULL or state none: originate). All borrowed, conf too, until the fields are made.
- * Out:   a new Message-Instance m=1 when it originates; none when the content is that of the newest instance
+ * Out:   a new Message-Instance m=1 when it originates; none when the content is that of the newest instance; else the
+ *        next m= with a recipe, which was applied to what leaves and gave both hashes of the instance before
  * Fault: NULL, with the reason in f->text: CHAIN_BROKEN (not fully verified; KEY_SILENT if a key was not reachable),
- *        CUSTODY_GAP (custody, d= does not fit mf=), UNSEALED (From not Authentic, content changed so that a recipe is
- *        needed, fields of a chain where there should be none, above LIMIT_DKIM2_FIELD_OUT), INTERNAL (conf is no seal), NO_MEMORY
+ *        CUSTODY_GAP (custody, d= does not fit mf=), UNSEALED (From is new or changed and not Authentic, no recipe within
+ *        LIMIT_DKIM2_FIELD_OUT or none that gives those hashes, fields of a chain where there should be none, a seal above
+ *        that limit), INTERNAL (conf is no seal), NO_MEMORY
  */
 struct dkim2_seal *dkim2_seal_new(struct arena *a, const struct header *h, struct slice body_sha256,
     const struct dkim2_verdict *came, const struct dkim2_seal_conf *conf, struct fault *f);

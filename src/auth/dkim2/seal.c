@@ -122,8 +122,8 @@ bool seal_left_out(struct slice name, const void *draft)
 	return draft_unsigned(draft, name);
 }
 
-/* Is the content that of the newest instance? */
-static bool unchanged(const struct dkim2_seal *s)
+/* Is the content that of the newest instance? Its body alone? */
+static bool unchanged(const struct dkim2_seal *s, bool body_alone)
 {
 	const struct instance *in = &s->chain.instances[s->chain.m - 1];
 	struct combine all = { 0 };
@@ -131,8 +131,8 @@ static bool unchanged(const struct dkim2_seal *s)
 
 	for (size_t k = 0; k < in->set_count; k++) {
 		const struct hash_set *set = &in->sets[k];
-		bool same = set->alg != DIGEST_ALGS && slice_eq(slice_of(s->header[set->alg], set->header.n), set->header) &&
-		    slice_eq(s->body[set->alg], set->body);
+		bool same = set->alg != DIGEST_ALGS && slice_eq(s->body[set->alg], set->body) &&
+		    (body_alone || slice_eq(slice_of(s->header[set->alg], set->header.n), set->header));
 
 		combine_add(&all, set->group, same ? DKIM2_PASS : DKIM2_FAIL, (struct reason){ 0 });
 	}
@@ -150,14 +150,23 @@ static unsigned algorithms(const struct dkim2_seal *s)
 	return algs;
 }
 
-/* The instance this hop adds: none, or the first. */
+/* The instance this hop adds: none, the first, or the next one with its recipe. */
 static bool account(struct dkim2_seal *s, const struct header *h, struct fault *f)
 {
-	if (s->chain.n && (s->conf->content_later || unchanged(s)))
+	bool from = true;
+
+	if (s->chain.n && (s->conf->content_later || unchanged(s, false)))
 		return true;
-	if (s->chain.n)
-		return seal_refuse(f, FAULT_UNSEALED, S("content changed since the newest Message-Instance"));
-	if (!dkim2_from_authentic(s->arena, h, s->d))
+	if (s->chain.n) {
+		if (!s->conf->before)
+			return seal_refuse(f, FAULT_UNSEALED, S("content changed since the newest Message-Instance"));
+		if (s->chain.m == LIMIT_INSTANCES)
+			return seal_refuse(f, FAULT_UNSEALED, S("chain has as many instances as allowed"));
+		if (!seal_recipe(s, h, unchanged(s, true), &from, f))
+			return false;
+		s->m++;
+	}
+	if (from && !dkim2_from_authentic(s->arena, h, s->d))
 		return seal_refuse(f, FAULT_UNSEALED, draft_reason(s->arena, TEXT_FROM, 0, 0, s->d, SLICE_NONE).words);
 	return seal_write_instance(s, f);
 }

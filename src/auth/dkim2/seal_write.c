@@ -21,6 +21,10 @@ bool seal_write_instance(struct dkim2_seal *s, struct fault *f)
 	fold_tag(&fold, S("h=sha256:"));
 	fold_b64(&fold, slice_of(s->header[DIGEST_SHA256], 32), S(":"));
 	fold_b64(&fold, s->body[DIGEST_SHA256], S(";"));
+	if (s->recipe.n) {
+		fold_tag(&fold, S("r="));
+		fold_b64(&fold, s->recipe, S(";"));
+	}
 	fold_end(&fold);
 	full = buf_failed(&out);
 	s->instance = full ? SLICE_NONE : arena_copy(s->arena, buf_get(&out));

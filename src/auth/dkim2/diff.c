@@ -191,6 +191,39 @@ static void trim(struct differ *d, struct box *x)
 		d->pair[--x->a1] = --x->b1;
 }
 
+/*
+ * Lines that only one side of the box has will never be matched: those that both have move up in their places. What
+ * then lies behind the end of the box belongs to no box any more.
+ */
+static void put_aside(struct differ *d, struct box *x)
+{
+	uint32_t a = x->a0, b = x->b0;
+
+	d->work->lines += (uint64_t)(x->a1 - x->a0) + (x->b1 - x->b0);
+	for (uint32_t i = x->a0; i < x->a1; i++)
+		d->in_b[d->a[i]] = 0;
+	for (uint32_t j = x->b0; j < x->b1; j++) {
+		d->in_a[d->b[j]] = 0;
+		d->in_b[d->b[j]] = 1;
+	}
+	for (uint32_t i = x->a0; i < x->a1; i++) {
+		d->in_a[d->a[i]] = 1;
+		if (!d->in_b[d->a[i]])
+			continue;
+		d->a[a] = d->a[i];
+		d->at_a[a] = d->at_a[i];
+		d->gain[a++] = d->gain[i];
+	}
+	for (uint32_t j = x->b0; j < x->b1; j++) {
+		if (!d->in_a[d->b[j]])
+			continue;
+		d->b[b] = d->b[j];
+		d->at_b[b++] = d->at_b[j];
+	}
+	x->a1 = a;
+	x->b1 = b;
+}
+
 /* ---- all ways compared ---- */
 
 enum { FROM_UP, FROM_LEFT, FROM_PAIR, PAIR_GOES_ON = 4 };
@@ -403,7 +436,7 @@ enum met {
 static enum met go_ahead(struct differ *d, const struct box *x, struct front *f, const struct front *back, bool odd,
     int32_t *a_out, int32_t *b_out)
 {
-	for (int64_t k = f->high; k >= f->low; k -= 2) {
+	for (int64_t k = f->high; k >= f->low && may_spend(d, 1); k -= 2) {
 		int32_t i = f->reach[k - 1] < f->reach[k + 1] ? f->reach[k + 1] : f->reach[k - 1] + 1, j = (int32_t)(i - k);
 		int32_t from = i;
 
@@ -425,7 +458,7 @@ static enum met go_ahead(struct differ *d, const struct box *x, struct front *f,
 static enum met go_back(struct differ *d, const struct box *x, struct front *f, const struct front *ahead, bool odd,
     int32_t *a_out, int32_t *b_out)
 {
-	for (int64_t k = f->high; k >= f->low; k -= 2) {
+	for (int64_t k = f->high; k >= f->low && may_spend(d, 1); k -= 2) {
 		int32_t i = f->reach[k - 1] < f->reach[k + 1] ? f->reach[k - 1] : f->reach[k + 1] - 1, j = (int32_t)(i - k);
 		int32_t from = i;
 
@@ -536,6 +569,10 @@ static bool match_box(struct differ *d, struct box x)
 	uint64_t cells;
 
 	trim(d, &x);
+	if (x.level > 0 && x.level <= ANCHOR_LEVELS && x.a0 < x.a1 && x.b0 < x.b1) {
+		put_aside(d, &x);
+		trim(d, &x);
+	}
 	cells = (uint64_t)(x.a1 - x.a0) * (x.b1 - x.b0);
 	if (cells == 0)
 		return true;

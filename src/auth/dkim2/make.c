@@ -1,5 +1,6 @@
 #include <stdlib.h>
 
+#include "auth/canon.h"
 #include "auth/dkim2/diff.h"
 #include "auth/dkim2/lines.h"
 #include "base/limits.h"
@@ -135,14 +136,14 @@ enum make_state make_body(struct arena *a, const struct slice *before, size_t be
 /* ---- the header ---- */
 
 struct sorted {
-	struct slice name, value;
+	const struct field *field;
 	size_t index;
 };
 
 static int by_name_bottom_up(const void *x, const void *y)
 {
 	const struct sorted *a = x, *b = y;
-	int d = slice_icmp(a->name, b->name);
+	int d = slice_icmp(a->field->name, b->field->name);
 
 	return d ? d : a->index > b->index ? -1 : a->index < b->index;
 }
@@ -157,59 +158,46 @@ static bool sort_fields(struct arena *scratch, const struct dkim2_draft *draft, 
 		return false;
 	for (size_t i = 0; i < h->n; i++)
 		if (!draft_unsigned(draft, h->fields[i].name))
-			list[n++] = (struct sorted){ h->fields[i].name, h->fields[i].value, i };
+			list[n++] = (struct sorted){ &h->fields[i], i };
 	qsort(list, n, sizeof(*list), by_name_bottom_up);
 	*out = list;
 	*n_out = n;
 	return true;
 }
 
-static bool blank(unsigned char c)
+/* The value as the header hash sees it. */
+static struct slice canonical(struct arena *a, const struct field *f)
 {
-	return c == ' ' || c == '\t';
+	unsigned char *to = arena_take(a, f->name.n + f->value.n + CANON_MORE);
+
+	return to ? slice_sub(slice_of(to, canon_relaxed_text(f, to) - 2), f->name.n + 1, SIZE_MAX) : SLICE_NONE;
 }
 
-/* Octets of a fold's CRLF at value.at[i], else 0. */
-static size_t fold_at(struct slice value, size_t i)
+/* The value as a literal: folds lose their CRLF. Borrowed when there are none. */
+static struct slice unfolded(struct arena *a, const struct field *f)
 {
-	return value.n - i >= 3 && value.at[i] == '\r' && value.at[i + 1] == '\n' && blank(value.at[i + 2]) ? 2 : 0;
-}
-
-/*
- * The value without folds, and when it is to be compared as the header hash sees it (spec section 4): runs of blanks
- * are one SP, none at the ends.
- */
-static struct slice unfolded(struct arena *a, struct slice value, bool relaxed)
-{
+	struct slice value = f->value;
 	unsigned char *to;
 	size_t n = 0;
 
-	if (!relaxed && slice_find(value, '\r') == value.n)
+	if (slice_find(value, '\r') == value.n)
 		return value;
 	to = arena_take(a, value.n);
-	if (!to)
-		return SLICE_NONE;
-	for (size_t i = 0; i < value.n; i++) {
-		size_t skip = fold_at(value, i);
-
-		if (skip)
-			i += skip - 1;
-		else if (!relaxed || !blank(value.at[i]))
-			to[n++] = value.at[i];
-		else if (n && to[n - 1] != ' ')
-			to[n++] = ' ';
+	for (size_t i = 0; to && i < value.n; i++) {
+		if (value.n - i >= 3 && value.at[i] == '\r' && value.at[i + 1] == '\n' && (value.at[i + 2] == ' ' || value.at[i + 2] == '\t'))
+			i += 2;
+		to[n++] = value.at[i];
 	}
-	if (relaxed && n && to[n - 1] == ' ')
-		n--;
 	return slice_of(to, n);
 }
 
-static struct slice *unfolded_all(struct arena *a, const struct sorted *fields, size_t n, bool relaxed)
+/* NULL: no memory. */
+static struct slice *values(struct arena *a, const struct sorted *fields, size_t n, struct slice (*form)(struct arena *, const struct field *))
 {
 	struct slice *list = ARENA_ARRAY(a, n, struct slice);
 
 	for (size_t i = 0; list && i < n; i++)
-		list[i] = unfolded(a, fields[i].value, relaxed);
+		list[i] = form(a, fields[i].field);
 	return arena_failed(a) ? NULL : list;
 }
 
@@ -226,8 +214,8 @@ static struct slice lower(struct arena *a, struct slice name)
 static enum make_state one_name(struct arena *a, struct arena *scratch, const struct sorted *before, size_t before_n,
     const struct sorted *now, size_t now_n, struct recipe_field *out, struct make_work *work)
 {
-	struct slice *x = unfolded_all(scratch, before, before_n, true), *y = unfolded_all(scratch, now, now_n, true), *texts;
-	struct slice name = before_n ? before[0].name : now[0].name;
+	struct slice *x = values(scratch, before, before_n, canonical), *y = values(scratch, now, now_n, canonical), *texts;
+	struct slice name = (before_n ? before : now)->field->name;
 	struct diff_run *runs;
 	size_t n, same = 0;
 
@@ -240,7 +228,7 @@ static enum make_state one_name(struct arena *a, struct arena *scratch, const st
 		return MAKE_SAME;
 	if (name.n == 0)
 		return MAKE_NEVER;
-	texts = unfolded_all(a, before, before_n, false);
+	texts = values(a, before, before_n, unfolded);
 	out->name = lower(a, name);
 	if (!texts || arena_failed(a) || !diff_runs(scratch, x, before_n, y, now_n, 1, work, &runs, &n))
 		return MAKE_MEMORY;
@@ -251,7 +239,7 @@ static size_t same_name(const struct sorted *list, size_t n, struct slice name)
 {
 	size_t k = 0;
 
-	while (k < n && slice_ieq(list[k].name, name))
+	while (k < n && slice_ieq(list[k].field->name, name))
 		k++;
 	return k;
 }
@@ -266,7 +254,7 @@ static enum make_state all_names(struct arena *a, struct arena *scratch, const s
 	if (!sort_fields(scratch, draft, before, &x, &x_n) || !sort_fields(scratch, draft, now, &y, &y_n))
 		return MAKE_MEMORY;
 	while (x_n || y_n) {
-		struct slice name = !y_n || (x_n && slice_icmp(x->name, y->name) <= 0) ? x->name : y->name;
+		struct slice name = !y_n || (x_n && slice_icmp(x->field->name, y->field->name) <= 0) ? x->field->name : y->field->name;
 		size_t i = same_name(x, x_n, name), j = same_name(y, y_n, name);
 		struct recipe_field field = { 0 };
 		enum make_state state = one_name(a, scratch, x, i, y, j, &field, work);

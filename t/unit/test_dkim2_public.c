@@ -8,6 +8,7 @@
 #include <openssl/x509.h>
 
 #include "auth/dkim2/custody.h"
+#include "auth/dkim2/recipe.h"
 #include "base/b64.h"
 #include "dkim2_suite.h"
 
@@ -194,6 +195,81 @@ static void key_records_00(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, fresh_arena, drop_arena)
 
+/* ---- recipes ---- */
+
+/* What others wrote is read, and written again octet for octet. False: it is no recipe. */
+static bool same_again(unsigned level, const char *name, struct slice json)
+{
+	struct arena a;
+	struct buf b;
+	struct recipe r;
+	const char *why;
+	enum recipe_state state;
+
+	arena_init(&a, 1 << 20);
+	buf_init(&b, 1 << 20);
+	state = recipe_parse(&a, draft_of(level), json, &r, &why);
+	if (state == RECIPE_OK) {
+		recipe_write(&r, &b);
+		/* names outside the header hash are left out */
+		if (!slice_eq(buf_get(&b), json) && !(slice_starts(json, S("{\"h\":{\"x-")) && r.field_count == 0))
+			fail_msg("%s: %.*s", name, (int)b.n, b.at);
+	}
+	buf_release(&b);
+	arena_clear(&a);
+	return state == RECIPE_OK;
+}
+
+/* Of -06, where a body may be lost. */
+static void recipes_06(void **state)
+{
+	char folder[500];
+	json_t *index;
+	size_t seen = 0;
+
+	(void)state;
+	assert_true(vector_folder("dkim2-spec06-recipes", folder, sizeof(folder)));
+	index = vector_json(folder, "INDEX.json");
+	for (size_t i = 0; i < json_array_size(index); i++) {
+		const json_t *row = json_array_get(index, i);
+		const char *name = json_string_value(json_object_get(row, "name"));
+		struct slice json = vector_text(json_object_get(row, "recipe_json"));
+
+		if (!json.n)
+			continue;
+		seen++;
+		if (!same_again(6, name, json) || same_again(9, name, json) != !slice_ends(json, S("\"b\":null}")))
+			fail_msg("%s", name);
+	}
+	assert_int_equal(seen, 6);
+	json_decref(index);
+}
+
+/* Of -02, and still the same but for the one that says nothing. */
+static void recipes_02(void **state)
+{
+	char folder[500];
+	json_t *index;
+
+	(void)state;
+	assert_true(vector_folder("dkim2-spec02", folder, sizeof(folder)));
+	index = vector_json(folder, "recipes.json");
+	assert_int_equal(json_array_size(index), 6);
+	for (size_t i = 0; i < json_array_size(index); i++) {
+		const json_t *row = json_array_get(index, i);
+		const char *name = json_string_value(json_object_get(row, "name"));
+		json_t *recipe = json_object_get(row, "recipe"), *want = json_object_get(row, "want");
+		json_t *whole = recipe ? json_incref(recipe) : json_object_get(want, "b") ? json_incref(want) : json_pack("{s:O}", "h", want);
+		char *text = json_dumps(whole, JSON_COMPACT);
+
+		if (same_again(9, name, slice_str(text)) != (json_object_size(whole) > 0))
+			fail_msg("%s", name);
+		free(text);
+		json_decref(whole);
+	}
+	json_decref(index);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -201,8 +277,10 @@ int main(void)
 		TEST(custody_06),
 		TEST(rsa_boundaries_06),
 		TEST(key_records_00),
+		TEST(recipes_06),
+		TEST(recipes_02),
 	};
-	static const char *const suites[] = { "dkim2-spec05-public", "dkim2-spec06-custody" };
+	static const char *const suites[] = { "dkim2-spec05-public", "dkim2-spec06-custody", "dkim2-spec06-recipes", "dkim2-spec02" };
 	char folder[500];
 
 	for (size_t i = 0; i < sizeof(suites) / sizeof(suites[0]); i++) {

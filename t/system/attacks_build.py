@@ -1,8 +1,10 @@
 """The builder of t/data/attacks.yaml: messages with chains, right and wrong, made by seal.py alone."""
 import base64
+import json
 import re
 
-from mail import NOW, fields, name_of
+import recipes
+from mail import NOW, body_of, fields, name_of
 from seal import algorithm, b64, body_hash, by_number, header_hash, sign, signing_input
 
 
@@ -26,7 +28,8 @@ class Builder:
     def build(self, base, steps):
         """The message and the envelope that its newest hop names."""
         message = base
-        self.hops, self.envelope = [], None
+        self.hops, self.envelope, self.recipe, self.before = [], None, None, None
+        steps = [one for step in steps for one in self.prose.hops_of(step)]
         hops = [step["dkim2_hop"] for step in steps if "dkim2_hop" in step]
         seen = 0
         for step in steps:
@@ -42,7 +45,16 @@ class Builder:
             elif op == "insert":
                 message = self.insert(message, **value)
             elif op == "append_body":
-                message += octets(value)
+                message += self.prose.body(value)
+            elif op == "body":          # ours: the body put differently
+                message = message[:len(message) - len(body_of(message))] + value
+            elif op == "cut":           # ours: so many lines off the top, and the recipe that puts them back
+                body = body_of(message)
+                lines = body.split(b"\r\n", value)
+                message = message[:len(message) - len(body)] + lines[value]
+                self.recipe = json.dumps({"b": [{"d": [line.decode() for line in lines[:value]]}, {"c": [1, lines[value].count(b"\r\n")]}]}).encode()
+            elif op == "raw_recipe":
+                self.recipe = self.prose.raw_recipe(value)
             elif op == "drop":
                 message = self.drop(message, **value)
             else:
@@ -88,16 +100,17 @@ class Builder:
     def hop(self, message, value, following):
         known = {"d", "s", "mf", "rt", "nd", "f", "n", "recipe", "t"}
         assert set(value) <= known, "no such part of a hop: %r" % (set(value) - known)
-        assert "recipe" not in value, "recipes are not there yet"
         d = value["d"]
         keys, algorithms, forged = self.prose.selectors(value.get("s", "e"), d, self.keyring)
         mf = value.get("mf", "<s@%s>" % d)
         rt = value.get("rt", ["<r1@%s>" % (following or "c.test")])
         instances, seals = by_number(message, "message-instance", "m"), by_number(message, "dkim2-signature", "i")
         i, m = max(seals, default=0) + 1, max(instances, default=0)
-        if not m:
-            m = 1
-            message = b"Message-Instance: m=1; h=sha256:%s:%s;\r\n" % (b64(header_hash(message)).encode(), b64(body_hash(message)).encode()) + message
+        if value.get("recipe") == "auto":
+            self.recipe = recipes.between(message, self.before)
+        if not m or self.recipe is not None:
+            m += 1
+            message = self.instance(m, message) + message
         t = str(value.get("t", "now"))
         t = eval_time(t)
         if "nd" in value:
@@ -113,6 +126,13 @@ class Builder:
         self.hops.append(hop)
         return self.sign(field + message, hop)
 
+    def instance(self, m, message):
+        """What m= says of the message as it is now, and the recipe that was given."""
+        undo = b"" if self.recipe is None else b"\r\n r=%s;" % recipes.folded(self.recipe)
+        assert m > 1 or not undo, "a recipe, and nothing before it"
+        self.recipe, self.before = None, message
+        return b"Message-Instance: m=%d; h=sha256:%s:%s;%s\r\n" % (m, b64(header_hash(message)).encode(), b64(body_hash(message)).encode(), undo)
+
     def sign(self, message, hop):
         """The seal's s= with signatures over the message as it is now."""
         old = by_number(message, "dkim2-signature", "i")[hop.i]
@@ -125,6 +145,19 @@ class Builder:
         end = old.find(b";", at)
         new = old[:at] + b" s=" + sets.encode() + old[end if end >= 0 else len(old) - 2:]
         return message.replace(old, new, 1)
+
+
+def hops_of(step):
+    """A hop in the catalogue's words may be many."""
+    return [step]
+
+
+def body(text):
+    return octets(text)
+
+
+def raw_recipe(text):
+    return octets(text)
 
 
 def eval_time(text):

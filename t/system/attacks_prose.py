@@ -5,6 +5,7 @@ failure of its case: a change there is read by somebody, never passed over.
 import re
 
 import attacks_build
+import attacks_recipes
 import attacks_tls
 from attacks import Run, replies
 from dialogue import OCTETWISE, check
@@ -220,6 +221,7 @@ def result(text, player):
 # ---- builder ----
 
 selectors = attacks_build.selectors
+hops_of, body, raw_recipe = attacks_recipes.hops_of, attacks_recipes.body, attacks_recipes.raw_recipe
 
 
 def tag(value, builder, message):
@@ -590,7 +592,7 @@ def cut_short(run):
 
 INSIDE = {"smtp-truncated-data": cut_short}
 
-for mine, more in ((UPS, attacks_tls.UPS), (REPLIES, attacks_tls.REPLIES), (REPLIES_OF, attacks_tls.REPLIES_OF), (ACTS, attacks_tls.ACTS),
+for mine, more in ((RESULTS, attacks_recipes.RESULTS), (RUNS, attacks_recipes.RUNS), (FINISH, attacks_recipes.FINISH), (UPS, attacks_tls.UPS), (REPLIES, attacks_tls.REPLIES), (REPLIES_OF, attacks_tls.REPLIES_OF), (ACTS, attacks_tls.ACTS),
                    (SINKS, attacks_tls.SINKS), (RUNS, attacks_tls.RUNS)):
     assert not set(mine) & set(more)
     mine.update(more)

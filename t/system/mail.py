@@ -11,7 +11,8 @@ def head_of(message):
     """The header block without its empty line."""
     if message.startswith(b"\r\n"):
         return b""
-    return message.split(b"\r\n\r\n", 1)[0] + b"\r\n"
+    end = message.find(b"\r\n\r\n")
+    return message[:end + 2] if end >= 0 else message + b"\r\n"
 
 
 def body_of(message):

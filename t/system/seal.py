@@ -16,11 +16,16 @@ def b64(octets):
     return base64.b64encode(octets).decode()
 
 
+def unsigned(name):
+    """Is a field of that name left out of the header hash?"""
+    return name in UNSIGNED or name.startswith(("x-", "received-"))
+
+
 def header_hash(message):
     rows = []
     for at, field in enumerate(fields(message)):
         name = name_of(field)
-        if name in UNSIGNED or name.startswith(("x-", "received-")):
+        if unsigned(name):
             continue
         text = re.sub(rb"[ \t]+", b" ", field.split(b":", 1)[1].replace(b"\r\n", b"")).strip(b" ")
         rows.append((name, -at, name.encode() + b":" + text + b"\r\n"))
@@ -29,9 +34,12 @@ def header_hash(message):
 
 def body_hash(message):
     body = body_of(message)
-    while body.endswith(b"\r\n"):
-        body = body[:-2]
-    return hashlib.sha256(body + b"\r\n").digest()
+    end = len(body)
+    while body.endswith(b"\r\n", 0, end):
+        end -= 2
+    digest = hashlib.sha256(memoryview(body)[:end])
+    digest.update(b"\r\n")
+    return digest.digest()
 
 
 def canonical(field):

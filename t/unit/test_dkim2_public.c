@@ -245,31 +245,6 @@ static void recipes_06(void **state)
 	json_decref(index);
 }
 
-/* Of -02, and still the same but for the one that says nothing. */
-static void recipes_02(void **state)
-{
-	char folder[500];
-	json_t *index;
-
-	(void)state;
-	assert_true(vector_folder("dkim2-spec02", folder, sizeof(folder)));
-	index = vector_json(folder, "recipes.json");
-	assert_int_equal(json_array_size(index), 6);
-	for (size_t i = 0; i < json_array_size(index); i++) {
-		const json_t *row = json_array_get(index, i);
-		const char *name = json_string_value(json_object_get(row, "name"));
-		json_t *recipe = json_object_get(row, "recipe"), *want = json_object_get(row, "want");
-		json_t *whole = recipe ? json_incref(recipe) : json_object_get(want, "b") ? json_incref(want) : json_pack("{s:O}", "h", want);
-		char *text = json_dumps(whole, JSON_COMPACT);
-
-		if (same_again(9, name, slice_str(text)) != (json_object_size(whole) > 0))
-			fail_msg("%s", name);
-		free(text);
-		json_decref(whole);
-	}
-	json_decref(index);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -278,9 +253,8 @@ int main(void)
 		TEST(rsa_boundaries_06),
 		TEST(key_records_00),
 		TEST(recipes_06),
-		TEST(recipes_02),
 	};
-	static const char *const suites[] = { "dkim2-spec05-public", "dkim2-spec06-custody", "dkim2-spec06-recipes", "dkim2-spec02" };
+	static const char *const suites[] = { "dkim2-spec05-public", "dkim2-spec06-custody", "dkim2-spec06-recipes" };
 	char folder[500];
 
 	for (size_t i = 0; i < sizeof(suites) / sizeof(suites[0]); i++) {

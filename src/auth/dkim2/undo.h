@@ -73,8 +73,8 @@ enum undo_result undo_runs(struct undo *u, size_t state, struct slice body, stru
 
 /*
  * undo_header - the header of a state, top to bottom, as it may be sent
- * Out:   kept fields in their places, literal ones ("name:" text CRLF) where the fields of their name stood, else on
- *        top; fields outside the header hash stay, DKIM2 fields too. NULL: no memory, or the recipe cannot be applied.
+ * Out:   kept fields in their places, literal ones ("name:" text CRLF, the name as it was written there) where the fields
+ *        of their name stood, else on top; fields outside the header hash stay, DKIM2 fields too. NULL: no memory, or the recipe cannot be applied.
  */
 const struct header *undo_header(struct undo *u, size_t state);
 

@@ -369,7 +369,8 @@ static void place(const struct undo_version *first, const struct undo_version *v
 	}
 }
 
-static struct slice write_raw(unsigned char **to, const struct field *f, struct field *out)
+/* beside: the field of that name as received in whose place it stands, NULL: none. A recipe does not know how the name was written. */
+static struct slice write_raw(unsigned char **to, const struct field *f, const struct field *beside, struct field *out)
 {
 	unsigned char *at = *to;
 	size_t n = f->raw.n;
@@ -381,7 +382,7 @@ static struct slice write_raw(unsigned char **to, const struct field *f, struct 
 		out->blank_name = f->blank_name;
 	} else {
 		if (f->name.n)
-			memcpy(at, f->name.at, f->name.n);
+			memcpy(at, beside && beside->name.n == f->name.n ? beside->name.at : f->name.at, f->name.n);
 		at[f->name.n] = ':';
 		if (f->value.n)
 			memcpy(at + f->name.n + 1, f->value.at, f->value.n);
@@ -430,9 +431,9 @@ const struct header *undo_header(struct undo *u, size_t state)
 		const struct field *f = i ? &u->h->fields[i - 1] : NULL;
 
 		for (; k < n && placed[k].at == i; k++, h->n++)
-			h->fields[h->n].raw = write_raw(&to, placed[k].field, &h->fields[h->n]);
+			h->fields[h->n].raw = write_raw(&to, placed[k].field, f, &h->fields[h->n]);
 		if (f && draft_unsigned(u->draft, f->name)) {
-			h->fields[h->n].raw = write_raw(&to, f, &h->fields[h->n]);
+			h->fields[h->n].raw = write_raw(&to, f, NULL, &h->fields[h->n]);
 			h->n++;
 		}
 	}

@@ -17,6 +17,7 @@ static const struct ctl_verb verbs[] = {
 	    "         [--received-mail-from PATH] [--received-rcpt PATH]... [--nonce TEXT] [--now UNIX] [--dns FILE]\n"
 	    "         [--out-of-band] FILE",
 	    "print the message with this hop's fields added" },
+	{ "undo", ctl_undo, "undo [--to M] [--draft 06|07|08|09] FILE", "print the message as it was at an earlier instance" },
 	{ "explain", ctl_explain,
 	    "explain [--mail-from PATH] [--rcpt PATH]... [--now UNIX|none] [--dns FILE] [--draft 06|07|08|09]\n"
 	    "         [--json] FILE",

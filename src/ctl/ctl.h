@@ -33,6 +33,7 @@ int ctl_check(int argc, char **argv);
 int ctl_show(int argc, char **argv);
 int ctl_verify(int argc, char **argv);
 int ctl_sign(int argc, char **argv);
+int ctl_undo(int argc, char **argv);
 int ctl_explain(int argc, char **argv);
 int ctl_bulk(int argc, char **argv);
 int ctl_keygen(int argc, char **argv);

@@ -130,10 +130,18 @@ int judge_now(const char *text, bool none_allowed, int64_t *now_out)
 	return CTL_DONE;
 }
 
-int judge_option(struct judge_options *o, int option, const char *value)
+int judge_draft(const char *text, unsigned *draft_out)
 {
 	uint64_t draft;
 
+	if (!slice_u64(slice_str(text), 9, &draft) || draft < 6)
+		return ctl_usage("--draft %s: 06, 07, 08 or 09 was expected", text);
+	*draft_out = (unsigned)draft;
+	return CTL_DONE;
+}
+
+int judge_option(struct judge_options *o, int option, const char *value)
+{
 	switch (option) {
 	case JUDGE_MAIL_FROM:
 		o->mail_from = value;
@@ -147,10 +155,7 @@ int judge_option(struct judge_options *o, int option, const char *value)
 		o->dns = value;
 		break;
 	case JUDGE_DRAFT:
-		if (!slice_u64(slice_str(value), 9, &draft) || draft < 6)
-			return ctl_usage("--draft %s: 06, 07, 08 or 09 was expected", value);
-		o->draft = (unsigned)draft;
-		break;
+		return judge_draft(value, &o->draft);
 	case JUDGE_JSON:
 		o->json = true;
 		break;
@@ -218,6 +223,8 @@ const struct dkim2_verdict *ctl_judge(struct ctl_message *m, struct ctl_dns *dns
 		canon_body_end(body);
 		dkim2_verify_body(v, body);
 		verdict = dkim2_verify_verdict(v);
+		if (verdict && !dkim2_verify_changes(v))
+			verdict = NULL;
 	}
 	canon_body_free(&body);
 	dkim2_verify_release(v);
@@ -296,6 +303,16 @@ static json_t *hop_json(struct arena *a, const struct dkim2_hop *h)
 	    "reason", or_null(a, h->reason));
 }
 
+static json_t *instance_json(struct arena *a, const struct dkim2_instance *in)
+{
+	json_t *fields = json_array();
+
+	for (size_t i = 0; i < in->changed_count; i++)
+		json_array_append_new(fields, ctl_json(a, in->changed[i]));
+	return json_pack("{s:o, s:s, s:o, s:{s:o, s:o}}", "m", number(in->m), "result", dkim2_state_name(in->state), "reason",
+	    or_null(a, in->reason), "changed", "fields", fields, "body_lines", number(in->body_lines));
+}
+
 json_t *ctl_verdict_json(struct arena *a, const struct dkim2_verdict *v)
 {
 	json_t *hops = json_array(), *instances = json_array(), *flags = json_array();
@@ -306,12 +323,8 @@ json_t *ctl_verdict_json(struct arena *a, const struct dkim2_verdict *v)
 		json_array_append_new(hops, hop_json(a, &v->hops[i]));
 		flags_add(a, flags, v->hops[i].flags);
 	}
-	for (size_t i = 0; i < v->instance_count; i++) {
-		const struct dkim2_instance *one = &v->instances[i];
-
-		json_array_append_new(instances, json_pack("{s:o, s:s, s:o, s:{s:[], s:i}}", "m", number(one->m), "result",
-		    dkim2_state_name(one->state), "reason", or_null(a, one->reason), "changed", "fields", "body_lines", 0));
-	}
+	for (size_t i = 0; i < v->instance_count; i++)
+		json_array_append_new(instances, instance_json(a, &v->instances[i]));
 	return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "result", dkim2_state_name(v->state), "level",
 	    dkim2_level_name(v->level), "draft", draft, "reason", or_null(a, v->reason), "i", last ? number(last->i) : json_null(), "m",
 	    last ? number(last->m) : json_null(), "flags", flags, "hops", hops, "instances", instances);

@@ -59,6 +59,8 @@ int judge_envelope(struct arena *a, const struct judge_options *o, const struct 
 int judge_paths(struct arena *a, const char *const *texts, size_t n, const struct slice **paths_out);
 /* What --only names: CTL_DONE, or complained of. */
 int ctl_only(const char *list);
+/* A draft level as typed. */
+int judge_draft(const char *text, unsigned *draft_out);
 int judge_now(const char *text, bool none_allowed, int64_t *now_out);
 
 /* NULL: complained, no memory or no way to ask. Lives in the message's arena. */

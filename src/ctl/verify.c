@@ -62,6 +62,21 @@ static void print_hop(struct arena *a, const struct dkim2_hop *h)
 	printf("  %s\n", dkim2_state_name(h->state));
 }
 
+static void print_instance(struct arena *a, const struct dkim2_instance *in)
+{
+	printf("  content m=%llu  ", (unsigned long long)in->m);
+	if (in->changed_count || in->body_lines) {
+		fputs("changed ", stdout);
+		for (size_t i = 0; i < in->changed_count; i++)
+			printf("%s%.*s", i ? ", " : "", SLICE_FMT(ctl_plain(a, in->changed[i], false)));
+		if (in->body_lines)
+			printf("%s%llu line%s", in->changed_count ? ", " : "", (unsigned long long)in->body_lines,
+			    in->body_lines == 1 ? "" : "s");
+		fputs("  ", stdout);
+	}
+	puts(dkim2_state_name(in->state));
+}
+
 static void print_text(struct arena *a, const struct dkim2_verdict *v)
 {
 	printf("dkim2=%s", dkim2_state_name(v->state));
@@ -72,6 +87,8 @@ static void print_text(struct arena *a, const struct dkim2_verdict *v)
 		printf("  reason: %.*s\n", SLICE_FMT(ctl_plain(a, v->reason, false)));
 	for (size_t i = 0; i < v->hop_count; i++)
 		print_hop(a, &v->hops[i]);
+	for (size_t i = 0; i < v->instance_count; i++)
+		print_instance(a, &v->instances[i]);
 }
 
 static int judge(struct verify *o, struct ctl_message *m, const char *file)

@@ -11,6 +11,7 @@ import pytest
 from keys import Key, write_answers
 from mail import BASE, NOW, added, name_of
 from relay import CTL, ctl
+from revise import revised
 from seal import checked, hops, seal
 
 ENVELOPE = ["--mail-from", "<s@a.test>", "--rcpt", "<r1@c.test>"]
@@ -53,14 +54,14 @@ def sign(message, key, dns, *args, code=0, stderr=b""):
 
 def test_help_and_version_go_to_stdout():
     out = want(0, "--help")
-    for verb in (b"check", b"show", b"verify", b"sign", b"explain", b"bulk", b"keygen", b"dns-record", b"status", b"top", b"reload"):
+    for verb in (b"check", b"show", b"verify", b"sign", b"undo", b"explain", b"bulk", b"keygen", b"dns-record", b"status", b"top", b"reload"):
         assert b"\n  " + verb + b" " in out
     assert re.fullmatch(rb"hopsealctl \d+\.\d+\.\d+\n", want(0, "--version"))
     assert want(0, "sign", "--help").count(b"--received-mail-from") == 1
 
 
 @pytest.mark.parametrize("args", [
-    (), ("nonsense",), ("queue", "list"), ("undo", "x"), ("probe",), ("verify",), ("verify", "a", "b"),
+    (), ("nonsense",), ("queue", "list"), ("probe",), ("verify",), ("verify", "a", "b"),
     ("verify", "--nonsense", "x"), ("verify", "--now"), ("verify", "--now", "tomorrow", "x"), ("verify", "--draft", "10", "x"),
     ("verify", "--draft", "5", "x"), ("verify", "--only", "dkim", "x"), ("verify", "--only", "dkim2,spf", "x"),
     ("verify", "--only", "dkim3", "x"), ("verify", "--mail-from", "s@a.test", "x"), ("verify", "--rcpt", "s@a.test", "x"),
@@ -178,7 +179,20 @@ def test_verify_as_text(dns, key):
     assert want(0, "verify", "--dns", dns, "--now", str(NOW), "--authserv-id", "mx.c.test", *ENVELOPE, "-", input=seal(BASE, key)) == (
         b"dkim2=pass (draft 09, every hop, every instance and the envelope)\n"
         b"  i=1 m=1 d=a.test  <s@a.test> -> <r1@c.test>  pass\n"
+        b"  content m=1  pass\n"
         b"Authentication-Results: mx.c.test; dkim2=pass (i=1 a.test pass) header.d=a.test\n")
+
+
+def test_verify_says_what_was_changed(keyring, room, key):
+    after = BASE.replace(b"Subject: t", b"Subject: [c] t").replace(b"\r\n\r\n", b"\r\nList-Id: <c>\r\n\r\n") + b"-- \r\nfooter\r\n"
+    message = revised(seal(BASE, key), BASE, after, {"h": {"list-id": [], "subject": [{"d": [" t"]}]}, "b": [{"c": [1, 1]}]},
+                      keyring.key("c.test"), "<r1@c.test>", ["<x@b.test>"])
+    dns = write_answers(os.path.join(room, "both.json"), keyring.answers())
+    got = verdict(message, dns, "--mail-from", "r1@c.test", "--rcpt", "x@b.test")["dkim2"]
+    assert (got["result"], got["level"]) == ("pass", "full")
+    assert [one["changed"] for one in got["instances"]] == [{"fields": [], "body_lines": 0}, {"fields": ["list-id", "subject"], "body_lines": 2}]
+    out = want(0, "verify", "--dns", dns, "--now", str(NOW), "-", input=message)
+    assert b"\n  content m=1  pass\n  content m=2  changed list-id, subject, 2 lines  pass\n" in out
 
 
 def test_a_peer_does_not_drive_the_terminal(dns, key):

@@ -148,8 +148,24 @@ static void instances_without_recipe(void **state)
 	want_verdict(v, DKIM2_FAIL, "Message Instance m=1 header hash sha256 mismatch");
 	assert_int_equal(v->instances[1].state, DKIM2_PASS);
 	assert_int_equal(v->blamed, 1);
+	v = vector_verify(&arena, forge_seal(forge_instance(other, 2), 1, second, "s1"), NULL, NOW, 9, zone);
+	want_verdict(v, DKIM2_FAIL, "Message Instance m=1 header hash sha256 mismatch");
+	assert_int_equal(v->blamed, 1); /* it signed m=2, and brought m=1 all the same */
 	v = vector_verify(&arena, forge_seal(forge_seal(forge_seal(two, 1, second, "s1"), 2, first, "s1"), 3, second, "s1"), NULL, NOW, 9, zone);
 	want_verdict(v, DKIM2_PERMERROR, "DKIM2-Signature i=2 syntax error");
+}
+
+/* Of two findings that weigh the same the one told is the one looked for first (spec 10.2): a time, of any hop. */
+static void times_come_before_custody(void **state)
+{
+	struct slice message = forge_instance(S("From: a@example.com\r\n\r\nbody\r\n"), 1);
+
+	(void)state;
+	/* <a@b.co> is nobody of example.com */
+	message = forge_seal(message, 1, "m=1; " T "; d=example.com; mf=PGFAYi5jbz4=; rt=PGFAZXhhbXBsZS5jb20+", "s1");
+	want_verdict(vector_verify(&arena, message, NULL, NOW, 9, zone), DKIM2_FAIL, "DKIM2-Signature i=1 MAIL FROM and d= do not match");
+	message = forge_seal(message, 2, "m=1; t=1; d=example.com; mf=PGFAZXhhbXBsZS5jb20+; rt=PGFAZXhhbXBsZS5jb20+", "s1");
+	want_verdict(vector_verify(&arena, message, NULL, NOW, 9, zone), DKIM2_FAIL, "DKIM2-Signature i=2 signature expired");
 }
 
 /* ---- envelope, time, level ---- */
@@ -510,6 +526,7 @@ int main(void)
 		TEST(what_is_cut_or_added_is_noticed),
 		TEST(chains_with_one_rule_broken),
 		TEST(instances_without_recipe),
+		TEST(times_come_before_custody),
 		TEST(envelope_rows),
 		TEST(time_rows),
 		TEST(keys_are_asked_for_once_and_within_bounds),

@@ -320,7 +320,7 @@ static bool read_hashes(struct reader *r, struct instance *in, struct slice valu
 		if (!hash_octets(set->alg, set->header.n) || !hash_octets(set->alg, set->body.n))
 			return bad_instance(r, in, TEXT_INSTANCE_SYNTAX, SLICE_NONE);
 		for (size_t k = 0; k < in->set_count; k++)
-			if (slice_ieq(in->sets[k].name, set->name))
+			if (slice_ieq(in->sets[k].name, set->name)) /* names are exact; one in two spellings is an attack */
 				return bad_instance(r, in, TEXT_INSTANCE_HASH_TWICE, SLICE_NONE);
 		in->set_count++;
 	}

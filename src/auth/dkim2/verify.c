@@ -160,10 +160,10 @@ static void read_flags(struct dkim2_verify *v)
 
 static void judge_chain(struct dkim2_verify *v)
 {
-	for (size_t k = 0; k < v->chain.n; k++) {
+	for (size_t k = 0; k < v->chain.n; k++) /* in the order of spec 10.2 */
 		judge_time(v, k);
+	for (size_t k = 0; k < v->chain.n; k++)
 		judge_custody(v, k);
-	}
 	judge_envelope(v);
 	walk_start(&v->walk, v->arena, &v->chain, v->header, 0, LIMIT_UNDO);
 	for (size_t k = v->chain.m; k-- > 0 && v->walk.found;)

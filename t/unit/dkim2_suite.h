@@ -27,6 +27,15 @@ static inline const char *case_name(const json_t *row)
 	return name ? name : json_string_value(json_object_get(row, "file"));
 }
 
+/* The level a case names. */
+static inline unsigned case_level(const json_t *row)
+{
+	unsigned level = 0;
+
+	assert_int_equal(sscanf(json_string_value(json_object_get(row, "draft")), "spec-%u", &level), 1);
+	return level;
+}
+
 static inline bool holds_text(const json_t *list, const char *text)
 {
 	for (size_t i = 0; i < json_array_size(list); i++)
@@ -72,23 +81,17 @@ static inline bool as_said(const json_t *row, const struct dkim2_verdict *v)
 	return v->state == state_of(expect) && (v->state != DKIM2_PASS || strcmp(dkim2_level_name(v->level), depth ? depth : "full") == 0);
 }
 
-/* False: not as it should be, and why is said. */
-static inline bool judge_case(const char *folder, const json_t *row, const json_t *by_level, unsigned draft)
+/* The verdict on the message of a case, its body cut as told. In the arena. */
+static inline const struct dkim2_verdict *case_verify(struct arena *a, const char *folder, const json_t *row, unsigned draft,
+    const json_t *zone, struct vector_cut cut)
 {
-	const char *file = json_string_value(json_object_get(row, "file"));
 	const json_t *rcpt = json_object_get(row, "rcpt_to"), *now = json_object_get(row, "now");
-	const json_t *reason = json_object_get(by_level, "reason");
-	json_t *zone = vector_json(folder, json_string_value(json_object_get(row, "dns")));
-	const struct dkim2_verdict *v;
 	struct dkim2_envelope envelope = { 0 };
 	struct slice rcpts[64], message;
-	struct arena a;
 	char path[600];
-	const char *wrong = NULL;
 
-	arena_init(&a, 1 << 26);
-	snprintf(path, sizeof(path), "%s/%s", folder, file);
-	message = vector_file(&a, path);
+	snprintf(path, sizeof(path), "%s/%s", folder, json_string_value(json_object_get(row, "file")));
+	message = vector_file(a, path);
 	assert_true(message.n > 0);
 	assert_in_range(json_array_size(rcpt), 0, 64);
 	for (size_t i = 0; i < json_array_size(rcpt); i++)
@@ -96,8 +99,21 @@ static inline bool judge_case(const char *folder, const json_t *row, const json_
 	envelope.mail_from = vector_text(json_object_get(row, "mail_from"));
 	envelope.rcpt_to = rcpts;
 	envelope.rcpt_count = json_array_size(rcpt);
-	v = vector_verify(&a, message, envelope.mail_from.n ? &envelope : NULL,
-	    json_is_integer(now) ? json_integer_value(now) : -1, draft, zone);
+	return vector_verify_cut(a, message, envelope.mail_from.n ? &envelope : NULL,
+	    json_is_integer(now) ? json_integer_value(now) : -1, draft, zone, cut);
+}
+
+/* False: not as it should be, and why is said. */
+static inline bool judge_case(const char *folder, const json_t *row, const json_t *by_level, unsigned draft)
+{
+	const json_t *reason = json_object_get(by_level, "reason");
+	json_t *zone = vector_json(folder, json_string_value(json_object_get(row, "dns")));
+	const struct dkim2_verdict *v;
+	struct arena a;
+	const char *wrong = NULL;
+
+	arena_init(&a, 1 << 26);
+	v = case_verify(&a, folder, row, draft, zone, (struct vector_cut){ 0 });
 	if (by_level && as_said(row, v))
 		wrong = "stands in dkim2-levels.json and is as its suite says";
 	else if (!as_said(by_level ? by_level : row, v))

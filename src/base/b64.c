@@ -2,40 +2,59 @@
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/* 0..63, or 64 for everything else */
-static unsigned value_of(unsigned char c)
+/* The value and one: 1..64, 0 for everything else. */
+#define FOUR(c, v) [c] = (v) + 1, [(c) + 1] = (v) + 2, [(c) + 2] = (v) + 3, [(c) + 3] = (v) + 4
+static const unsigned char values[256] = {
+	FOUR('A', 0), FOUR('E', 4), FOUR('I', 8), FOUR('M', 12), FOUR('Q', 16), FOUR('U', 20), ['Y'] = 25, ['Z'] = 26,
+	FOUR('a', 26), FOUR('e', 30), FOUR('i', 34), FOUR('m', 38), FOUR('q', 42), FOUR('u', 46), ['y'] = 51, ['z'] = 52,
+	FOUR('0', 52), FOUR('4', 56), ['8'] = 61, ['9'] = 62, ['+'] = 63, ['/'] = 64,
+};
+
+/* Groups of four from *i on, as long as nothing else stands between; returns octets written. */
+static size_t decode_groups(struct slice text, size_t *i, unsigned char *out)
 {
-	if (c >= 'A' && c <= 'Z')
-		return (unsigned)(c - 'A');
-	if (c >= 'a' && c <= 'z')
-		return (unsigned)(c - 'a' + 26);
-	if (c >= '0' && c <= '9')
-		return (unsigned)(c - '0' + 52);
-	return c == '+' ? 62 : c == '/' ? 63 : 64;
+	size_t n = 0;
+
+	for (; text.n - *i >= 4; *i += 4) {
+		const unsigned char *at = text.at + *i;
+		unsigned a = values[at[0]], b = values[at[1]], c = values[at[2]], d = values[at[3]], bits;
+
+		if (!a || !b || !c || !d)
+			break;
+		bits = (a - 1) << 18 | (b - 1) << 12 | (c - 1) << 6 | (d - 1);
+		out[n++] = (unsigned char)(bits >> 16);
+		out[n++] = (unsigned char)(bits >> 8);
+		out[n++] = (unsigned char)bits;
+	}
+	return n;
 }
 
 bool b64_decode(struct arena *a, struct slice text, bool blanks, struct slice *octets_out)
 {
 	unsigned char *out = arena_take(a, text.n / 4 * 3 + 3);
-	size_t n = 0, pads = 0;
+	size_t n = 0, pads = 0, i = 0;
 	unsigned bits = 0, held = 0;
 
 	if (!out)
 		return false;
-	for (size_t i = 0; i < text.n; i++) {
-		unsigned char c = text.at[i];
-		unsigned v;
+	while (i < text.n) {
+		unsigned char c;
 
+		if (held == 0 && pads == 0) {
+			n += decode_groups(text, &i, out + n);
+			if (i == text.n)
+				break;
+		}
+		c = text.at[i++];
 		if (blanks && (c == ' ' || c == '\t' || c == '\r' || c == '\n'))
 			continue;
 		if (c == '=') {
 			pads++;
 			continue;
 		}
-		v = value_of(c);
-		if (v == 64 || pads)
+		if (!values[c] || pads)
 			return false;
-		bits = bits << 6 | v;
+		bits = bits << 6 | (values[c] - 1U);
 		held++;
 		if (held == 4) {
 			out[n++] = (unsigned char)(bits >> 16);

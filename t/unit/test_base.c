@@ -183,6 +183,36 @@ static void b64_is_canonical(void **state)
 	arena_clear(&a);
 }
 
+/* Twelve digits, one of them replaced by any octet, with and without a fold somewhere. */
+static void b64_takes_its_alphabet_only(void **state)
+{
+	struct arena a;
+
+	(void)state;
+	arena_init(&a, 1 << 26);
+	for (size_t at = 0; at < 12; at++) {
+		for (unsigned c = 0; c < 256; c++) {
+			unsigned char text[] = "Zm9vYmFyZm9v", folded[16];
+			bool digit = (c < 128 && (ascii_alpha((unsigned char)c) || ascii_digit((unsigned char)c))) || c == '+' || c == '/';
+			struct slice out, same;
+
+			text[at] = (unsigned char)c;
+			assert_int_equal(b64_decode(&a, slice_of(text, 12), true, &out), digit);
+			assert_int_equal(b64_decode(&a, slice_of(text, 12), false, &out), digit);
+			if (digit)
+				WANT_SLICE(b64_text(&a, out), slice_of(text, 12));
+			memcpy(folded, text, at);
+			memcpy(folded + at, "\r\n ", 3);
+			memcpy(folded + at + 3, text + at, 12 - at);
+			assert_int_equal(b64_decode(&a, slice_of(folded, 15), true, &same), digit);
+			if (digit)
+				WANT_SLICE(same, out);
+			assert_false(b64_decode(&a, slice_of(folded, 15), false, &same));
+		}
+	}
+	arena_clear(&a);
+}
+
 static void fault_keeps_the_first(void **state)
 {
 	struct fault f = { 0 };
@@ -211,6 +241,7 @@ int main(void)
 		cmocka_unit_test(map_finds_what_was_put),
 		cmocka_unit_test(map_hash_is_siphash_2_4),
 		cmocka_unit_test(b64_is_canonical),
+		cmocka_unit_test(b64_takes_its_alphabet_only),
 		cmocka_unit_test(fault_keeps_the_first),
 	};
 

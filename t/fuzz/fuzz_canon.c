@@ -87,6 +87,19 @@ static void plain_field(struct buf *out, const struct field *f, bool collapse)
 	buf_release(&line);
 }
 
+/* The relaxed form as text. */
+static void want_text(struct arena *a, const struct field *f)
+{
+	unsigned char *text = arena_take(a, f->name.n + f->value.n + CANON_MORE);
+	struct buf plain;
+
+	WANT(text);
+	buf_init(&plain, SIZE_MAX / 2);
+	plain_field(&plain, f, true);
+	WANT(slice_eq(buf_get(&plain), slice_of(text, canon_relaxed_text(f, text))));
+	buf_release(&plain);
+}
+
 /* The smallest name not yet taken, from below: slow and plain. */
 static void want_header(struct arena *a, const struct header *h)
 {
@@ -166,6 +179,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *at, size_t n)
 	if (header_parse(&a, slice_sub(message, 0, block), 100, &h, &f)) {
 		want_header(&a, &h);
 		for (size_t i = 0; i < h.n; i++) {
+			want_text(&a, &h.fields[i]);
 			want_bare(&h.fields[i], 0, 0);
 			want_bare(&h.fields[i], at[0], at[1]);
 		}

@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "auth/dkim2/make.h"
 #include "base/limits.h"
 #include "crypt/sign.h"
 #include "ctl/judge.h"
@@ -10,7 +11,7 @@
 enum { RSA_BITS_MIN = 2048 /* spec 20.13 */ };
 
 struct sign {
-	const char *domain, *mail_from, *next_domain, *received_mail_from, *nonce, *dns;
+	const char *domain, *mail_from, *next_domain, *previous, *received_mail_from, *nonce, *dns;
 	const char **rcpts, **received_rcpts, **selectors, **key_files;
 	size_t rcpt_count, received_rcpt_count, selector_count, key_count;
 	struct slice *flags;
@@ -117,7 +118,7 @@ static int options_read(struct sign *o, struct arena *a, int argc, char **argv)
 			o->next_domain = optarg;
 			break;
 		case PREVIOUS:
-			code = ctl_usage("--previous: a changed message needs a recipe, which this version cannot write");
+			o->previous = optarg;
 			break;
 		case FLAG:
 			code = flag_add(o, optarg);
@@ -146,6 +147,8 @@ static int options_read(struct sign *o, struct arena *a, int argc, char **argv)
 	}
 	if (code == CTL_DONE && argc - optind != 1)
 		return ctl_usage(argc == optind ? "a FILE, or - for standard input, is missing" : "one FILE at a time");
+	if (code == CTL_DONE && o->previous && strcmp(o->previous, "-") == 0 && strcmp(argv[optind], "-") == 0)
+		return ctl_usage("--previous and the message cannot both be standard input");
 	return code == CTL_DONE ? options_check(o) : code;
 }
 
@@ -295,8 +298,18 @@ static int refused(const struct fault *f)
 	return f->basic / 100 == 4 ? CTL_TEMPORARY : CTL_BAD;
 }
 
-static int seal(const struct sign *o, struct ctl_message *m, const char *file)
+static int message_of(struct ctl_message *m, const char *file)
 {
+	int code = ctl_message_read(m, file);
+
+	return code == CTL_DONE ? wire_form(m, file) : code;
+}
+
+/* What came is another message where --previous says so. */
+static int seal(const struct sign *o, struct ctl_message *m, struct ctl_message *previous, const char *file)
+{
+	struct ctl_message *arrived = o->previous ? previous : m;
+	struct content before = { .header = &arrived->header, .body = &arrived->body, .runs = 1 };
 	struct dkim2_seal_conf conf;
 	const struct dkim2_verdict *came;
 	struct slice instance, signature;
@@ -306,13 +319,16 @@ static int seal(const struct sign *o, struct ctl_message *m, const char *file)
 	int code = seal_conf(o, &m->arena, &conf);
 
 	if (code == CTL_DONE)
-		code = ctl_message_read(m, file);
+		code = message_of(m, file);
+	if (code == CTL_DONE && o->previous)
+		code = message_of(previous, o->previous);
 	if (code == CTL_DONE)
-		code = wire_form(m, file);
-	if (code == CTL_DONE)
-		code = judge_received(o, m, &came);
+		code = judge_received(o, arrived, &came);
 	if (code != CTL_DONE)
 		return code;
+	conf.before = &before;
+	conf.body = &m->body;
+	conf.body_runs = 1;
 	body = canon_body_new(1U << DIGEST_SHA256 | 1U << DIGEST_SHA512);
 	if (!body)
 		return CTL_TEMPORARY;
@@ -337,17 +353,19 @@ static int seal(const struct sign *o, struct ctl_message *m, const char *file)
 int ctl_sign(int argc, char **argv)
 {
 	struct sign o = { .now = (int64_t)time(NULL) };
-	struct ctl_message m;
+	struct ctl_message m, previous;
 	int code;
 
 	ctl_message_init(&m);
+	ctl_message_init(&previous);
 	code = options_read(&o, &m.arena, argc, argv);
 	if (code == CTL_DONE)
 		code = keys_read(&o);
 	if (code == CTL_DONE)
-		code = seal(&o, &m, argv[optind]);
+		code = seal(&o, &m, &previous, argv[optind]);
 	for (size_t i = 0; i < o.key_count && i < LIMIT_KEYS_HOP; i++)
 		key_drop(&o.keys[i]);
 	ctl_message_release(&m);
+	ctl_message_release(&previous);
 	return ctl_end(code);
 }

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from keys import Key, write_answers
-from mail import BASE, NOW, added, name_of
+from mail import BASE, NOW, added, name_of, tag, unfolded
 from relay import CTL, ctl
 from revise import revised
 from seal import checked, hops, seal
@@ -268,11 +268,88 @@ def test_sign_refuses_what_no_seal_fits(dns, key, message, words):
 
 
 @pytest.mark.parametrize("args", [
-    ["--previous", "x"] + ENVELOPE, ["--flag", "donotmodify"] + ENVELOPE, ["--nonce", "a;b"] + ENVELOPE, ["--nonce", "n" * 65] + ENVELOPE,
+    ["--previous", "-"] + ENVELOPE, ["--flag", "donotmodify"] + ENVELOPE, ["--nonce", "a;b"] + ENVELOPE, ["--nonce", "n" * 65] + ENVELOPE,
     ["--selector", "s2"] + ENVELOPE, ["--next-domain", "b.test"] + ENVELOPE, ["--mail-from", "s@a.test"], ["--rcpt", "r1@c.test"], [],
     ["--received-rcpt", "r@c.test"] + ENVELOPE, ["--now", "none"] + ENVELOPE, ["--next-domain", "b..test"]])
 def test_sign_called_wrongly(dns, key, args):
     assert sign(BASE, key, dns, *args, code=64, stderr=b"usage: hopsealctl sign") == b""
+
+
+def listed(message, subject=b"[L] t"):
+    """What a list makes of it."""
+    return message.replace(b"Subject: t\r\n", b"Subject: " + subject + b"\r\nList-Id: <l.c.test>\r\n") + b"-- \r\nfooter\r\n"
+
+
+@pytest.fixture
+def revise(key, keyring, room):
+    """Signs what a list made of a message, given what it got."""
+    other = keyring.key("c.test")
+    dns = write_answers(os.path.join(room, "both.json"), keyring.answers())
+
+    def run(got, leaves, *args, code=0, stderr=b""):
+        path = os.path.join(room, "previous.eml")
+        with open(path, "wb") as f:
+            f.write(got)
+        return sign(leaves, other, dns, "--mail-from", "l@c.test", "--rcpt", "x@b.test", "--previous", path, *args, code=code, stderr=stderr)
+    run.dns = dns
+    return run
+
+
+def test_sign_accounts_for_what_changed(revise, key):
+    first = seal(BASE, key)
+    leaves = listed(first)
+    out = revise(first, leaves, "--flag", "exploded")
+    assert [name_of(field) for field in added(leaves, out)] == ["dkim2-signature", "message-instance"]
+    assert base64.b64decode(tag(unfolded(added(leaves, out)[1]), "r")) == b'{"h":{"list-id":[],"subject":[{"d":[" t"]}]},"b":[{"c":[1,1]}]}'
+    got = verdict(out, revise.dns, "--only", "dkim2", "--mail-from", "l@c.test", "--rcpt", "x@b.test")["dkim2"]
+    assert (got["result"], got["level"], got["m"], got["flags"]) == ("pass", "full", 2, ["exploded"])
+    # and once more, the header alone
+    again = revise(out, b"Comments: x\r\n" + out, "--out-of-band", "--received-mail-from", "l@c.test", "--received-rcpt", "x@b.test", code=65,
+                   stderr=b"DKIM2-Signature i=3 MAIL FROM does not match RCPT TO of i=2")
+    assert again == b""
+
+
+def test_sign_makes_an_nd_hop_of_what_changed(revise, key, keyring):
+    """The instance goes with the first of two hops."""
+    first = seal(BASE, key)
+    other, last = keyring.key("c.test"), keyring.key("b.test")
+    dns = write_answers(revise.dns, keyring.answers())
+    path = os.path.join(os.path.dirname(dns), "first.eml")
+    with open(path, "wb") as f:
+        f.write(first)
+    bridged = sign(listed(first), other, dns, "--next-domain", "b.test", "--previous", path)
+    out = sign(bridged, last, dns, "--mail-from", "l@b.test", "--rcpt", "x@b.test", code=65, stderr=b"unexpected nd= tag")
+    out = sign(bridged, last, dns, "--mail-from", "l@b.test", "--rcpt", "x@b.test", "--out-of-band")
+    got = verdict(out, dns, "--only", "dkim2", "--mail-from", "l@b.test", "--rcpt", "x@b.test")["dkim2"]
+    assert (got["result"], got["level"]) == ("pass", "full")
+    assert [(hop["i"], hop["m"], hop["nd"]) for hop in got["hops"]] == [(1, 1, None), (2, 2, "b.test"), (3, 2, None)]
+
+
+def test_sign_holds_what_came_against_its_chain(revise, key):
+    first = seal(BASE, key)
+    for got, leaves, args, words in (
+            (first.replace(b"hello", b"hellp"), listed(first), [], b"body hash sha256 mismatch"),
+            (first, listed(first), ["--received-mail-from", "s@a.test", "--received-rcpt", "z@c.test"], b"RCPT TO <z@c.test> did not match"),
+            (first, listed(seal(first, key, mf="<r1@c.test>", d="c.test")), [], b"chain changed since it was verified"),
+            (first, listed(BASE), [], b"chain changed since it was verified"),
+            (BASE, listed(first), [], b"message already holds fields of a chain"),
+            (first.replace(b"\r\n", b"\n"), listed(first), [], b"LF")):
+        assert revise(got, leaves, *args, code=65, stderr=words) == b""
+    assert revise(first, listed(first), "--received-mail-from", "s@a.test", "--received-rcpt", "r1@c.test")
+    assert revise(BASE.replace(b"s@a.test", b"s@c.test"), listed(BASE.replace(b"s@a.test", b"s@c.test")))     # nothing to undo: it begins here
+    assert revise(first, first, "--previous", "/nonexistent", code=66, stderr=b"/nonexistent") == b""
+
+
+def test_sign_refuses_what_cannot_be_undone(revise, key):
+    first = seal(BASE, key)
+    gone = b"".join(b"%d of lines that will be gone, %d\r\n" % (n * n, n) for n in range(3000))
+    long = seal(BASE + gone, key)
+    for got, leaves, words in (
+            (long, long.replace(gone, b""), b"longer recipe"),
+            (first, listed(first).replace(b"From: s@a.test", b"From: ceo@b.test"), b"not Authentic for d=c.test")):
+        assert revise(got, leaves, code=65, stderr=b"not signed") == b""
+        assert revise(got, leaves, code=65, stderr=words) == b""
+    assert revise(first, listed(first).replace(b"From: s@a.test", b"From: l@c.test"))
 
 
 def test_sign_with_keys_that_do_not_do(dns, room):

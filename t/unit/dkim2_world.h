@@ -7,6 +7,7 @@
 #include "base/b64.h"
 #include "crypt/sign.h"
 #include "auth/dkim2/input.h"
+#include "auth/dkim2/make.h"
 #include "vectors.h"
 
 #define ROWS(rows) (sizeof(rows) / sizeof((rows)[0]))
@@ -180,6 +181,34 @@ static inline struct dkim2_seal_conf list(struct slice *rcpt)
 		.sets = set_l1,
 		.set_count = 1,
 		.now = NOW + 60 };
+}
+
+/* The fields of the message that came, on top of another one. */
+static inline struct slice under(struct slice came, const char *original, const char *now)
+{
+	return join(slice_sub(came, 0, came.n - strlen(original)), slice_str(now), SLICE_NONE);
+}
+
+/* What a message is, for a recipe back to it. */
+static inline const struct content *content_of(struct slice message)
+{
+	struct content *c = ARENA_NEW(&arena, struct content);
+	struct header *h = ARENA_NEW(&arena, struct header);
+	struct slice *body = ARENA_NEW(&arena, struct slice);
+
+	split(message, h, body);
+	*c = (struct content){ .header = h, .body = body, .runs = 1 };
+	return c;
+}
+
+/* What a hop needs to know that changed something. */
+static inline void bodies(struct dkim2_seal_conf *conf, struct slice came, struct slice leaves)
+{
+	const struct content *now = content_of(leaves);
+
+	conf->before = content_of(came);
+	conf->body = now->body;
+	conf->body_runs = 1;
 }
 
 static inline bool forge_left_out(struct slice name, const void *arg)

@@ -1,7 +1,6 @@
 /* A hop that changed something: the instance and the recipe it adds, and what it refuses. */
 #include "test.h"
 
-#include "auth/dkim2/make.h"
 #include "base/limits.h"
 #include "dkim2_world.h"
 
@@ -25,33 +24,6 @@ static const char written[] =
     " mNlc0BsaXN0cy5leGFtcGxlLm9yZz4=; rt=PGJvYkBleGFtcGxlLm5ldD4=; f=exploded;\r\n"
     " s=l1:ed25519-sha256:NLn5fZZykBIjjMskaBY/Nc1cjuYka9/evP534esk5hUu21yKFgwhHUhjP\r\n"
     " ejMMxfevIxdzfDGuRoyWdLEC1V+Cg==;\r\n";
-
-/* The fields of the message that came, on top of another one. */
-static struct slice under(struct slice came, const char *original, const char *now)
-{
-	return join(slice_sub(came, 0, came.n - strlen(original)), slice_str(now), SLICE_NONE);
-}
-
-/* What a message is, for a recipe back to it. */
-static const struct content *content_of(struct slice message)
-{
-	struct content *c = ARENA_NEW(&arena, struct content);
-	struct header *h = ARENA_NEW(&arena, struct header);
-	struct slice *body = ARENA_NEW(&arena, struct slice);
-
-	split(message, h, body);
-	*c = (struct content){ .header = h, .body = body, .runs = 1 };
-	return c;
-}
-
-static void bodies(struct dkim2_seal_conf *conf, struct slice came, struct slice leaves)
-{
-	const struct content *now = content_of(leaves);
-
-	conf->before = content_of(came);
-	conf->body = now->body;
-	conf->body_runs = 1;
-}
 
 /* Without a blank or a line end. */
 static struct slice bare(struct slice field)

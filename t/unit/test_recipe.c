@@ -195,6 +195,8 @@ static void json_rows(void **state)
 		ROW("UTF-8", "{\"b\":[{\"d\":[\"\xc3\xbc\"]}]}", ALL),
 		ROW("a pair of surrogates", "{\"b\":[{\"d\":[\"\\ud83d\\ude00\"]}]}", ALL),
 		ROW("a high surrogate alone", "{\"b\":[{\"d\":[\"\\ud83d\"]}]}", NONE),
+		ROW("a high surrogate and no low one", "{\"b\":[{\"d\":[\"\\ud83d\\u0041\"]}]}", NONE),
+		ROW("a high surrogate twice", "{\"b\":[{\"d\":[\"\\ud83d\\ud83d\\ude00\"]}]}", NONE),
 		ROW("a low surrogate alone", "{\"b\":[{\"d\":[\"\\ude00\"]}]}", NONE),
 		ROW("surrogates the wrong way round", "{\"b\":[{\"d\":[\"\\ude00\\ud83d\"]}]}", NONE),
 		ROW("an unknown escape", "{\"b\":[{\"d\":[\"\\x41\"]}]}", NONE),
@@ -308,8 +310,8 @@ static void what_is_read(void **state)
 
 	(void)state;
 	assert_int_equal(parse(9,
-	    S("{\"B\":[{\"c\":[2,4]},{\"u\":[\"/w==\",\"\"]},{\"c\":[7,7]}],\"x\":0,"
-	      "\"h\":{\"Subject\":[{\"d\":[\"\\u00fc\",\"\"]},{\"c\":[1,1]}],\"X-Foo\":[{\"d\":[\"y\"]}],\"to\":[],"
+	    S("{\"B\":[{\"c\":[2,4]},{\"u\":[\"/w==\",\"\"]},{\"c\":[7,7]}],\"x\":[-0.5e+7,\"\\u0001\",{}],"
+	      "\"h\":{\"Subject\":[{\"d\":[\"\\u00FC\\u20ac\\ud83d\\uDE00\\u007f\\/\\t\",\"\"]},{\"c\":[1,1]}],\"X-Foo\":[{\"d\":[\"y\"]}],\"to\":[],"
 	      "\"DKIM2-Signature\":[],\"message-instance\":[],\"received\":[],\"Authentication-Results\":[]}}"), &r, &why), RECIPE_OK);
 	assert_true(r.has_body && !r.body_lost);
 	assert_int_equal(r.body.n, 3);
@@ -321,7 +323,7 @@ static void what_is_read(void **state)
 	assert_int_equal(r.field_count, 2);
 	WANT_SLICE(r.fields[0].name, S("subject"));
 	assert_int_equal(r.fields[0].steps.n, 2);
-	WANT_SLICE(r.fields[0].steps.steps[0].texts[0], S("\xc3\xbc"));
+	WANT_SLICE(r.fields[0].steps.steps[0].texts[0], S("\xc3\xbc\xe2\x82\xac\xf0\x9f\x98\x80\x7f/\t"));
 	WANT_SLICE(r.fields[0].steps.steps[0].texts[1], S(""));
 	assert_true(r.fields[0].steps.steps[1].from == 1 && r.fields[0].steps.steps[1].count == 1);
 	WANT_SLICE(r.fields[1].name, S("to"));
@@ -378,10 +380,6 @@ static void limit_rows(void **state)
 		{ "literals", "{\"b\":[{\"d\":[", "\"\"", "]}]}", LIMIT_RECIPE_STEPS - 1, 1 },
 		{ "literals of a field", "{\"h\":{\"a\":[{\"u\":[", "\"\"", "]}]}}", LIMIT_RECIPE_STEPS - 1, 1 },
 		{ "steps with a literal each", "{\"b\":[", "{\"d\":[\"x\"]}", "]}", LIMIT_RECIPE_STEPS / 2, 1 },
-		{ "literals in an unknown part", "{\"b\":[],\"x\":[", "\"\"", "]}", LIMIT_RECIPE_STEPS, 1 },
-		{ "arrays in an unknown part", "{\"b\":[],\"x\":[", "[]", "]}", LIMIT_RECIPE_STEPS, 1 },
-		{ "objects in an unknown part", "{\"b\":[],\"x\":[", "{}", "]}", LIMIT_RECIPE_STEPS, 1 },
-		{ "objects below objects", "{\"b\":[],\"x\":{\"y\":[", "{\"z\":{}}", "]}}", LIMIT_RECIPE_STEPS / 2, 1 },
 		{ "depth", "{\"b\":[],\"x\":[[[[", "1", "]]]]}", 1, 0 },
 	};
 	static const struct {
@@ -390,9 +388,8 @@ static void limit_rows(void **state)
 	} deep[] = {
 		{ "one too deep", S("{\"b\":[],\"x\":[[[[[1]]]]]}") },
 		{ "one too deep, in objects", S("{\"b\":[],\"x\":{\"x\":{\"x\":{\"x\":{\"x\":{}}}}}}") },
-		{ "a literal too deep", S("{\"h\":{\"a\":[{\"d\":[[\"x\"]]}]}}") },
 		{ "never closed", S("{\"x\":" SIXTY SIXTY) },
-		{ "it is not even JSON", S("[{[{[{[{") },
+		{ "it is not even JSON", S("{\"x\":[{\"x\":[{\"x\":[{[{") },
 	};
 	struct recipe r;
 	const char *why;
@@ -436,46 +433,30 @@ static void structure_in_strings(void **state)
 /* --- what it costs --- */
 
 static struct {
-	size_t calls, octets, most; /* allocations of jansson; held now and at most */
-	size_t fail_at;             /* the call that fails, from 1 */
+	size_t calls, octets; /* allocations, and what they asked for */
+	size_t fail_at;       /* the call that fails, from 1 */
 } heap;
 
-static void *count_alloc(size_t n)
-{
-	size_t *p;
+/* The linker puts these in the place of those of the C library. */
+void *__real_malloc(size_t n);
+void *__wrap_malloc(size_t n);
+void *__real_realloc(void *at, size_t n);
+void *__wrap_realloc(void *at, size_t n);
 
-	if (++heap.calls == heap.fail_at)
-		return NULL;
-	p = malloc(n + 16);
-	assert_non_null(p);
-	*p = n;
+static bool fails(size_t n)
+{
 	heap.octets += n;
-	if (heap.octets > heap.most)
-		heap.most = heap.octets;
-	return p + 2;
+	return ++heap.calls == heap.fail_at;
 }
 
-static void count_free(void *at)
+void *__wrap_malloc(size_t n)
 {
-	size_t *p = at;
-
-	if (!p)
-		return;
-	heap.octets -= p[-2];
-	free(p - 2);
+	return fails(n) ? NULL : __real_malloc(n);
 }
 
-static int count_heap(void **state)
+void *__wrap_realloc(void *at, size_t n)
 {
-	memset(&heap, 0, sizeof(heap));
-	json_set_alloc_funcs(count_alloc, count_free);
-	return fresh_arena(state);
-}
-
-static int leave_heap(void **state)
-{
-	json_set_alloc_funcs(malloc, free);
-	return drop_arena(state);
+	return fails(n) ? NULL : __real_realloc(at, n);
 }
 
 /* As much of it as 192 KiB hold, the most an r= can say, and a half and a quarter of that. */
@@ -498,7 +479,7 @@ static void cost_is_linear(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ROWS(rows); i++) {
-		size_t calls[3] = { 0 }, most[3] = { 0 }, held[3] = { 0 };
+		size_t calls[3] = { 0 }, octets[3] = { 0 };
 
 		for (size_t k = 0; k < 3; k++) {
 			struct slice one = many("", rows[i].each, 10000, ""), json;
@@ -506,23 +487,19 @@ static void cost_is_linear(void **state)
 			const char *why;
 
 			json = many(rows[i].head, rows[i].each, (size_t)(48 << 10 << k) * 10000 / one.n, rows[i].tail);
-			heap.calls = heap.octets = heap.most = 0;
 			arena_clear(&arena);
+			heap.calls = heap.octets = 0;
 			assert_int_equal(parse(9, json, &r, &why), rows[i].state);
-			assert_int_equal(heap.octets, 0);
 			calls[k] = heap.calls;
-			most[k] = heap.most;
-			held[k] = arena.held;
+			octets[k] = heap.octets;
 			free((void *)(uintptr_t)one.at);
 			free((void *)(uintptr_t)json.at);
 		}
-		if (calls[2] > 2 * calls[1] + 100 || calls[1] > 2 * calls[0] + 100)
+		/* blocks and lists grow twofold, so they ask for between once and twice what is needed */
+		if (calls[2] > 2 * calls[1] + 10 || calls[1] > 2 * calls[0] + 10)
 			fail_msg("%s: %zu, %zu, %zu allocations", rows[i].name, calls[0], calls[1], calls[2]);
-		/* buffers grow twofold, so what is held may lie anywhere between once and twice what is needed */
-		if (most[2] > 4 * most[1] + 65536 || most[2] > 24 << 20)
-			fail_msg("%s: %zu, %zu, %zu octets", rows[i].name, most[0], most[1], most[2]);
-		if (held[2] > 2 * held[1] + 131072 || held[2] > 4 << 20)
-			fail_msg("%s: %zu, %zu, %zu octets in the arena", rows[i].name, held[0], held[1], held[2]);
+		if (octets[2] > 4 * octets[1] + 65536 || octets[2] > 8 << 20)
+			fail_msg("%s: %zu, %zu, %zu octets", rows[i].name, octets[0], octets[1], octets[2]);
 	}
 }
 
@@ -542,17 +519,17 @@ static void no_memory(void **state)
 	heap.calls = 0;
 	assert_int_equal(parse(9, json, &r, &why), RECIPE_OK);
 	calls = heap.calls;
-	assert_true(calls > 20);
+	assert_true(calls >= 5);
 	for (heap.fail_at = 1; heap.fail_at <= calls; heap.fail_at++) {
 		enum recipe_state got;
 
+		arena_clear(&arena);
 		heap.calls = 0;
 		got = parse(9, json, &r, &why);
-		/* jansson calls a string it has no memory for one that is no JSON */
-		if (got == RECIPE_OK || got == RECIPE_BIG || !*why)
+		if (got != RECIPE_MEMORY || !*why)
 			fail_msg("allocation %zu: %d \"%s\"", heap.fail_at, (int)got, why);
-		assert_int_equal(heap.octets, 0);
 	}
+	heap.fail_at = 0;
 }
 
 /* --- written --- */
@@ -774,8 +751,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(what_is_read, fresh_arena, drop_arena),
 		cmocka_unit_test_setup_teardown(limit_rows, fresh_arena, drop_arena),
 		cmocka_unit_test_setup_teardown(structure_in_strings, fresh_arena, drop_arena),
-		cmocka_unit_test_setup_teardown(cost_is_linear, count_heap, leave_heap),
-		cmocka_unit_test_setup_teardown(no_memory, count_heap, leave_heap),
+		cmocka_unit_test_setup_teardown(cost_is_linear, fresh_arena, drop_arena),
+		cmocka_unit_test_setup_teardown(no_memory, fresh_arena, drop_arena),
 		cmocka_unit_test_setup_teardown(write_rows, fresh_arena, drop_arena),
 		cmocka_unit_test_setup_teardown(write_too_much, fresh_arena, drop_arena),
 		cmocka_unit_test_setup_teardown(round_trip, fresh_arena, drop_arena),

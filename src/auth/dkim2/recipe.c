@@ -1,147 +1,265 @@
-#include <jansson.h>
+#include <stdlib.h>
 
 #include "auth/dkim2/recipe.h"
 #include "base/b64.h"
 #include "base/limits.h"
 #include "mail/utf8.h"
 
-/* What is being read, and what is wrong with it. */
+/*
+ * A reader of its own, in one pass. Steps of few octets make the tree of jansson up to seventy times the text and take it
+ * ten times as long; it takes "Subject" beside "subject", forgets a NUL behind a number, and calls a text that it finds no
+ * memory for bad. t/fuzz holds the two against each other.
+ *
+ * What is read is a copy in the arena, and in there a string without its escapes takes the place of the one with them:
+ * texts of the recipe are slices of that copy.
+ */
 struct reading {
 	struct arena *arena;
 	const struct dkim2_draft *draft;
+	unsigned char *text;
+	size_t n, at;      /* octets of it, and those that were read */
+	size_t depth;      /* objects and arrays that are open */
+	size_t count;      /* steps and literals */
+	struct buf fields; /* of h */
+	struct buf steps;  /* of the list that is open */
+	struct buf texts;  /* of the literal that is open */
+	struct buf keys;   /* of the objects that are open, the innermost last */
+	enum recipe_state state;
 	const char *why;
 };
 
-static bool bad(struct reading *r, const char *why)
+/* The first word counts. */
+static bool stop(struct reading *r, enum recipe_state state, const char *why)
 {
-	r->why = why;
+	if (r->state == RECIPE_OK) {
+		r->state = state;
+		r->why = why;
+	}
 	return false;
 }
 
-/* --- before jansson sees it ----------------------------------------------------------------------------------- */
-
-/* Behind the quote that ends the string, its first quote is at `at`. No end: text.n. */
-static size_t string_end(struct slice text, size_t at)
+static bool bad(struct reading *r, const char *why)
 {
-	for (size_t i = at + 1; i < text.n; i++) {
-		if (text.at[i] == '\\')
-			i++;
-		else if (text.at[i] == '"')
-			return i + 1;
-	}
-	return text.n;
+	return stop(r, RECIPE_BAD, why);
 }
 
-/*
- * Is it small enough? This is no parser: as far as the text is JSON it counts what jansson will build of it, and where
- * it is JSON no longer jansson stops. Each octet is looked at once.
- *
- * Steps are the objects below h and b, literals the strings in an array; what is nested elsewhere counts alike.
- *
- * jansson forgets a NUL behind a number or a word, so control octets are found here; in strings it finds them itself.
- */
-static enum recipe_state scan(struct slice text, const char **why_out)
+static bool no_json(struct reading *r)
 {
-	struct {
-		bool array;
-		size_t members;
-	} open[LIMIT_RECIPE_DEPTH + 1] = { { .array = false } };
-	size_t depth = 0, steps = 0;
+	return bad(r, "not JSON");
+}
 
-	for (size_t i = 0; i < text.n;) {
-		unsigned char c = text.at[i];
+/* --- JSON (RFC 8259) ------------------------------------------------------------------------------------------ */
+
+/* The next octet that is no blank; 0 at the end, for NUL is nowhere allowed. */
+static unsigned char peek(struct reading *r)
+{
+	while (r->at < r->n && (r->text[r->at] == ' ' || r->text[r->at] == '\t' || r->text[r->at] == '\r' || r->text[r->at] == '\n'))
+		r->at++;
+	return r->at < r->n ? r->text[r->at] : 0;
+}
+
+static bool take(struct reading *r, unsigned char c)
+{
+	if (peek(r) != c)
+		return false;
+	r->at++;
+	return true;
+}
+
+/* Into an object or array; its first octet was taken. */
+static bool enter(struct reading *r)
+{
+	return ++r->depth <= LIMIT_RECIPE_DEPTH || stop(r, RECIPE_BIG, "nested too deep");
+}
+
+/* Is there another element or member, behind i of them? Else the object or array is left, or something is wrong. */
+static bool more(struct reading *r, unsigned char end, size_t i)
+{
+	if (take(r, end)) {
+		r->depth--;
+		return false;
+	}
+	return i == 0 || take(r, ',') || no_json(r);
+}
+
+static bool read_hex(struct reading *r, uint32_t *out)
+{
+	uint32_t v = 0;
+
+	if (r->n - r->at < 4)
+		return no_json(r);
+	for (size_t i = 0; i < 4; i++) {
+		unsigned char c = r->text[r->at++], low = ascii_lower(c);
+
+		if (!ascii_digit(c) && (low < 'a' || low > 'f'))
+			return no_json(r);
+		v = v << 4 | (uint32_t)(ascii_digit(c) ? c - '0' : low - 'a' + 10);
+	}
+	*out = v;
+	return true;
+}
+
+/* Behind \u. What comes of it is shorter than it was. */
+static bool read_code(struct reading *r, size_t *to)
+{
+	unsigned char *p = r->text + *to;
+	uint32_t c, low;
+
+	if (!read_hex(r, &c))
+		return false;
+	if (c >= 0xd800 && c < 0xdc00) {
+		if (r->n - r->at < 2 || r->text[r->at] != '\\' || r->text[r->at + 1] != 'u')
+			return no_json(r);
+		r->at += 2;
+		if (!read_hex(r, &low) || low < 0xdc00 || low > 0xdfff)
+			return no_json(r);
+		c = 0x10000 + ((c & 0x3ff) << 10 | (low & 0x3ff));
+	} else if (c == 0 || (c >= 0xdc00 && c < 0xe000)) {
+		return no_json(r);
+	}
+	if (c < 0x80) {
+		*p++ = (unsigned char)c;
+	} else {
+		if (c >= 0x10000) {
+			*p++ = (unsigned char)(0xf0 | c >> 18);
+			*p++ = (unsigned char)(0x80 | (c >> 12 & 0x3f));
+		} else if (c >= 0x800) {
+			*p++ = (unsigned char)(0xe0 | c >> 12);
+		}
+		if (c >= 0x800)
+			*p++ = (unsigned char)(0x80 | (c >> 6 & 0x3f));
+		else
+			*p++ = (unsigned char)(0xc0 | c >> 6);
+		*p++ = (unsigned char)(0x80 | (c & 0x3f));
+	}
+	*to = (size_t)(p - r->text);
+	return true;
+}
+
+static bool read_escape(struct reading *r, size_t *to)
+{
+	static const char from[] = "\"\\/bfnrt", into[] = "\"\\/\b\f\n\r\t";
+	unsigned char c = r->at < r->n ? r->text[r->at++] : 0;
+	const char *hit;
+
+	if (c == 'u')
+		return read_code(r, to);
+	hit = c ? strchr(from, c) : NULL;
+	if (!hit)
+		return no_json(r);
+	r->text[(*to)++] = (unsigned char)into[hit - from];
+	return true;
+}
+
+static bool read_string(struct reading *r, struct slice *out)
+{
+	size_t from, to;
+
+	if (!take(r, '"'))
+		return no_json(r);
+	for (from = to = r->at; r->at < r->n;) {
+		unsigned char c = r->text[r->at++];
 
 		if (c == '"') {
-			steps += open[depth].array;
-			i = string_end(text, i);
-		} else {
-			i++;
+			*out = slice_of(r->text + from, to - from);
+			return true;
 		}
-		if (c == '{' || c == '[') {
-			if (depth == LIMIT_RECIPE_DEPTH) {
-				*why_out = "nested too deep";
-				return RECIPE_BIG;
-			}
-			steps += c == '{' ? depth >= 2 : open[depth].array;
-			depth++;
-			open[depth].array = c == '[';
-			open[depth].members = 0;
-		} else if (c == '}' || c == ']') {
-			if (depth == 0) {
-				*why_out = "not JSON";
-				return RECIPE_BAD;
-			}
-			depth--;
-		} else if (c == ':') {
-			if (++open[depth].members > LIMIT_RECIPE_NAMES) {
-				*why_out = "too many members";
-				return RECIPE_BIG;
-			}
-		} else if (c < ' ' && c != '\t' && c != '\r' && c != '\n') {
-			*why_out = "not JSON";
-			return RECIPE_BAD;
-		}
-		if (steps > LIMIT_RECIPE_STEPS) {
-			*why_out = "too many steps";
-			return RECIPE_BIG;
-		}
+		if (c < ' ')
+			return no_json(r);
+		if (c != '\\')
+			r->text[to++] = c;
+		else if (!read_escape(r, &to))
+			return false;
 	}
-	return RECIPE_OK;
+	return no_json(r);
+}
+
+static bool skip_digits(struct reading *r)
+{
+	size_t from = r->at;
+
+	while (r->at < r->n && ascii_digit(r->text[r->at]))
+		r->at++;
+	return r->at > from || no_json(r);
+}
+
+/* *out: as it stands there */
+static bool read_number(struct reading *r, struct slice *out)
+{
+	size_t from;
+
+	peek(r);
+	from = r->at;
+	take(r, '-');
+	if (r->at < r->n && r->text[r->at] == '0')
+		r->at++;
+	else if (!skip_digits(r))
+		return false;
+	if (r->at < r->n && r->text[r->at] == '.') {
+		r->at++;
+		if (!skip_digits(r))
+			return false;
+	}
+	if (r->at < r->n && ascii_lower(r->text[r->at]) == 'e') {
+		r->at++;
+		if (r->at < r->n && (r->text[r->at] == '+' || r->text[r->at] == '-'))
+			r->at++;
+		if (!skip_digits(r))
+			return false;
+	}
+	*out = slice_of(r->text + from, r->at - from);
+	return true;
+}
+
+static bool read_word(struct reading *r, struct slice word)
+{
+	peek(r);
+	if (!slice_starts(slice_of(r->text + r->at, r->n - r->at), word))
+		return no_json(r);
+	r->at += word.n;
+	return true;
 }
 
 /* --- keys ----------------------------------------------------------------------------------------------------- */
 
-static struct slice key_of(void *member)
-{
-	return slice_of(json_object_iter_key(member), json_object_iter_key_len(member));
-}
-
-static int by_name(const void *a, const void *b)
+static int by_any_case(const void *a, const void *b)
 {
 	return slice_icmp(*(const struct slice *)a, *(const struct slice *)b);
 }
 
-/* At most LIMIT_RECIPE_NAMES members, so the time for putting them in order is linear in their number. */
-static bool key_twice(json_t *object)
+static int by_octets(const void *a, const void *b)
 {
-	struct slice keys[LIMIT_RECIPE_NAMES];
-	size_t n = 0;
-
-	if (json_object_size(object) < 2)
-		return false;
-	for (void *m = json_object_iter(object); m && n < LIMIT_RECIPE_NAMES; m = json_object_iter_next(object, m))
-		keys[n++] = key_of(m);
-	qsort(keys, n, sizeof(keys[0]), by_name);
-	for (size_t i = 1; i < n; i++)
-		if (slice_ieq(keys[i - 1], keys[i]))
-			return true;
-	return false;
+	return slice_cmp(*(const struct slice *)a, *(const struct slice *)b);
 }
 
-/* Anywhere, also in what is ignored. Calls itself LIMIT_RECIPE_DEPTH times at most. */
-static bool any_key_twice(json_t *value)
+/*
+ * The key of the next member, behind i of this object. false: there is none, and all were different, or something is wrong.
+ * At most LIMIT_RECIPE_NAMES are put in order, so that this is linear in the number of members.
+ */
+static bool next_key(struct reading *r, size_t i, struct slice *out)
 {
-	if (json_is_object(value)) {
-		if (key_twice(value))
-			return true;
-		for (void *m = json_object_iter(value); m; m = json_object_iter_next(value, m))
-			if (any_key_twice(json_object_iter_value(m)))
-				return true;
+	int (*order)(const void *, const void *) = r->draft->recipe_any_case ? by_any_case : by_octets;
+	struct slice *keys;
+
+	if (more(r, '}', i)) {
+		if (i == LIMIT_RECIPE_NAMES)
+			return stop(r, RECIPE_BIG, "too many members");
+		if (!read_string(r, out) || !(take(r, ':') || no_json(r)))
+			return false;
+		buf_add(&r->keys, out, sizeof(*out));
+		return !buf_failed(&r->keys) || stop(r, RECIPE_MEMORY, "no memory");
 	}
-	for (size_t i = 0; i < json_array_size(value); i++)
-		if (any_key_twice(json_array_get(value, i)))
-			return true;
+	if (r->state != RECIPE_OK || i == 0)
+		return false;
+	r->keys.n -= i * sizeof(*keys);
+	if (i == 1)
+		return false;
+	keys = (struct slice *)(void *)(r->keys.at + r->keys.n);
+	qsort(keys, i, sizeof(*keys), order);
+	for (size_t k = 1; k < i; k++)
+		if (order(&keys[k - 1], &keys[k]) == 0)
+			return bad(r, "a key twice");
 	return false;
-}
-
-/* ASCII only: no other letter becomes one of these. */
-static struct slice lower(struct arena *a, struct slice s)
-{
-	unsigned char *p = arena_take(a, s.n);
-
-	for (size_t i = 0; p && i < s.n; i++)
-		p[i] = ascii_lower(s.at[i]);
-	return p ? slice_of(p, s.n) : SLICE_NONE;
 }
 
 /* The letter of a key of one letter, in lower case; 0: another key. Up to -06 another case is another key. */
@@ -152,80 +270,149 @@ static char letter(const struct reading *r, struct slice key)
 	return (char)(r->draft->recipe_any_case ? ascii_lower(key.at[0]) : key.at[0]);
 }
 
+/* What nobody looks at; JSON all the same, and no key twice. Calls itself LIMIT_RECIPE_DEPTH times at most. */
+static bool skip_value(struct reading *r)
+{
+	struct slice ignored;
+	unsigned char c = peek(r);
+
+	if (c == '"')
+		return read_string(r, &ignored);
+	if (c == '-' || ascii_digit(c))
+		return read_number(r, &ignored);
+	if (c != '{' && c != '[')
+		return read_word(r, c == 't' ? S("true") : c == 'f' ? S("false") : S("null"));
+	r->at++;
+	if (!enter(r))
+		return false;
+	for (size_t i = 0; c == '{' ? next_key(r, i, &ignored) : more(r, ']', i); i++)
+		if (!skip_value(r))
+			return false;
+	return r->state == RECIPE_OK;
+}
+
 /* --- steps ---------------------------------------------------------------------------------------------------- */
 
-/* `last` is the end of the copy before. jansson takes "1" for an integer, 1.0 and 1e0 for none. */
-static bool read_copy(struct reading *r, json_t *range, uint64_t *last, struct recipe_step *out)
+static bool counted(struct reading *r)
 {
-	json_t *start = json_array_get(range, 0), *end = json_array_get(range, 1);
-
-	if (json_array_size(range) != 2 || !json_is_integer(start) || !json_is_integer(end))
-		return bad(r, "a copy that is not two numbers");
-	if (json_integer_value(start) < 1 || json_integer_value(end) < json_integer_value(start))
-		return bad(r, "a copy of nothing");
-	out->from = (uint64_t)json_integer_value(start);
-	out->count = (uint64_t)json_integer_value(end) - out->from + 1;
-	if (out->from <= *last)
-		return bad(r, "copies that overlap or do not ascend");
-	*last = (uint64_t)json_integer_value(end);
-	return true;
+	return ++r->count <= LIMIT_RECIPE_STEPS || stop(r, RECIPE_BIG, "too many steps");
 }
 
-static bool read_texts(struct reading *r, json_t *list, bool base64, struct recipe_step *out)
+/* The elements of a list that is over, in the arena. */
+static const void *kept(struct reading *r, struct buf *list)
 {
-	size_t n = json_array_size(list);
-	struct slice *texts;
+	struct slice s;
 
+	if (buf_failed(list)) {
+		stop(r, RECIPE_MEMORY, "no memory");
+		return NULL;
+	}
+	s = arena_copy(r->arena, buf_get(list));
+	if (list->n && !s.n)
+		stop(r, RECIPE_MEMORY, "no memory");
+	buf_clear(list);
+	return s.at;
+}
+
+/* `last` is the end of the copy before. Of the forms a number may have only digits are meant. */
+static bool read_copy(struct reading *r, uint64_t *last, struct recipe_step *out)
+{
+	uint64_t ends[2] = { 0, 0 };
+	size_t n = 0;
+
+	if (!take(r, '['))
+		return bad(r, "a copy that is not two numbers");
+	if (!enter(r))
+		return false;
+	for (; more(r, ']', n); n++) {
+		struct slice text;
+		unsigned char c = peek(r);
+
+		if (n == 2 || (c != '-' && !ascii_digit(c)))
+			return bad(r, "a copy that is not two numbers");
+		if (!read_number(r, &text))
+			return false;
+		if (!slice_u64(text, INT64_MAX, &ends[n]))
+			return bad(r, "a copy that is not two numbers");
+	}
+	if (n < 2)
+		return bad(r, "a copy that is not two numbers");
+	if (ends[0] < 1 || ends[1] < ends[0])
+		return bad(r, "a copy of nothing");
+	if (ends[0] <= *last)
+		return bad(r, "copies that overlap or do not ascend");
+	*last = ends[1];
+	*out = (struct recipe_step){ .from = ends[0], .count = ends[1] - ends[0] + 1 };
+	return r->state == RECIPE_OK;
+}
+
+static bool read_texts(struct reading *r, bool base64, struct recipe_step *out)
+{
+	size_t n = 0;
+
+	if (!take(r, '['))
+		return bad(r, "a literal that is no list");
+	if (!enter(r))
+		return false;
+	for (; more(r, ']', n); n++) {
+		struct slice text;
+
+		if (peek(r) != '"')
+			return bad(r, "a literal that is no string");
+		if (!counted(r) || !read_string(r, &text))
+			return false;
+		if (base64 && !b64_decode(r->arena, text, false, &text))
+			return arena_failed(r->arena) ? stop(r, RECIPE_MEMORY, "no memory") : bad(r, "a literal that is not canonical base64");
+		if (slice_find(text, '\r') < text.n || slice_find(text, '\n') < text.n)
+			return bad(r, "a literal with a line end");
+		buf_add(&r->texts, &text, sizeof(text));
+	}
 	if (n == 0)
 		return bad(r, "a literal without a text");
-	texts = ARENA_ARRAY(r->arena, n, struct slice);
-	for (size_t i = 0; texts && i < n; i++) {
-		json_t *value = json_array_get(list, i);
-		struct slice text = slice_of(json_string_value(value), json_string_length(value));
-
-		if (!json_is_string(value))
-			return bad(r, "a literal that is no string");
-		if (!base64)
-			texts[i] = arena_copy(r->arena, text);
-		else if (!b64_decode(r->arena, text, false, &texts[i]))
-			return bad(r, "a literal that is not canonical base64");
-		if (slice_find(texts[i], '\r') < texts[i].n || slice_find(texts[i], '\n') < texts[i].n)
-			return bad(r, "a literal with a line end");
-	}
-	out->texts = texts;
-	out->count = n;
-	return true;
+	*out = (struct recipe_step){ .texts = kept(r, &r->texts), .count = n };
+	return r->state == RECIPE_OK;
 }
 
-static bool read_step(struct reading *r, json_t *step, uint64_t *last, struct recipe_step *out)
+static bool read_step(struct reading *r, uint64_t *last)
 {
-	void *member = json_object_iter(step);
-	char key;
+	struct recipe_step step = { .texts = NULL };
+	struct slice key;
+	size_t i = 0;
 
-	if (json_object_size(step) != 1) /* 0: no object either */
+	if (!take(r, '{'))
 		return bad(r, "a step without exactly one key");
-	key = letter(r, key_of(member));
-	if (key == 'c')
-		return read_copy(r, json_object_iter_value(member), last, out);
-	if (key == 'd' || (key && key == r->draft->recipe_octets))
-		return read_texts(r, json_object_iter_value(member), key != 'd', out);
-	return bad(r, "an unknown step");
+	if (!enter(r) || !counted(r))
+		return false;
+	for (; next_key(r, i, &key); i++) {
+		char which = letter(r, key);
+
+		if (i == 1)
+			return bad(r, "a step without exactly one key");
+		if (which != 'c' && which != 'd' && (!which || which != r->draft->recipe_octets))
+			return bad(r, "an unknown step");
+		if (which == 'c' ? !read_copy(r, last, &step) : !read_texts(r, which != 'd', &step))
+			return false;
+	}
+	if (i == 0)
+		return bad(r, "a step without exactly one key");
+	buf_add(&r->steps, &step, sizeof(step));
+	return r->state == RECIPE_OK;
 }
 
-static bool read_steps(struct reading *r, json_t *list, struct recipe_steps *out)
+static bool read_steps(struct reading *r, struct recipe_steps *out)
 {
-	size_t n = json_array_size(list);
-	struct recipe_step *steps;
 	uint64_t last = 0;
+	size_t n = 0;
 
-	if (!json_is_array(list))
+	if (!take(r, '['))
 		return bad(r, "no list of steps");
-	steps = ARENA_ARRAY(r->arena, n, struct recipe_step);
-	for (size_t i = 0; steps && i < n; i++)
-		if (!read_step(r, json_array_get(list, i), &last, &steps[i]))
+	if (!enter(r))
+		return false;
+	for (; more(r, ']', n); n++)
+		if (!read_step(r, &last))
 			return false;
-	*out = (struct recipe_steps){ .steps = steps, .n = n };
-	return true;
+	*out = (struct recipe_steps){ .steps = kept(r, &r->steps), .n = n };
+	return r->state == RECIPE_OK;
 }
 
 /* --- its parts ------------------------------------------------------------------------------------------------ */
@@ -239,97 +426,107 @@ static bool field_name(struct slice name)
 	return name.n != 0;
 }
 
-static bool read_header(struct reading *r, json_t *h, struct recipe *out)
+/* In its place: keys are compared without regard to case, or are in lower case already. */
+static void make_lower(struct reading *r, struct slice name)
 {
-	struct recipe_field *fields;
-	size_t n = 0;
+	unsigned char *p = r->text + (name.at - r->text);
 
-	if (json_object_size(h) == 0) /* no object either */
-		return bad(r, "h without a field name");
-	fields = ARENA_ARRAY(r->arena, json_object_size(h), struct recipe_field);
-	for (void *m = json_object_iter(h); fields && m; m = json_object_iter_next(h, m)) {
-		struct slice key = key_of(m);
-		struct recipe_field field = { .name = lower(r->arena, key) };
-
-		if (!field_name(key))
-			return bad(r, "a field name that is none");
-		if (!r->draft->recipe_any_case && !arena_failed(r->arena) && !slice_eq(field.name, key))
-			return bad(r, "a field name in upper case");
-		if (!read_steps(r, json_object_iter_value(m), &field.steps))
-			return false;
-		if (!draft_unsigned(r->draft, key))
-			fields[n++] = field;
-	}
-	out->fields = fields;
-	out->field_count = n;
-	return true;
+	for (size_t i = 0; i < name.n; i++)
+		p[i] = ascii_lower(p[i]);
 }
 
-static bool read_body(struct reading *r, json_t *b, struct recipe *out)
+static bool has_upper(struct slice name)
+{
+	for (size_t i = 0; i < name.n; i++)
+		if (name.at[i] != ascii_lower(name.at[i]))
+			return true;
+	return false;
+}
+
+static bool read_header(struct reading *r, struct recipe *out)
+{
+	struct recipe_field field;
+	size_t i = 0;
+
+	if (!take(r, '{'))
+		return bad(r, "h without a field name");
+	if (!enter(r))
+		return false;
+	for (; next_key(r, i, &field.name); i++) {
+		if (!field_name(field.name))
+			return bad(r, "a field name that is none");
+		if (!r->draft->recipe_any_case && has_upper(field.name))
+			return bad(r, "a field name in upper case");
+		make_lower(r, field.name);
+		if (!read_steps(r, &field.steps))
+			return false;
+		if (!draft_unsigned(r->draft, field.name))
+			buf_add(&r->fields, &field, sizeof(field));
+	}
+	if (i == 0)
+		return bad(r, "h without a field name");
+	out->field_count = r->fields.n / sizeof(field);
+	out->fields = kept(r, &r->fields);
+	return r->state == RECIPE_OK;
+}
+
+static bool read_body(struct reading *r, struct recipe *out)
 {
 	out->has_body = true;
-	if (!json_is_null(b))
-		return read_steps(r, b, &out->body);
+	if (peek(r) != 'n')
+		return read_steps(r, &out->body);
 	out->body_lost = true;
-	return r->draft->body_lost || bad(r, "b is null");
+	return read_word(r, S("null")) && (r->draft->body_lost || bad(r, "b is null"));
 }
 
-static bool read_recipe(struct reading *r, json_t *root, struct recipe *out)
+static bool read_recipe(struct reading *r, struct recipe *out)
 {
 	bool found = false;
+	struct slice key;
 
-	if (!json_is_object(root))
+	if (!take(r, '{'))
 		return bad(r, "no object");
-	if (r->draft->recipe_any_case && any_key_twice(root))
-		return bad(r, "a key twice");
-	for (void *m = json_object_iter(root); m; m = json_object_iter_next(root, m)) {
-		struct slice key = key_of(m);
+	if (!enter(r))
+		return false;
+	for (size_t i = 0; next_key(r, i, &key); i++) {
 		char which = letter(r, key);
 
-		if (which == 'h' || which == 'b') {
-			found = true;
-			if (which == 'h' ? !read_header(r, json_object_iter_value(m), out) : !read_body(r, json_object_iter_value(m), out))
-				return false;
-		} else if (slice_ieq(key, S("h")) || slice_ieq(key, S("b"))) {
+		found |= which == 'h' || which == 'b';
+		if (which != 'h' && which != 'b' && (slice_ieq(key, S("h")) || slice_ieq(key, S("b"))))
 			return bad(r, "a key in upper case");
-		}
+		if (!(which == 'h' ? read_header(r, out) : which == 'b' ? read_body(r, out) : skip_value(r)))
+			return false;
 	}
+	peek(r);
+	if (r->at < r->n)
+		return no_json(r);
 	return found || bad(r, "neither h nor b");
 }
 
 enum recipe_state recipe_parse(struct arena *a, const struct dkim2_draft *draft, struct slice json, struct recipe *out, const char **why_out)
 {
-	struct reading r = { .arena = a, .draft = draft };
+	struct reading r = { .arena = a, .draft = draft, .text = arena_take(a, json.n), .n = json.n };
+	struct buf *lists[] = { &r.fields, &r.steps, &r.texts, &r.keys };
 	struct recipe recipe = { .fields = NULL };
-	enum recipe_state state = scan(json, why_out);
-	json_error_t error = { .line = 0 };
-	json_t *root;
-	bool fine;
 
-	if (state != RECIPE_OK)
-		return state;
-	root = json_loadb(json.n ? (const char *)json.at : "", json.n, JSON_REJECT_DUPLICATES, &error);
-	/* What is wrong with a text has a code; jansson that could not allocate may go without. */
-	if (!root && (json_error_code(&error) == json_error_out_of_memory || json_error_code(&error) == json_error_unknown)) {
-		*why_out = "no memory";
-		return RECIPE_MEMORY;
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		buf_init(lists[i], SIZE_MAX);
+	if (!r.text) {
+		stop(&r, RECIPE_MEMORY, "no memory");
+	} else if (!utf8_valid(json)) {
+		no_json(&r);
+	} else {
+		if (json.n)
+			memcpy(r.text, json.at, json.n);
+		read_recipe(&r, &recipe);
 	}
-	if (!root) {
-		*why_out = json_error_code(&error) == json_error_duplicate_key ? "a key twice" : "not JSON";
-		return RECIPE_BAD;
-	}
-	fine = read_recipe(&r, root, &recipe);
-	json_decref(root);
-	if (arena_failed(a)) {
-		*why_out = "no memory";
-		return RECIPE_MEMORY;
-	}
-	if (!fine) {
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		buf_release(lists[i]);
+	if (r.state == RECIPE_OK)
+		*out = recipe;
+	else
 		*why_out = r.why;
-		return RECIPE_BAD;
-	}
-	*out = recipe;
-	return RECIPE_OK;
+	return r.state;
 }
 
 /* --- written -------------------------------------------------------------------------------------------------- */

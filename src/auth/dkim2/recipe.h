@@ -45,7 +45,7 @@ enum recipe_state {
  * In:    r= decoded; borrowed only during the call
  * Out:   lives in the arena, its texts too. Copies ascend and do not overlap (else RECIPE_BAD); whether they lie inside
  *        the content is seen when it is applied. why_out: a few words for the log when not RECIPE_OK.
- * Cost:  linear; depth, members and steps are bounded (limits.h) before jansson sees the text
+ * Cost:  linear, in one pass; depth, members and steps are bounded (limits.h)
  */
 enum recipe_state recipe_parse(struct arena *a, const struct dkim2_draft *draft, struct slice json, struct recipe *out, const char **why_out);
 

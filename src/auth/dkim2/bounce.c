@@ -135,7 +135,7 @@ static bool judge_content(struct bounce *b)
 		}
 	if (b->walk.memory_lost || !hash_content(b) || b->walk.memory_lost)
 		return false;
-	if (found[top].state != DKIM2_PASS)
+	if (b->walk.reached == 0)
 		disbelieve(b, BOUNCE_RULE_HASH, found[top].reason.words);
 	return true;
 }

@@ -107,7 +107,7 @@ def runs_history(case):
     """The author is the first hop's own."""
     (first, pre) = case.steps
     author = [{"drop": {"field": "From", "n": 1}}, {"prepend": "From: s@%s\r\n" % FIFTY[0]}]
-    yield Run(case, steps=[{"build": author + first["build"]}, pre], octets=False, result="permerror")
+    yield Run(case, steps=[{"build": author + first["build"]}, pre], octets=False, slow=True, result="permerror")
 
 
 def runs_line_bomb(case):
@@ -116,15 +116,15 @@ def runs_line_bomb(case):
     they were (draft -09, "Body Recipes" and "Body Hash"). With a line behind them two of three are gone.
     """
     (first, pre) = case.steps
-    yield Run(case, octets=False, result="pass")
+    yield Run(case, octets=False, slow=True, result="pass")
 
     def behind(text, recipe=None):
         steps = [first["build"][0], {"append_body": text}] + first["build"][1:]
         return [{"build": [{"raw_recipe": recipe} if recipe and "raw_recipe" in step else step for step in steps]}, pre]
-    yield Run(case, "text-behind", steps=behind("end\r\n"), octets=False, result="fail")
-    yield Run(case, "past-the-end", steps=behind("end\r\n", '{"b":[{"c":[1,1]},{"c":[8000002,8000003]}]}'), octets=False, result="permerror")
+    yield Run(case, "text-behind", steps=behind("end\r\n"), octets=False, slow=True, result="fail")
+    yield Run(case, "past-the-end", steps=behind("end\r\n", '{"b":[{"c":[1,1]},{"c":[8000002,8000003]}]}'), octets=False, slow=True, result="permerror")
     every = ",".join('{"c":[%d,%d]}' % (n, n) for n in range(1, 18000, 2))
-    yield Run(case, "9000-steps", steps=behind("end\r\n", '{"b":[%s]}' % every), octets=False, result="fail")
+    yield Run(case, "9000-steps", steps=behind("end\r\n", '{"b":[%s]}' % every), octets=False, slow=True, result="fail")
 
 
 def runs_depth(case):
@@ -194,11 +194,11 @@ def runs_wrong_undo(case):
 
 def runs_base64(case):
     """The header's ceiling comes first; spread over fifty instances it is what the recipes say."""
-    yield Run(case, octets=False)
+    yield Run(case, octets=False, slow=True)
     steps = [HOP_A]
     for n in range(49):
         steps += [{"raw_recipe": b'{"x":"' + b"x" * (57 * 1024) + b'","b":[{"c":[1,1]}]}'}, {"dkim2_hop": {"d": "b.test" if n % 2 == 0 else "a.test"}}]
-    yield Run(case, "fifty", steps=build(*steps), octets=False, result="pass", reply="250", sink=1, log=[], bound={"extra_rss_mib": 64})
+    yield Run(case, "fifty", steps=build(*steps), octets=False, slow=True, result="pass", reply="250", sink=1, log=[], bound={"extra_rss_mib": 64})
 
 
 def runs_flags(case):

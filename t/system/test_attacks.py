@@ -137,7 +137,7 @@ def test_waits_for(what):
     pytest.skip("waits for %s: %d cases, %s" % (what, len(ids), " ".join(ids)))
 
 
-@pytest.mark.parametrize("run", RUNS, ids=[run.title for run in RUNS])
+@pytest.mark.parametrize("run", [pytest.param(run, id=run.title, marks=[pytest.mark.slow] if run.more.get("slow") else []) for run in RUNS])
 def test_case(run, stages):
     stage = stages(run.more.get("stage", "main"))
     Player(run, stage, prose).go()

@@ -336,11 +336,65 @@ static void stops(void **state)
 	}
 }
 
+/* ---- too little memory ---- */
+
+/* NULL: there was not enough. With BOUNCE_STOP_WRITE and DSN_WRITE_MEMORY likewise. */
+static struct bounce *in_little(struct arena *little, const struct world *w, struct slice body)
+{
+	struct bounce *b = bounce_new(little, &w->header, body, &w->conf);
+	const struct slice *names;
+	size_t n = b ? bounce_asks(b, &names) : 0;
+
+	for (size_t k = 0; k < n; k++) {
+		struct keyrec *rec = vector_keyrec(&arena, zone, names[k]);
+
+		bounce_answer(b, k, rec);
+		keyrec_drop(&rec);
+	}
+	return b;
+}
+
+/* Whatever the ceiling is, the answer is the right one or that there was no memory. */
+static void little_memory(void **state)
+{
+	static const struct row row = { .name = "" };
+	struct slice body, message = chain_of(&row, &body), report;
+	struct world w = { .ours = "list.test", .now = NOW + 120, .link = true, .mail_from = S("<>") };
+	bool made = false;
+
+	(void)state;
+	report = sealed_report(report_text(message, "c.test", "message/rfc822"), "c.test", "<>", S("<s@list.test>"), NOW + 60);
+	assert_int_equal(arrived(&w, report, S("<s@list.test>"))->state, BOUNCE_BELIEVED);
+	split(report, ARENA_NEW(&arena, struct header), &body);
+	for (size_t ceiling = 0; !made; ceiling += 509) {
+		struct bounce_message m = { .d = SLICE_NONE };
+		enum dsn_write_state write = DSN_WRITTEN;
+		const struct bounce_finding *f;
+		enum bounce_onward onward;
+		struct arena little;
+		struct bounce *b;
+
+		arena_init(&little, ceiling);
+		b = in_little(&little, &w, body);
+		f = b ? bounce_finding(b) : NULL;
+		if (f && f->state != BOUNCE_BELIEVED && (f->state != BOUNCE_TEMPORARY || f->rule != BOUNCE_RULE_MEMORY))
+			fail_msg("%zu octets: state %d, rule %d, %.*s", ceiling, f->state, f->rule, SLICE_FMT(f->reason));
+		onward = f && f->state == BOUNCE_BELIEVED ? bounce_onward(b, SLICE_NONE, &form, &m, &write) : BOUNCE_STOP_BELIEF;
+		made = onward == BOUNCE_ONWARD;
+		if (!made && onward != BOUNCE_STOP_BELIEF && (onward != BOUNCE_STOP_WRITE || write != DSN_WRITE_MEMORY))
+			fail_msg("%zu octets: %d, %d", ceiling, onward, write);
+		bounce_release(b);
+		arena_clear(&little);
+	}
+	left(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(back_to_where_it_came_from, make_bounce_world, end_domains),
 		cmocka_unit_test_setup_teardown(stops, make_bounce_world, end_domains),
+		cmocka_unit_test_setup_teardown(little_memory, make_bounce_world, end_domains),
 	};
 
 	return RUN_TESTS(tests);

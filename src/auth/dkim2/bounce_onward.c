@@ -200,12 +200,12 @@ enum bounce_onward bounce_onward(struct bounce *b, struct slice original, const 
 		return where;
 	recipient = their_recipient(b->arena, before, before + 1, original);
 	if (!recipient.n)
-		return BOUNCE_STOP_DOUBT;
-	if (rebuild(b, &again, &r))
-		where = make(b, before, recipient, form, &r, out, write_out);
-	else
+		where = BOUNCE_STOP_DOUBT;
+	else if (!rebuild(b, &again, &r))
 		where = BOUNCE_STOP_CONTENT;
-	if (arena_failed(b->arena)) {
+	else
+		where = make(b, before, recipient, form, &r, out, write_out);
+	if (arena_failed(b->arena) || again.memory_lost) {
 		*write_out = DSN_WRITE_MEMORY;
 		where = BOUNCE_STOP_WRITE;
 	}

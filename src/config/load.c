@@ -11,6 +11,7 @@
 #include "config/folders.h"
 #include "config/load_in.h"
 #include "config/text.h"
+#include "crypt/sign.h"
 #include "mail/domain.h"
 
 enum {
@@ -20,7 +21,6 @@ enum {
 	ANSWERS_OCTETS = 1 << 24,
 	TABLE_OCTETS = 1 << 24,
 	INCLUDE_DEPTH = 10,       /* libconfig's own */
-	RSA_BITS_MIN = 2048,      /* to sign with */
 	RSA_BITS_MAX = 8192,      /* what peers verify */
 };
 
@@ -322,9 +322,9 @@ static void check_key_file(struct load *l, struct conf_key *k)
 	else if (!(key = key_private(buf_get(&content))))
 		conf_mistake(l->e, k->where,
 		    "key file %s holds no private key, expected Ed25519 or RSA in PEM or DER without passphrase", k->file);
-	else if (key_type(key) == KEY_RSA && (key_bits(key) < RSA_BITS_MIN || key_bits(key) > RSA_BITS_MAX))
+	else if (key_type(key) == KEY_RSA && (key_bits(key) < SIGN_RSA_BITS_MIN || key_bits(key) > RSA_BITS_MAX))
 		conf_mistake(l->e, k->where, "key file %s holds an RSA key of %u bits, expected %d..%d", k->file, key_bits(key),
-		    RSA_BITS_MIN, RSA_BITS_MAX);
+		    SIGN_RSA_BITS_MIN, RSA_BITS_MAX);
 	else
 		k->type = key_type(key);
 	l->e->keys += l->e->n - before;

@@ -7,7 +7,10 @@
 
 #include "crypt/key.h"
 
-enum { SIGNATURE_OCTETS = 1024 }; /* RSA-8192 */
+enum {
+	SIGNATURE_OCTETS = 1024,  /* RSA-8192 */
+	SIGN_RSA_BITS_MIN = 2048, /* of a key that is to sign mail; verifiers take less (spec 20.13) */
+};
 
 /* Octets written, or 0: libcrypto refused. */
 size_t sign_sha256(const struct key *k, const unsigned char digest[32], unsigned char out[SIGNATURE_OCTETS]);

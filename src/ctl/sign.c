@@ -8,8 +8,6 @@
 #include "ctl/private_key.h"
 #include "mail/domain.h"
 
-enum { RSA_BITS_MIN = 2048 /* spec 20.13 */ };
-
 struct sign {
 	const char *domain, *mail_from, *next_domain, *previous, *received_mail_from, *nonce, *dns;
 	const char **rcpts, **received_rcpts, **selectors, **key_files;
@@ -160,9 +158,9 @@ static int keys_read(struct sign *o)
 		o->keys[i] = ctl_private_key(o->key_files[i], &code);
 		if (!o->keys[i])
 			return code;
-		if (key_type(o->keys[i]) == KEY_RSA && key_bits(o->keys[i]) < RSA_BITS_MIN) {
+		if (key_type(o->keys[i]) == KEY_RSA && key_bits(o->keys[i]) < SIGN_RSA_BITS_MIN) {
 			ctl_complain("%s: an RSA key of %u bits does not sign, %d are the least", o->key_files[i], key_bits(o->keys[i]),
-			    RSA_BITS_MIN);
+			    SIGN_RSA_BITS_MIN);
 			return CTL_BAD;
 		}
 	}

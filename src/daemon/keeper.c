@@ -84,8 +84,11 @@ static bool read_keys(struct keeper *k, const struct conf *conf)
 		if (!c->active)
 			continue;
 		key = read_key(c->file);
+		/* The configuration was checked; the file may be another one by now. */
+		if (key != NULL && key_type(key) == KEY_RSA && key_bits(key) < SIGN_RSA_BITS_MIN)
+			key_drop(&key);
 		if (key == NULL) {
-			log_note(LOG_LEVEL_ERROR, "key_unusable", "%s: %s: no private key could be read", c->where, c->file);
+			log_note(LOG_LEVEL_ERROR, "key_unusable", "%s: %s: no private key that may sign could be read", c->where, c->file);
 			return false;
 		}
 		k->keys[k->key_count++] = (struct kept){ slice_str(c->domain), slice_str(c->selector), key };

@@ -1,4 +1,5 @@
 """Real servers around hopseal, two or three at a time; test_matrix.py has each with each."""
+import json
 import os
 import smtplib
 import subprocess
@@ -7,10 +8,10 @@ import pytest
 
 from certs import trust
 from client import Client
-from mail import BASE, added, body_of, name_of, values
+from mail import BASE, NOW, added, body_of, name_of, values
 from mtas import Dovecot, Exim, OpenSmtpd
 from peers import HAProxy, Postfix, need
-from relay import run
+from relay import CTL, run
 from seal import checked, seal
 from test_extensions import FIELD, REQUIRE, WITH_PRDR, block, dot, rcpts
 from test_tls import connect, tls
@@ -388,6 +389,24 @@ def test_postfix_behind_reads_of_requiretls_in_the_message(hopseal, postfix, aut
     checked(stored, keyring)
     with pytest.raises(AssertionError):
         checked(stored.replace(FIELD, b""), keyring)
+
+
+@pytest.mark.slow
+def test_postfix_keeps_what_two_hops_of_ours_say(hopseal, postfix, authority, cert, keyring, room):
+    """A sealed message gets the field, an instance whose recipe takes it away, a hop of the domain it came for and one of its sender's."""
+    mta, keys = postfix(), [keyring.key("a.test"), keyring.key("c.test")]
+    relay = hopseal("outbound", keys=keys, listener=dict(tls(cert), next_hop="127.0.0.1:%d" % mta.port, requiretls="header"))
+    with connect(relay, trust(authority)) as c:
+        c.deliver(seal(BASE + b".dot\r\n", keys[0]), params=REQUIRE)
+    (stored,) = until("the message in its mailbox", lambda: mta.mailbox("r1"))
+    assert [(hop.d, hop.nd, hop.m) for hop in checked(stored, keyring)] == [("a.test", None, 1), ("c.test", "a.test", 2), ("a.test", None, 2)]
+    path = room + "/stored.eml"
+    with open(path, "wb") as f:
+        f.write(stored)
+    done = run([CTL, "verify", "--only", "dkim2", "--json", "--mail-from", "<s@a.test>", "--rcpt", "<r1@c.test>", "--now", str(NOW), "--dns",
+                relay.folder + "/dns.json", path])
+    got = json.loads(done.stdout)["dkim2"]
+    assert (got["result"], got["level"], got["m"]) == ("pass", "full", 2), got
 
 
 # ---- the client's address, through them all

@@ -39,6 +39,14 @@ static void originating_makes_the_published_fields(void **state)
 	assert_true(seal_with(slice_str(lunch), NULL, &conf, &instance, &signature, &f).n > 0);
 	WANT_SLICE(without_blanks(instance), without_blanks(slice_str(golden_instance)));
 	WANT_SLICE(without_blanks(signature), without_blanks(slice_str(golden_seal)));
+	/* and as they are written, in 78 columns */
+	WANT_SLICE(join(instance, signature, SLICE_NONE),
+	    S("Message-Instance: m=1; h=sha256:i0py6DxSgpCWRLaYLPkYnPew3s91zR2j7CcDHpq4EF4=:s\r\n"
+	      " Lss2NT3VLLQ5EV+7ffnvMJ+SJQ08RGd4jnp4RFtEcc=;\r\n"
+	      "DKIM2-Signature: i=1; m=1; t=1795255200; d=example.com; mf=PGFsaWNlQGV4YW1wbGU\r\n"
+	      " uY29tPg==; rt=PGxpc3RAbGlzdHMuZXhhbXBsZS5vcmc+; s=s1:ed25519-sha256:jclxtHC7A\r\n"
+	      " cgVV/0Dirv1UxeVdNYmvtwT57iu3ill2gP7ZFZXFHPp/Rkrm22HW7YtgOGJAWlMmpiPZ9sELssFCw\r\n"
+	      " ==;\r\n"));
 }
 
 /* Spec sections 5.4 and 5.5 as received. */

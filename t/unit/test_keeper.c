@@ -334,14 +334,26 @@ static void holds_no_descriptor_but_its_own(void **state)
 	assert_int_equal(child_stop(&c), 0);
 }
 
+static struct slice weak_key(struct buf *pem)
+{
+	struct key *k = key_generate(KEY_RSA, 1024);
+
+	buf_init(pem, 65536);
+	assert_true(key_pem(k, pem));
+	key_drop(&k);
+	return buf_get(pem);
+}
+
 static void an_unreadable_key_is_named_and_ends_it(void **state)
 {
-	static const struct {
+	struct buf pem;
+	const struct {
 		const char *name;
 		struct slice content;
 	} rows[] = {
 		{ "no PEM", { (const unsigned char *)"nonsense\n", 9 } },
 		{ "empty", { NULL, 0 } },
+		{ "too short to sign", weak_key(&pem) },
 	};
 	struct conf_key broken = w.conf_keys[ED];
 	struct conf_key kept = w.conf_keys[ED];
@@ -364,6 +376,7 @@ static void an_unreadable_key_is_named_and_ends_it(void **state)
 		assert_int_equal(child_code(&c), 78);
 		unlink(file);
 	}
+	buf_release(&pem);
 }
 
 /* As root: the keys are read first, then it is nobody. */

@@ -65,6 +65,15 @@ def test_a_key_below_the_recipients_domain_joins_them(hopseal, sink, a, keyring,
     verified(relay, tx, room)
 
 
+def test_a_key_above_both_domains_joins_them(hopseal, sink, a, keyring, room):
+    relay = hopseal("outbound", keys=[a], listener={"seal": "always"})
+    with relay.connect() as client:
+        client.deliver(seal(BASE, a, rt=["<r@x.a.test>"]), recipients=("<r@x.a.test>",))
+    tx = sink.one()
+    assert [(hop.d, hop.nd) for hop in checked(tx.content, keyring)][1:] == [("a.test", "a.test"), ("a.test", None)]
+    verified(relay, tx, room)
+
+
 def test_sessions_at_once_make_both_hops(hopseal, sink, keyring, a, c):
     relay = hopseal("outbound", keys=[a, c], listener={"seal": "always"})
     clients = [relay.connect() for _ in range(20)]

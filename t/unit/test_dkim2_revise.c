@@ -222,6 +222,10 @@ static void what_cannot_be_undone_is_not_signed(void **state)
 	assert_int_equal(seal_with(now, came, &next, &instance, &signature, &f).n, 0);
 	assert_string_equal(f.text, "message as it came is not what its newest Message-Instance says");
 	f = (struct fault){ 0 };
+	bodies(&next, join(first, S("foot\r\n"), SLICE_NONE), join(S("Sender: s@lists.example.org\r\n"), first, S("foot\r\n")));
+	assert_int_equal(seal_with(join(S("Sender: s@lists.example.org\r\n"), first, S("foot\r\n")), came, &next, &instance, &signature, &f).n, 0);
+	assert_string_equal(f.text, "message as it came is not what its newest Message-Instance says");
+	f = (struct fault){ 0 };
 	bodies(&next, under(first, HEAD "\r\nx\r\n", "Subject: x\r\n" HEAD "\r\nx\r\n"), join(S("Sender: s@lists.example.org\r\n"), first, SLICE_NONE));
 	assert_int_equal(seal_with(join(S("Sender: s@lists.example.org\r\n"), first, SLICE_NONE), came, &next, &instance, &signature, &f).n, 0);
 	assert_string_equal(f.text, "message as it came is not what its newest Message-Instance says");

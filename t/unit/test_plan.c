@@ -60,6 +60,7 @@ static void plan_rows(void **state)
 		{ "but not for a stranger", FULL, "c.test", NULL, "b.test", .changed = true, .stranger = true, .kind = PLAN_REFUSE, .code = 550 },
 		{ "a sender below the recipient's domain follows", FULL, "c.test", NULL, "x.b.test", .changed = true, .kind = PLAN_EXTEND, .d = "b.test", .enforce = true },
 		{ "one above it does not: bridged by the key that fits", FULL, "c.test", NULL, "a.test", .rt = "x.mail.a.test", .changed = true, .kind = PLAN_EXTEND, .d = "a.test", .bridge = "mail.a.test", .enforce = true },
+		{ "or by the same key, which is above both", FULL, "c.test", NULL, "a.test", .rt = "x.a.test", .changed = true, .kind = PLAN_EXTEND, .d = "a.test", .bridge = "a.test", .enforce = true },
 		{ "another sender domain: nd= first", FULL, "c.test", NULL, "b.test", .rt = "a.test", .changed = true, .kind = PLAN_EXTEND, .d = "b.test", .bridge = "mail.a.test", .enforce = true },
 		{ "no key for the recipient's domain: refused", FULL, "c.test", NULL, "b.test", .rt = "c.test", .changed = true, .kind = PLAN_REFUSE, .code = 550 },
 		{ "an old key is none", FULL, "c.test", NULL, "b.test", .rt = "old.test", .changed = true, .kind = PLAN_REFUSE, .code = 550 },

@@ -20,8 +20,8 @@ static const struct ctl_verb verbs[] = {
 	{ "undo", ctl_undo, "undo [--to M] [--draft 06|07|08|09] FILE", "print the message as it was at an earlier instance" },
 	{ "explain", ctl_explain,
 	    "explain [--mail-from PATH] [--rcpt PATH]... [--now UNIX|none] [--dns FILE] [--draft 06|07|08|09]\n"
-	    "         [--json] FILE",
-	    "draw the chain: hops, envelopes, times, verdicts" },
+	    "         [--html PAGE] [--json] FILE",
+	    "draw the chain: hops, envelopes, times, verdicts, changes" },
 	{ "bulk", ctl_bulk,
 	    "bulk [--only LIST] [--mail-from PATH --rcpt PATH... | --delivered] [--now UNIX|none] [--dns FILE]\n"
 	    "         [--draft 06|07|08|09] [--authserv-id NAME] [--each | --json] DIR|MBOX",

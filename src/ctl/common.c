@@ -56,9 +56,9 @@ int ctl_option(int argc, char **argv, const struct option *options)
 	/* -c is the only short one, of the verbs that have it. */
 	while (o->name && o->val != 'c')
 		o++;
-	/* '+': FILE ends the options, ':': complaints are ours. */
+	/* ':': complaints are ours. */
 	opterr = 0;
-	option = getopt_long(argc, argv, o->name ? "+:c:" : "+:", options, NULL);
+	option = getopt_long(argc, argv, o->name ? ":c:" : ":", options, NULL);
 	if (option == '?')
 		ctl_usage("unknown option: %s", argv[optind - 1]);
 	else if (option == ':')
@@ -117,6 +117,19 @@ bool ctl_path(struct arena *a, const char *text, bool null_allowed, struct slice
 	return true;
 }
 
+size_t ctl_unprintable(struct slice s)
+{
+	unsigned char c = s.at[0], d = s.n > 1 ? s.at[1] : 0, e = s.n > 2 ? s.at[2] : 0;
+
+	if (c < 0x20 || c == 0x7f)
+		return 1;
+	if ((c == 0xc2 && d < 0xa0) || (c == 0xd8 && d == 0x9c))
+		return 2;
+	if (c == 0xe2 && ((d == 0x80 && ((e >= 0x8b && e <= 0x8f) || (e >= 0xa8 && e <= 0xae))) || (d == 0x81 && e >= 0xa0 && e <= 0xaf)))
+		return 3;
+	return c == 0xef && d == 0xbb && e == 0xbf ? 3 : 0;
+}
+
 struct slice ctl_plain(struct arena *a, struct slice s, bool utf8)
 {
 	struct buf b;
@@ -124,22 +137,40 @@ struct slice ctl_plain(struct arena *a, struct slice s, bool utf8)
 
 	buf_init(&b, s.n * 4 + 1);
 	utf8 = utf8 && utf8_valid(s);
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = s.at[i];
+	while (s.n) {
+		size_t hidden = utf8 ? ctl_unprintable(s) : s.at[0] < 0x20 || s.at[0] >= 0x7f;
 
-		/* C1 controls drive terminals as well. */
-		if (utf8 && c == 0xc2 && s.at[i + 1] < 0xa0) {
-			buf_printf(&b, "\\x%02x\\x%02x", c, s.at[i + 1]);
-			i++;
-		} else if ((c >= 0x20 && c < 0x7f) || (utf8 && c >= 0x80)) {
-			buf_octet(&b, c);
-		} else {
-			buf_printf(&b, "\\x%02x", c);
-		}
+		if (!hidden)
+			buf_octet(&b, s.at[0]);
+		for (size_t i = 0; i < hidden; i++)
+			buf_printf(&b, "\\x%02x", s.at[i]);
+		s = slice_sub(s, hidden ? hidden : 1, SIZE_MAX);
 	}
 	out = arena_copy(a, buf_get(&b));
 	buf_release(&b);
 	return out;
+}
+
+struct slice ctl_unfolded(struct arena *a, struct slice value)
+{
+	unsigned char *to;
+	size_t n = 0;
+
+	value = slice_trim(value);
+	if (slice_find(value, '\n') == value.n)
+		return value;
+	to = arena_take(a, value.n);
+	if (!to)
+		return SLICE_NONE;
+	for (size_t i = 0; i < value.n; i++) {
+		if (i + 2 < value.n && slice_starts(slice_sub(value, i, 2), S("\r\n"))) {
+			to[n++] = ' ';
+			i += 2;
+		} else {
+			to[n++] = value.at[i];
+		}
+	}
+	return slice_of(to, n);
 }
 
 json_t *ctl_json(struct arena *a, struct slice s)

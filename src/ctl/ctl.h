@@ -62,6 +62,13 @@ int ctl_end(int code);
 /* A path as typed, with brackets or without, to one with; false: it is none. */
 bool ctl_path(struct arena *a, const char *text, bool null_allowed, struct slice *path_out);
 
+/* The value of a field on one line, without blanks around it: a fold with its blank becomes a space. */
+struct slice ctl_unfolded(struct arena *a, struct slice value);
+/*
+ * Octets at the front of UTF-8 that are to be shown by number: controls, also those of C1 and those that turn the
+ * direction of writing or cannot be seen. 0: what is there can be shown.
+ */
+size_t ctl_unprintable(struct slice s);
 /* A peer's octets for a terminal: what is not printable stands as \xNN, UTF-8 passes with `utf8`. */
 struct slice ctl_plain(struct arena *a, struct slice s, bool utf8);
 /* The same as a JSON string; UTF-8 passes as it is. */

@@ -66,7 +66,7 @@ def test_help_and_version_go_to_stdout():
     ("verify", "--draft", "5", "x"), ("verify", "--only", "dkim", "x"), ("verify", "--only", "dkim2,spf", "x"),
     ("verify", "--only", "dkim3", "x"), ("verify", "--mail-from", "s@a.test", "x"), ("verify", "--rcpt", "s@a.test", "x"),
     ("verify", "--mail-from", "<s@a.test", "--rcpt", "r@c.test", "x"), ("verify", "--mail-from", "s@a.test", "--rcpt", "<>", "x"),
-    ("verify", "--client-ip", "192.0.2", "x"), ("explain", "--html", "o", "x"), ("sign", "x"), ("keygen", "--out", "x"),
+    ("verify", "--client-ip", "192.0.2", "x"), ("explain", "--html", "o"), ("sign", "x"), ("keygen", "--out", "x"),
     ("dns-record", "--domain", "a.test", "--selector", "s"), ("status", "extra"), ("verify", "-c", "x", "x"),
     ("keygen", "--domain", "a.test", "--selector", "s", "--out", "x", "--type", "dsa"),
     ("keygen", "--domain", "a.test", "--selector", "s", "--out", "x", "--bits", "2048"),

@@ -102,10 +102,10 @@ static inline void edit_new(struct arena *a, struct dice *d, struct draft_messag
 	m->field_n = m->line_n = 0;
 	m->unended = dice_roll(d, 10) == 0;
 	edit_add_field(m, m->field_n, S("Received: from a.test by b.test; Sat, 21 Nov 2026 10:00:00 +0000"));
-	edit_add_field(m, m->field_n, S("From: Alice <alice@a.test>"));
-	edit_add_field(m, m->field_n, S("To: list@l.test"));
+	edit_add_field(m, m->field_n, S("From: Alice <alice@example.com>"));
+	edit_add_field(m, m->field_n, S("To: list@lists.example.org"));
 	edit_add_field(m, m->field_n, arena_printf(a, "Subject: about %u\r\n\tand more", dice_roll(d, 1000)));
-	edit_add_field(m, m->field_n, arena_printf(a, "Message-ID: <%u@a.test>", dice_roll(d, 1000000)));
+	edit_add_field(m, m->field_n, arena_printf(a, "Message-ID: <%u@example.com>", dice_roll(d, 1000000)));
 	edit_add_field(m, m->field_n, S("Content-Type: text/plain; charset=utf-8"));
 	for (uint32_t k = dice_roll(d, 12); k > 0; k--)
 		edit_add_field(m, dice_roll(d, (uint32_t)m->field_n + 1), arena_printf(a, "Comments:  remark number %u", dice_roll(d, 5)));

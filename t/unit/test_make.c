@@ -212,6 +212,7 @@ static struct made make_and_undo(struct arena *a, struct slice before_block, str
 #define LONG_A "Content-Language: first line that is long enough to be worth a copy"
 #define LONG_B "The second line which is long enough to be worth a copy, too"
 #define LONG_C "And a third one of that kind, also worth being copied"
+#define SHORT(n) "a short line " n "\r\n"
 
 static const struct {
 	const char *guards, *before, *now, *json; /* header and body apart from each other; json NULL: the same */
@@ -239,7 +240,15 @@ static const struct {
 	{ "wrapped", "\r\n" LONG_A "\r\n\r\n" LONG_B "\r\n", "\r\n--x\r\n\r\n" LONG_A "\r\n\r\n" LONG_B "\r\n\r\n--x--\r\n", "{\"b\":[{\"c\":[3,5]}]}" },
 	{ "one long line weighs more than many short ones", "\r\n" LONG_A "\r\n\r\n\r\n\r\n\r\n-\r\n", "\r\n\r\n\r\n\r\n\r\n-\r\n" LONG_A "\r\n",
 	    "{\"b\":[{\"c\":[6,6]},{\"d\":[\"\",\"\",\"\",\"\",\"-\"]}]}" },
+	{ "a start that fits in two places takes one step", "Comments: " LONG_A "\r\nComments: ab\r\n\r\n",
+	    "Comments: " LONG_A "\r\nComments: ab\r\nComments: x\r\nComments: ab\r\n\r\n", "{\"h\":{\"comments\":[{\"c\":[3,4]}]}}" },
+	{ "lines that stand together weigh more than more that do not",
+	    "\r\np\r\n" SHORT("1") SHORT("2") SHORT("3") SHORT("4") SHORT("5") SHORT("6") "q\r\n",
+	    "\r\nr\r\n" SHORT("1") "x\r\n" SHORT("2") "x\r\n" SHORT("3") "x\r\n" SHORT("4") "x\r\n" SHORT("5") "x\r\n" SHORT("6")
+	    "y\r\n" SHORT("2") SHORT("3") SHORT("4") SHORT("5") SHORT("6") "s\r\n",
+	    "{\"b\":[{\"d\":[\"p\"]},{\"c\":[2,2]},{\"c\":[14,18]},{\"d\":[\"q\"]}]}" },
 	{ "an end that fits in two places takes one step", "\r\nab\r\n" LONG_A "\r\n", "\r\nab\r\nx\r\nab\r\n" LONG_A "\r\n", "{\"b\":[{\"c\":[3,4]}]}" },
+	{ "a bare LF may be copied, also at the end", "\r\n" LONG_A "\n", "\r\nx\r\n" LONG_A "\n", "{\"b\":[{\"c\":[2,2]}]}" },
 	{ "a bare CR may be copied", "\r\na\r" LONG_A "\r\n", "\r\nx\r\na\r" LONG_A "\r\n", "{\"b\":[{\"c\":[2,2]}]}" },
 };
 
@@ -281,6 +290,7 @@ static const struct {
 	{ "a bare CR in a literal", "\r\na\rb\r\n", "\r\nc\r\n", 1000, MAKE_NEVER },
 	{ "a bare LF in a literal", "\r\na\nb\r\n", "\r\nc\r\n", 1000, MAKE_NEVER },
 	{ "a bare CR at the end", "\r\na\r", "\r\na\r\n", 1000, MAKE_NEVER },
+	{ "a bare LF at the end", "\r\na\n", "\r\na\r\n", 1000, MAKE_NEVER },
 	{ "a bare CR in a field", "Subject: a\rb\r\n\r\n", "\r\n", 1000, MAKE_NEVER },
 	{ "a line that is no field", "no field\r\n\r\n", "\r\n", 1000, MAKE_NEVER },
 	{ "an octet too many", "\r\nx\r\n", "\r\n", 18, MAKE_BIG },
@@ -381,25 +391,32 @@ static size_t canonical_lines(const struct draft_message *m)
 	return n;
 }
 
-/* The same recipe, wherever the bodies are cut. */
-static void want_same_cut(struct arena *a, struct dice *d, struct slice before, struct slice now, struct slice json)
+/* The same recipe, wherever the bodies are cut. Each run lies by itself. */
+static void want_same_cut(struct arena *a, struct slice before, size_t before_cut, struct slice now, size_t now_cut, enum make_state state, struct slice json)
 {
-	struct slice of[2] = { before, now }, runs[2][8];
-	struct make_work work = { 0 };
+	struct slice of[2] = { before, now }, runs[2][3];
+	size_t cut[2] = { before_cut, now_cut };
 	struct recipe r = { .has_body = true };
-	size_t n[2] = { 0 };
+	struct make_work work = { 0 };
+	unsigned char *own[2][2];
 
 	for (size_t k = 0; k < 2; k++) {
-		for (n[k] = 0; n[k] < 7;) {
-			struct slice part = slice_sub(of[k], 0, dice_roll(d, (uint32_t)of[k].n + 1));
-
-			runs[k][n[k]++] = part;
-			of[k] = slice_sub(of[k], part.n, SIZE_MAX);
+		runs[k][0] = slice_sub(of[k], 0, cut[k]);
+		runs[k][1] = SLICE_NONE;
+		runs[k][2] = slice_sub(of[k], cut[k], SIZE_MAX);
+		for (size_t i = 0; i < 2; i++) {
+			own[k][i] = malloc(runs[k][2 * i].n + 1);
+			assert_non_null(own[k][i]);
+			if (runs[k][2 * i].n)
+				memcpy(own[k][i], runs[k][2 * i].at, runs[k][2 * i].n);
+			runs[k][2 * i] = slice_of(own[k][i], runs[k][2 * i].n);
 		}
-		runs[k][n[k]++] = of[k];
 	}
-	assert_int_equal(make_body(a, runs[0], n[0], runs[1], n[1], &r.body, &work), MAKE_DONE);
-	WANT_SLICE(json_of(a, &r), json);
+	assert_int_equal(make_body(a, runs[0], 3, runs[1], 3, &r.body, &work), state);
+	if (state == MAKE_DONE)
+		WANT_SLICE(json_of(a, &r), json);
+	for (size_t k = 0; k < 4; k++)
+		free(own[k / 2][k % 2]);
 }
 
 static size_t values_of(struct arena *a, const struct header *h, struct slice name, struct slice *out)
@@ -462,13 +479,49 @@ static void test_edits(void **state)
 
 			if (json.n > 2 * fewest)
 				fail_msg("%zu octets, %llu would do: %.*s", json.n, (unsigned long long)fewest, SLICE_FMT(json));
-			want_same_cut(&a, &d, before_body, now_body, json);
+			want_same_cut(&a, before_body, dice_roll(&d, (uint32_t)before_body.n + 1), now_body, dice_roll(&d, (uint32_t)now_body.n + 1), MAKE_DONE, json);
 			got += json.n;
 			best += fewest;
 		}
 		arena_clear(&a);
 	}
 	print_message("# %llu octets of steps, %llu at best\n", (unsigned long long)got, (unsigned long long)best);
+}
+
+/* ---- bodies in two pieces ---- */
+
+/* What is odd, common or not, at the ends or not: every two of these, cut at every octet. */
+static const char *const odd[] = { "", "\r", "\n", "\r\n", "\n\r", "\r\r\n", "\r\n\n", "a", "a\r", "a\n", "\r\na\n\r\n", "a\r\n\r\n", "a\n\r\nb\r\r\n",
+	LONG_A "\n" LONG_B "\r\n", LONG_A "\r\nb\n", LONG_A "\r\n\n" LONG_B, "a\r\n\n" LONG_A "\r\n" LONG_B "\r\r\n", "b\n" LONG_A "\r\n" LONG_B "\r\r\n",
+	"\n" LONG_B "\r\n\r\n\r", LONG_A "\r\n" LONG_B "\r\n" LONG_C };
+
+static void test_cut_anywhere(void **state)
+{
+	size_t n = sizeof(odd) / sizeof(*odd);
+
+	(void)state;
+	for (size_t i = 0; i < n * n; i++) {
+		struct slice before = slice_str(odd[i / n]), now = slice_str(odd[i % n]), json = SLICE_NONE;
+		struct recipe r = { .has_body = true };
+		struct make_work work = { 0 };
+		unsigned char want[DIGEST_OCTETS], got[DIGEST_OCTETS];
+		enum make_state whole;
+		struct arena a;
+
+		arena_init(&a, LIMIT_TX_ARENA);
+		whole = make_body(&a, &before, 1, &now, 1, &r.body, &work);
+		body_hash(before, want);
+		body_hash(whole == MAKE_DONE ? apply_body(&a, &r.body, now) : now, got);
+		if (whole == MAKE_DONE)
+			json = json_of(&a, &r);
+		if ((whole != MAKE_NEVER && memcmp(want, got, 32) != 0) || (whole == MAKE_NEVER && memcmp(want, got, 32) == 0))
+			fail_msg("%zu back to %zu: %.*s", i % n, i / n, SLICE_FMT(json));
+		for (size_t cut = 0; cut <= before.n; cut++)
+			want_same_cut(&a, before, cut, now, (cut * 7) % (now.n + 1), whole, json);
+		for (size_t cut = 0; cut <= now.n; cut++)
+			want_same_cut(&a, before, (cut * 7) % (before.n + 1), now, cut, whole, json);
+		arena_clear(&a);
+	}
 }
 
 /* ---- the corpora ---- */
@@ -632,6 +685,7 @@ int main(void)
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_edits),
+		cmocka_unit_test(test_cut_anywhere),
 		cmocka_unit_test(test_body_diff_suite),
 		cmocka_unit_test(test_draft_02_suite),
 		cmocka_unit_test(test_generate_suite),

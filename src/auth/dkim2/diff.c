@@ -36,7 +36,8 @@ struct differ {
 	uint32_t n, m;
 	uint32_t *gain;          /* octets that copying a line of a saves */
 	uint32_t *pair;          /* a line of a is this one of b, or NOWHERE */
-	int64_t open;            /* octets a further copy takes */
+	int64_t copy;            /* octets a copy takes, with numbers as long as any here */
+	int64_t open;            /* the same when it ends a literal that goes on behind it */
 	/* By class. */
 	uint32_t *in_a, *in_b, *place;
 	/* By line. */
@@ -165,6 +166,11 @@ static bool number(struct differ *d, const struct slice *before, uint32_t n, con
 
 /* ---- parts still to be done ---- */
 
+static uint64_t cells_of(const struct box *x)
+{
+	return (uint64_t)(x->a1 - x->a0) * (x->b1 - x->b0);
+}
+
 static void push(struct differ *d, struct box x)
 {
 	if (x.a0 == x.a1 || x.b0 == x.b1 || d->failed)
@@ -183,12 +189,49 @@ static void push(struct differ *d, struct box x)
 	d->boxes[d->box_n++] = x;
 }
 
+/* Pairs whatever both sides begin and end with. */
 static void trim(struct differ *d, struct box *x)
 {
 	while (x->a0 < x->a1 && x->b0 < x->b1 && d->a[x->a0] == d->b[x->b0])
 		d->pair[x->a0++] = x->b0++;
 	while (x->a0 < x->a1 && x->b0 < x->b1 && d->a[x->a1 - 1] == d->b[x->b1 - 1])
 		d->pair[--x->a1] = --x->b1;
+}
+
+/* Lines from a and b on that one copy takes, `by` is 1 or -1; 0 if that would save less than `least`. */
+static uint32_t one_copy(const struct differ *d, uint32_t a, uint32_t b, uint32_t most, int by, int64_t least)
+{
+	int64_t gain = 0;
+	uint32_t n = 0;
+
+	while (n < most && d->a[a] == d->b[b]) {
+		gain += d->gain[a];
+		n++;
+		a += (uint32_t)by;
+		b += (uint32_t)by;
+		if (n == most || d->at_a[a] != d->at_a[a - (uint32_t)by] + (uint32_t)by || d->at_b[b] != d->at_b[b - (uint32_t)by] + (uint32_t)by)
+			break;
+	}
+	return gain < least ? 0 : n;
+}
+
+/*
+ * The same as long as what is paired is worth a copy: lines of which the other side has more between them may do better
+ * with others further on.
+ */
+static void trim_copies(struct differ *d, struct box *x)
+{
+	int64_t least = 3 * d->open;
+	uint32_t n, most;
+
+	while ((most = x->a1 - x->a0 < x->b1 - x->b0 ? x->a1 - x->a0 : x->b1 - x->b0) > 0 &&
+	       (n = one_copy(d, x->a0, x->b0, most, 1, least)) > 0)
+		while (n-- > 0)
+			d->pair[x->a0++] = x->b0++;
+	while ((most = x->a1 - x->a0 < x->b1 - x->b0 ? x->a1 - x->a0 : x->b1 - x->b0) > 0 &&
+	       (n = one_copy(d, x->a1 - 1, x->b1 - 1, most, -1, least)) > 0)
+		while (n-- > 0)
+			d->pair[--x->a1] = --x->b1;
 }
 
 /*
@@ -226,90 +269,114 @@ static void put_aside(struct differ *d, struct box *x)
 
 /* ---- all ways compared ---- */
 
-enum { FROM_UP, FROM_LEFT, FROM_PAIR, PAIR_GOES_ON = 4 };
-
 /*
- * best[j] is what the lines of a up to this one save at best if those of b up to j may be used; paired[j] the same if
- * this line is line j, so that the next pair may belong to the same copy.
+ * The fewest octets that emit the lines of a up to this one, if nothing of b behind line j was copied: with this line a
+ * copy of line j, the last of a copy; with all steps over; with it the last of a literal.
  */
+struct cheapest {
+	int64_t copy, over, literal;
+};
+
+enum { /* of each of the three which one it came from, in an octet */
+	COPY_GOES_ON = 1,
+	COPY_AFTER_LITERAL = 2,
+	OVER_LEFT = 4,         /* as with a line of b less; else its copy ends here */
+	LITERAL_LEFT = 8,
+	LITERAL_GOES_ON = 16,
+};
+
+#define NEVER (INT64_MAX / 4)
+
+/* One line of a against all of b. `row` holds what was found for the line above. */
+static void exact_line(const struct differ *d, const struct box *x, uint32_t k, struct cheapest *row, unsigned char *cell)
+{
+	bool follows = k > x->a0 && d->at_a[k] == d->at_a[k - 1] + 1; /* else there is a literal above it that has to be */
+	int64_t octets = d->gain[k], gap = k > x->a0 && !follows ? LITERAL_OCTETS : 0;
+	struct cheapest diagonal = { NEVER, NEVER, NEVER };
+
+	for (uint32_t j = 0; j <= x->b1 - x->b0; j++) {
+		const uint32_t *b = d->b + x->b0 + j, *at_b = d->at_b + x->b0 + j; /* [-1] is line j */
+		struct cheapest up = row[j], c = { NEVER, NEVER, NEVER };
+		unsigned char from = 0;
+
+		if (j > 0 && d->a[k] == b[-1]) {
+			c.copy = diagonal.over + gap + d->copy;
+			if (diagonal.literal + d->copy < c.copy) {
+				c.copy = diagonal.literal + d->copy;
+				from = COPY_AFTER_LITERAL;
+			}
+			if (follows && j > 1 && diagonal.copy <= c.copy && at_b[-1] == at_b[-2] + 1) {
+				c.copy = diagonal.copy;
+				from = COPY_GOES_ON;
+			}
+		}
+		c.over = c.copy;
+		c.literal = up.over + LITERAL_OCTETS + octets;
+		if (up.literal + octets < c.literal) {
+			c.literal = up.literal + octets;
+			from |= LITERAL_GOES_ON;
+		}
+		if (j > 0 && row[j - 1].over <= c.over) {
+			c.over = row[j - 1].over;
+			from |= OVER_LEFT;
+		}
+		if (j > 0 && row[j - 1].literal <= c.literal) {
+			c.literal = row[j - 1].literal;
+			from |= LITERAL_LEFT;
+		}
+		diagonal = up;
+		row[j] = c;
+		cell[j] = from;
+	}
+}
+
+/* Back from the end, in the cells. */
+static void exact_pairs(struct differ *d, const struct box *x, bool literal)
+{
+	uint32_t i = x->a1 - x->a0, j = x->b1 - x->b0, width = j + 1;
+	bool copy = false;
+
+	while (i > 0) {
+		unsigned char from = d->cells[(size_t)(i - 1) * width + j];
+
+		if (!copy && (from & (literal ? LITERAL_LEFT : OVER_LEFT))) {
+			j--;
+		} else if (!copy && literal) {
+			literal = from & LITERAL_GOES_ON;
+			i--;
+		} else {
+			d->pair[x->a0 + --i] = x->b0 + --j;
+			copy = from & COPY_GOES_ON;
+			literal = from & COPY_AFTER_LITERAL;
+		}
+	}
+}
+
 static bool exact(struct differ *d, const struct box *x)
 {
-	uint32_t width = x->b1 - x->b0, height = x->a1 - x->a0;
-	size_t cells = (size_t)width * height;
-	int64_t *best, *paired;
+	uint32_t width = x->b1 - x->b0 + 1;
+	size_t cells = (size_t)width * (x->a1 - x->a0);
+	struct cheapest *row = malloc(width * sizeof(*row));
 
-	if (cells > d->cell_room) {
+	if (row && cells > d->cell_room) {
 		unsigned char *more = realloc(d->cells, cells);
 
-		if (!more)
+		if (!more) {
+			free(row);
 			return false;
+		}
 		d->cells = more;
 		d->cell_room = cells;
 	}
-	best = calloc((size_t)width + 1, sizeof(*best));
-	paired = malloc(((size_t)width + 1) * sizeof(*paired));
-	if (!best || !paired) {
-		free(best);
-		free(paired);
+	if (!row)
 		return false;
-	}
-	for (uint32_t j = 0; j <= width; j++)
-		paired[j] = INT64_MIN / 2;
-	for (uint32_t i = 0; i < height; i++) {
-		uint32_t k = x->a0 + i, class = d->a[k];
-		bool follows = i > 0 && d->at_a[k] == d->at_a[k - 1] + 1;
-		unsigned char *cell = d->cells + (size_t)i * width;
-		int64_t best_before = 0, paired_before = INT64_MIN / 2; /* of the line above, one to the left */
-
-		for (uint32_t j = 1; j <= width; j++) {
-			int64_t best_up = best[j], paired_up = paired[j], pair = INT64_MIN / 2;
-			unsigned char from = FROM_UP;
-
-			if (class == d->b[x->b0 + j - 1]) {
-				pair = best_before - d->open;
-				if (follows && j > 1 && paired_before >= pair && d->at_b[x->b0 + j - 1] == d->at_b[x->b0 + j - 2] + 1) {
-					pair = paired_before;
-					from |= PAIR_GOES_ON;
-				}
-				pair += d->gain[k];
-			}
-			if (best[j - 1] > best[j]) {
-				best[j] = best[j - 1];
-				from |= FROM_LEFT;
-			}
-			if (pair > best[j]) {
-				best[j] = pair;
-				from = (unsigned char)((from & PAIR_GOES_ON) | FROM_PAIR);
-			}
-			paired[j] = pair;
-			cell[j - 1] = from;
-			best_before = best_up;
-			paired_before = paired_up;
-		}
-	}
-	free(best);
-	free(paired);
-	for (uint32_t i = height, j = width; i > 0 && j > 0;) {
-		unsigned char from = d->cells[(size_t)(i - 1) * width + j - 1];
-
-		switch (from & 3) {
-		case FROM_UP:
-			i--;
-			continue;
-		case FROM_LEFT:
-			j--;
-			continue;
-		default:
-			break;
-		}
-		do {
-			from = d->cells[(size_t)(i - 1) * width + j - 1];
-			i--;
-			j--;
-			d->pair[x->a0 + i] = x->b0 + j;
-		} while (from & PAIR_GOES_ON);
-	}
-	d->work->steps += cells;
+	for (uint32_t j = 0; j < width; j++)
+		row[j] = (struct cheapest){ NEVER, 0, NEVER };
+	for (uint32_t k = x->a0; k < x->a1; k++)
+		exact_line(d, x, k, row, d->cells + (size_t)width * (k - x->a0));
+	exact_pairs(d, x, row[width - 1].literal < row[width - 1].over);
+	free(row);
+	d->work->steps += cells_of(x);
 	return true;
 }
 
@@ -568,12 +635,12 @@ static bool match_box(struct differ *d, struct box x)
 {
 	uint64_t cells;
 
-	trim(d, &x);
-	if (x.level > 0 && x.level <= ANCHOR_LEVELS && x.a0 < x.a1 && x.b0 < x.b1) {
+	trim_copies(d, &x);
+	if (x.level > 0 && x.level <= ANCHOR_LEVELS && cells_of(&x) > 0) {
 		put_aside(d, &x);
-		trim(d, &x);
+		trim_copies(d, &x);
 	}
-	cells = (uint64_t)(x.a1 - x.a0) * (x.b1 - x.b0);
+	cells = cells_of(&x);
 	if (cells == 0)
 		return true;
 	if (cells <= EXACT_FIRST && may_spend(d, cells))
@@ -584,7 +651,8 @@ static bool match_box(struct differ *d, struct box x)
 		return true;
 	if (cells <= EXACT_LAST && may_spend(d, cells))
 		return exact(d, &x);
-	if (!may_spend(d, 1) || !middle(d, &x))
+	trim(d, &x);
+	if (cells_of(&x) > 0 && (!may_spend(d, 1) || !middle(d, &x)))
 		greedy(d, &x);
 	return true;
 }
@@ -616,33 +684,25 @@ static bool same_lines(const struct slice *x, const struct slice *y, size_t n)
 	return true;
 }
 
-/* Short runs that can as well be the end of the one above or the start of the one below join it. */
-static void slide(struct runs *r, const struct slice *before, const struct slice *now, size_t now_n)
+/*
+ * Short runs that can as well be the start of the one below join it. What was matched as soon as it could be may have
+ * left a line behind at the top; never one at the end, which was tried first.
+ */
+static void slide(struct runs *r, const struct slice *before, const struct slice *now)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < r->n; i++) {
 		struct diff_run run = r->list[i];
-		size_t limit = i + 1 < r->n ? r->list[i + 1].now : now_n;
 
-		while (n > 0) {
-			struct diff_run *above = &r->list[n - 1];
-			size_t floor = n > 1 ? above[-1].now + above[-1].n : 0, end = above->now + above->n;
+		for (; n > 0; n--) {
+			const struct diff_run *above = &r->list[n - 1];
 
-			if (above->before + above->n != run.before)
+			/* `run` starts below `above` in both, so there are at least as many lines of `now` in front of it */
+			if (above->n > SLIDE_LINES || above->before + above->n != run.before ||
+			    !same_lines(before + above->before, now + run.now - above->n, above->n))
 				break;
-			if (above->n <= SLIDE_LINES && run.now - floor >= above->n &&
-			    same_lines(before + above->before, now + run.now - above->n, above->n)) {
-				run = (struct diff_run){ above->before, run.now - above->n, run.n + above->n };
-				n--;
-				continue;
-			}
-			if (run.n <= SLIDE_LINES && limit - end >= run.n && same_lines(before + run.before, now + end, run.n)) {
-				run = (struct diff_run){ above->before, above->now, above->n + run.n };
-				n--;
-				continue;
-			}
-			break;
+			run = (struct diff_run){ above->before, run.now - above->n, run.n + above->n };
 		}
 		r->list[n++] = run;
 	}
@@ -722,7 +782,8 @@ bool diff_runs(struct arena *a, const struct slice *before, size_t before_n, con
 	if (before_n + now_n > LIMIT_DIFF_LINES) {
 		work->capped = true;
 	} else if (before_n && now_n) {
-		d.open = COPY_OCTETS + LITERAL_OCTETS / 2 + 2 * digits(number_of_first + now_n);
+		d.copy = COPY_OCTETS + 2 * digits(number_of_first + now_n);
+		d.open = d.copy + LITERAL_OCTETS;
 		ok = number(&d, before + head, (uint32_t)before_n, now + head, (uint32_t)now_n);
 		if (ok)
 			push(&d, (struct box){ 0, d.n, 0, d.m, 0 });
@@ -739,7 +800,7 @@ bool diff_runs(struct arena *a, const struct slice *before, size_t before_n, con
 			if (d.pair[i] != NOWHERE)
 				add_run(&runs, head + d.at_a[i], head + d.at_b[d.pair[i]], 1);
 		add_run(&runs, head + before_n, head + now_n, tail);
-		slide(&runs, before, now, head + now_n + tail);
+		slide(&runs, before, now);
 		ok = choose(a, &runs, before, head + before_n + tail, number_of_first);
 	}
 	free(d.boxes);

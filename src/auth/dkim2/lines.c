@@ -1,6 +1,6 @@
 #include "auth/dkim2/lines.h"
 
-enum { BLOCK_OCTETS = 65536 };
+enum { BLOCK_OCTETS = 65536, COMPARED_TIMES = 4 };
 
 /* ---- a place in the octets ---- */
 
@@ -132,24 +132,33 @@ static size_t same_octets(const unsigned char *x, const unsigned char *y, size_t
 	return i;
 }
 
-struct lines_common lines_head(const struct lines *x, const struct lines *y)
+/* The same from two places on, `most` at most. */
+static uint64_t same_ahead(struct place p, struct place q, uint64_t most)
 {
-	struct place p = place_at(x, 0), q = place_at(y, 0);
-	struct ends e;
+	uint64_t done = 0;
 
-	while (p.at < x->octets && q.at < y->octets) {
+	while (done < most && p.at < p.of->octets && q.at < q.of->octets) {
 		struct slice s = ahead(&p), t = ahead(&q);
 		size_t n = s.n < t.n ? s.n : t.n, same;
 
 		if (n > BLOCK_OCTETS)
 			n = BLOCK_OCTETS;
+		if (n > most - done)
+			n = (size_t)(most - done);
 		same = memcmp(s.at, t.at, n) == 0 ? n : same_octets(s.at, t.at, n);
-		step(&p, same);
-		step(&q, same);
+		done += same;
 		if (same < n)
 			break;
+		step(&p, n);
+		step(&q, n);
 	}
-	e = ends_in(x, 0, p.at);
+	return done;
+}
+
+struct lines_common lines_head(const struct lines *x, const struct lines *y)
+{
+	struct ends e = ends_in(x, 0, same_ahead(place_at(x, 0), place_at(y, 0), UINT64_MAX));
+
 	return (struct lines_common){ e.last, e.n };
 }
 
@@ -247,6 +256,28 @@ static uint64_t pass_line(struct place *p)
 			return p->at - from - 2;
 		cr = false;
 	}
+}
+
+bool lines_within(const struct lines *x, uint64_t from, uint64_t octets, const struct lines *y, uint64_t y_from, uint64_t *above_out)
+{
+	uint64_t work = COMPARED_TIMES * y->octets, above = 0;
+	struct place what = place_at(x, from), p = place_at(y, y_from);
+
+	while (y->octets - p.at >= octets) {
+		uint64_t same = same_ahead(what, p, octets);
+
+		if (same == octets) {
+			*above_out = above;
+			return true;
+		}
+		if (same > work)
+			return false;
+		work -= same;
+		(void)ahead(&p);
+		(void)pass_line(&p);
+		above++;
+	}
+	return false;
 }
 
 static struct slice copy_from(struct arena *a, struct place p, size_t n)

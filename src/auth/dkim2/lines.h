@@ -27,6 +27,13 @@ struct lines_common lines_tail(const struct lines *x, const struct lines *y, uin
 uint64_t lines_count(const struct lines *x, uint64_t from, uint64_t to);
 
 /*
+ * lines_within - do the lines of x in `octets` octets behind `from` stand in y, one behind the other, from `y_from` on?
+ * Out:   how many lines of y behind y_from are above them
+ * Cost:  linear: it gives up, with false, when octets equal in vain are several times those of y
+ */
+bool lines_within(const struct lines *x, uint64_t from, uint64_t octets, const struct lines *y, uint64_t y_from, uint64_t *above_out);
+
+/*
  * lines_index - n lines from octet `from` on, without CRLF
  * Out:   borrowed from the runs; what stands in two of them is copied to the arena. NULL: no memory.
  */

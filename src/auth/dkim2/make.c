@@ -39,8 +39,6 @@ static enum make_state add_literals(struct building *b, const struct slice *text
 {
 	struct slice *to = b->texts + b->text_n;
 
-	if (n == 0)
-		return MAKE_DONE;
 	for (size_t i = 0; i < n; i++) {
 		if (!fits_literal(texts[i]))
 			return MAKE_NEVER;
@@ -52,7 +50,7 @@ static enum make_state add_literals(struct building *b, const struct slice *text
 }
 
 /*
- * In:    texts are those of `before` as literals; head and tail lines of both lists, which are copied, stand around them,
+ * In:    texts are those of `before` as literals (NULL: none is needed); head and tail lines of both lists, which are copied, stand around them,
  *        numbers start at `number` behind the head
  */
 static enum make_state steps_of(struct arena *a, const struct diff_run *runs, size_t run_n, const struct slice *texts, size_t n,
@@ -72,11 +70,12 @@ static enum make_state steps_of(struct arena *a, const struct diff_run *runs, si
 		return MAKE_MEMORY;
 	add_copy(&b, 1, head);
 	for (size_t i = 0; i < run_n && state == MAKE_DONE; i++) {
-		state = add_literals(&b, texts + at, runs[i].before - at);
+		if (at < runs[i].before)
+			state = add_literals(&b, texts + at, runs[i].before - at);
 		add_copy(&b, number + runs[i].now, runs[i].n);
 		at = runs[i].before + runs[i].n;
 	}
-	if (state == MAKE_DONE)
+	if (state == MAKE_DONE && at < n)
 		state = add_literals(&b, texts + at, n - at);
 	add_copy(&b, tail_from, tail);
 	if (state == MAKE_DONE)
@@ -92,11 +91,18 @@ static enum make_state middle(struct arena *a, struct arena *scratch, const stru
 	uint64_t old_n = lines_count(x, head.octets, x->octets - tail.octets);
 	uint64_t now_n = lines_count(y, head.octets, y->octets - tail.octets);
 	uint64_t shown = now_n <= LIMIT_DIFF_LINES ? now_n : 0; /* of the newer one, to the diff */
+	uint64_t octets = x->octets - head.octets - tail.octets, above;
 	const struct slice *old, *now;
 	struct diff_run *runs;
 	size_t n;
 
 	work->lines += old_n + now_n;
+	/* What most lists do: something above and below, nothing changed between. One copy, no diff. */
+	if (octets >= WORTH_OCTETS && lines_within(x, head.octets, octets, y, head.octets, &above) && above + old_n <= now_n) {
+		const struct diff_run all = { 0, (size_t)above, (size_t)old_n };
+
+		return steps_of(a, &all, 1, NULL, (size_t)old_n, head.lines + 1, head.lines, head.lines + now_n + 1, tail.lines, out);
+	}
 	if (old_n > LIMIT_DIFF_LINES) {
 		work->capped = true;
 		return MAKE_BIG;

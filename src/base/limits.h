@@ -58,13 +58,14 @@ enum {
 	LIMIT_DKIM2_FIELD_OUT = 61440,   /* octets of either field as we make it; spec 18.3: 550 5.7.1 */
 	LIMIT_TAGS = 64,                 /* tags of a tag list: syntax error */
 	LIMIT_RECIPE_STEPS = 100000,     /* steps and literals of a recipe; spec 18.3: PERMERROR */
+	LIMIT_RECIPES_STEPS = 500000,    /* steps and literals of all recipes of a message, for they are held together: PERMERROR */
 	LIMIT_RECIPE_NAMES = 1000,       /* field names of a recipe, and members of any other object in it: PERMERROR */
 	LIMIT_RECIPE_DEPTH = 5,          /* arrays and objects of a recipe, the outermost is 1; spec 18.3 counts it 0: PERMERROR */
 	LIMIT_UNDO_BODY = 67108864,      /* octets of the body of an instance that is undone; spec 18.3: PERMERROR */
 	LIMIT_UNDO_TIMES = 4,            /* times the received body such a body may be, and times the received header all fields that recipes write: PERMERROR */
 	LIMIT_UNDO_LEAST = 262144,       /* octets that either may always have, so that what one field can hold is never refused: PERMERROR above both */
-	LIMIT_UNDO_FIELDS = 250000,      /* fields of all instances that are undone, of names that their recipes list: PERMERROR */
-	LIMIT_UNDO_PIECES = 1000000,     /* runs of lines of the bodies of all these: PERMERROR */
+	LIMIT_UNDO_FIELDS = 100000,      /* fields of all instances that are undone, of names that their recipes list: PERMERROR */
+	LIMIT_UNDO_PIECES = 750000,      /* runs of lines of the bodies of all these: PERMERROR */
 	LIMIT_UNDO = 536870912,          /* octets of all bodies undone for a message, unless dkim2.undo says otherwise: PERMERROR */
 	LIMIT_DIFF_LINES = 1000000,      /* lines of two bodies between what both begin and end with: none of them is copied */
 	LIMIT_DIFF_STEPS = 4000000,      /* steps of a diff of two messages; spec 6.4: a simpler one, whose recipe is longer */

@@ -270,6 +270,41 @@ static void more_work_than_allowed_is_a_permerror(void **state)
 	}
 }
 
+/* Recipes of 60,001 steps and literals: the first eight are held together, a ninth is not. */
+static void recipes_are_limited_together(void **state)
+{
+	struct buf json;
+
+	(void)state;
+	buf_init(&json, 1 << 20);
+	buf_str(&json, "{\"b\":[{\"d\":[\"hello\"");
+	for (size_t i = 1; i < 60000; i++)
+		buf_str(&json, ",\"\"");
+	buf_str(&json, "]}]}");
+	for (unsigned recipes = 8; recipes <= 9; recipes++) {
+		struct slice r = b64_text(&arena, buf_get(&json));
+		struct hop last = second;
+		struct slice message = author();
+		const struct dkim2_verdict *v;
+
+		for (unsigned m = 2; m <= recipes + 1; m++) {
+			const char *number = arena_string(&arena, arena_printf(&arena, "m=%u;", m));
+
+			message = replaced(forge_instance(message, m), number, join(slice_str(number), join(S(" r="), r, S(";")), SLICE_NONE));
+		}
+		last.m = recipes + 1;
+		v = at_c(add_hop(message, 2, &last));
+		if (recipes == 8) {
+			want_verdict(v, DKIM2_PASS, "");
+		} else {
+			want_verdict(v, PERM, "Message-Instance m=2 syntax error");
+			assert_int_equal(v->about, DKIM2_ABOUT_WORK);
+		}
+		fresh_arena(NULL);
+	}
+	buf_release(&json);
+}
+
 /* Without memory there is no verdict about the message. */
 static void memory_runs_out_anywhere(void **state)
 {
@@ -331,6 +366,7 @@ int main(void)
 		TEST(the_provisional_check_stands_by_itself),
 		TEST(any_split_of_the_body_is_the_same),
 		TEST(more_work_than_allowed_is_a_permerror),
+		TEST(recipes_are_limited_together),
 		TEST(memory_runs_out_anywhere),
 		TEST(what_was_changed_is_known),
 		TEST(a_recipe_of_the_first_instance),

@@ -164,14 +164,14 @@ static void test_header_limit(void **state)
 	assert_int_equal(undo_header_hash(u, 1, DIGEST_SHA256, hash), UNDO_LIMIT);
 	undo_release(u);
 	/* fields of all states together */
-	step.count = 5000;
-	all = (struct recipe_step){ .from = 1, .count = 5000 };
+	step.count = LIMIT_UNDO_FIELDS / 50;
+	all = (struct recipe_step){ .from = 1, .count = LIMIT_UNDO_FIELDS / 50 };
 	for (size_t k = 1; k < 50; k++)
 		recipes[k] = &copies;
 	u = undo_new(&a, draft_of(9), &h, recipes, algs, 50, UINT64_MAX);
 	assert_int_equal(undo_header_hash(u, 50, DIGEST_SHA256, hash), UNDO_DONE);
 	undo_release(u);
-	step.count = 5001;
+	step.count++;
 	u = undo_new(&a, draft_of(9), &h, recipes, algs, 50, UINT64_MAX);
 	assert_int_equal(undo_header_hash(u, 49, DIGEST_SHA256, hash), UNDO_DONE);
 	assert_int_equal(undo_header_hash(u, 50, DIGEST_SHA256, hash), UNDO_LIMIT);

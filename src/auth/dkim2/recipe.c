@@ -531,6 +531,24 @@ enum recipe_state recipe_parse(struct arena *a, const struct dkim2_draft *draft,
 
 /* --- written -------------------------------------------------------------------------------------------------- */
 
+static uint64_t steps_size(struct recipe_steps list)
+{
+	uint64_t n = list.n;
+
+	for (size_t i = 0; i < list.n; i++)
+		n += list.steps[i].texts ? list.steps[i].count : 0;
+	return n;
+}
+
+uint64_t recipe_size(const struct recipe *r)
+{
+	uint64_t n = steps_size(r->body);
+
+	for (size_t i = 0; i < r->field_count; i++)
+		n += steps_size(r->fields[i].steps);
+	return n;
+}
+
 /* As `d`? U+0000 in a string is refused by many readers, ours among them. */
 static bool is_text(struct slice s)
 {

@@ -49,6 +49,9 @@ enum recipe_state {
  */
 enum recipe_state recipe_parse(struct arena *a, const struct dkim2_draft *draft, struct slice json, struct recipe *out, const char **why_out);
 
+/* Steps and literals, as LIMIT_RECIPE_STEPS counts them. */
+uint64_t recipe_size(const struct recipe *r);
+
 /*
  * recipe_write - the JSON, without blanks, keys in lower case, d for what is UTF-8, u for what is not (draft -07)
  * Out:   appended; the buf's ceiling is the limit, buf_failed() tells

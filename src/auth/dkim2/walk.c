@@ -1,5 +1,6 @@
 #include "auth/dkim2/combine.h"
 #include "auth/dkim2/walk.h"
+#include "base/limits.h"
 #include "mail/domain.h"
 #include "mail/from.h"
 
@@ -61,7 +62,7 @@ static const struct recipe *read_recipe(struct walk *w, size_t index)
 	struct reason reason;
 	enum recipe_state state;
 
-	if (!in->seen->recipe)
+	if (!in->seen->recipe || w->steps > LIMIT_RECIPES_STEPS)
 		return NULL;
 	r = ARENA_NEW(w->arena, struct recipe);
 	state = r ? recipe_parse(w->arena, w->chain->draft, in->recipe, r, &why) : RECIPE_MEMORY;
@@ -72,6 +73,13 @@ static const struct recipe *read_recipe(struct walk *w, size_t index)
 	if (state != RECIPE_OK) {
 		reason = say(w, TEXT_INSTANCE_RECIPE, index, SLICE_NONE);
 		reason.detail = slice_str(why);
+		find(w, index, DKIM2_PERMERROR, reason);
+		return NULL;
+	}
+	w->steps += recipe_size(r);
+	if (w->steps > LIMIT_RECIPES_STEPS) {
+		reason = say(w, TEXT_INSTANCE_WORK, index, SLICE_NONE);
+		reason.detail = S("recipes of more steps than are held for a message");
 		find(w, index, DKIM2_PERMERROR, reason);
 		return NULL;
 	}

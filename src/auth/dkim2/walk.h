@@ -27,6 +27,7 @@ struct walk {
 	unsigned digests;      /* bits of the hashes of the received body that are needed */
 	unsigned char headers[DIGEST_ALGS][DIGEST_OCTETS]; /* without undo */
 	size_t reached;        /* instances whose content is known to be theirs, from the newest on; after walk_end() */
+	uint64_t steps;        /* and literals of all recipes read */
 	bool lost;             /* a recipe said that a body cannot be had (up to -08) */
 	bool memory_lost;
 };

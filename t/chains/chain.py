@@ -1,9 +1,9 @@
 """A chain, planned hop by hop and then built: content, instances with recipes, seals. Right in every respect unless told otherwise."""
-import fields as writer
-import keys
-import recipe
-import wire
-from content import author, relay, revise
+from chains import fields as writer
+from chains import keys
+from chains import recipe
+from chains import wire
+from chains.content import author, relay, revise
 
 AGE = 14 * 86400
 FUTURE = 300

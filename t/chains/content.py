@@ -1,7 +1,7 @@
 """Messages as people write them, and what relays and lists do to them."""
 import base64
 
-import wire
+from chains import wire
 
 WORDS = """minutes ticket lunch bridge notes paper weekly draft question evening meeting budget release garden winter
     coffee station letter number window morning answer thanks regards below above again already perhaps""".split()

@@ -5,10 +5,10 @@ no text is fixed; or a function that says so once the chain is built.
 """
 import base64
 
-import keys
-import wire
-from chain import AGE, Instance, Set, Unfit
-from content import munge, several
+from chains import keys
+from chains import wire
+from chains.chain import AGE, Instance, Set, Unfit
+from chains.content import munge, several
 
 FAULTS = []
 

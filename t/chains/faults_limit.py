@@ -1,9 +1,9 @@
 """Limits, and what is allowed though it looks odd."""
-import keys
-import wire
-from chain import Instance
-from content import subject_tag
-from faults import any_hop, any_instance, fault, need, plain_set
+from chains import keys
+from chains import wire
+from chains.chain import Instance
+from chains.content import subject_tag
+from chains.faults import any_hop, any_instance, fault, need, plain_set
 
 # ---- limits ----
 

@@ -1,9 +1,9 @@
 """Recipes that are none, or that do not lead back."""
-import recipe as recipes
-import wire
-from chain import Instance
-from content import REVISERS, footer, several
-from faults import any_instance, fault, instance_reason, need
+from chains import recipe as recipes
+from chains import wire
+from chains.chain import Instance
+from chains.content import REVISERS, footer, several
+from chains.faults import any_instance, fault, instance_reason, need
 
 
 def with_recipe(c):

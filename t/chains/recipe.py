@@ -3,7 +3,7 @@ import base64
 import difflib
 import json
 
-import wire
+from chains import wire
 
 
 def is_utf8(octets):

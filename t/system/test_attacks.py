@@ -27,7 +27,6 @@ CALLS = "calls that fail on demand"
 WAITS = {
     "a milter": ["smtp-milter-accept-does-not-stick", "fault-milter-crash", "fault-milter-timeout", "fault-milter-malformed", "fault-milter-injection",
                  "fault-milter-after-sign"],
-    "recipes made by the daemon": ["dkim2-own-verify"],
     "the replay store": ["dkim2-replay-first-copy", "dkim2-replay-retry", "fault-store-down", "fault-store-malformed", "fault-store-failover", "fault-lmdb"],
     "the queue": ["dkim2-bcc-leak", "dkim2-dsn-target", "fault-kill-spool", "fault-power-loss", "fault-fsync-error", "fault-disk-full",
                   "fault-spool-corrupt", "fault-spool-two-owners", "fault-split-crash", "fault-dsn-crash", "fault-backlog-start"],
@@ -43,6 +42,8 @@ WAITS = {
 ELSEWHERE = {
     "dns-timeout": "test_dns.py::test_a_silent_resolver_is_a_451_within_the_budget_and_recovers",
     "dns-bogus": "test_dns.py::test_a_forged_record_is_a_temperror",
+    "dkim2-own-verify": "test_own_verify.py::test_own_and_second_verifier_accept_what_is_signed_and_recipes_lead_back "
+                        "test_others_accept_what_is_signed",
     "dns-resolver-dies": "test_processes.py::test_resolver_killed_costs_neither_an_answer_nor_a_session",
     "res-idle-5000": "test_soak.py::test_sessions_in_mid_transaction",
     # On a clock that the test moves.

@@ -262,6 +262,9 @@ def demonstrate(stage, folder, user):
 
     say("4. the sealed chain: hopsealctl explain")
     say(indented(tool("explain", "--dns", os.path.join(folder, "dns.json"), delivered)))
+    page = os.path.join(folder, "chain.html")
+    tool("explain", "--dns", os.path.join(folder, "dns.json"), delivered, "--html", page)
+    say("    the same as a page: %s\n" % page)
 
     say("5. the same message replayed to %s" % OTHER)
     try:

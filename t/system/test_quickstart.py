@@ -49,6 +49,8 @@ def test_the_demonstration_as_typed():
     delivered = re.search(r"The delivered message: (\S+)", done.stdout).group(1)
     with open(delivered, "rb") as f:
         assert b"DKIM2-Signature: i=1;" in f.read()
+    with open(re.search(r"the same as a page: (\S+)", done.stdout).group(1), encoding="utf-8") as f:
+        assert "Hop 1: sender.example" in f.read()
     clean(done.stdout)
 
 

@@ -245,6 +245,20 @@ def test_the_summary_as_text(put, dns, key, keyring):
         "   messages       pass       fail  permerror  temperror  signed by", "          4          3          1          0          0  a.test"]
 
 
+def test_what_is_told_apart_has_a_limit(put, dns, key):
+    """Of a peer that has another reason and another domain in each message."""
+    message = unix(seal(BASE, key))
+    with open(put("many", b""), "wb") as f:
+        for at in range(10010):
+            f.write(FROM + message.replace(b"s=e:", b"s=k%d:" % at).replace(b"d=a.test", b"d=n%d.test" % at) + b"\n")
+    done = ctl("bulk", "--json", "--only", "dkim2", "--dns", dns, "--now", str(NOW), f.name)
+    summary = json.loads(done.stdout)["summary"]
+    assert done.returncode == 65 and summary["messages"] == 10010
+    assert (len(summary["reasons"]), summary["other_reasons"], len(summary["domains"]), summary["other_domains"]) == (10000, 10, 10000, 10)
+    text = ctl("bulk", "--dns", dns, "--now", str(NOW), f.name).stdout.decode()
+    assert "and 9985 more\n" in text and "         10  with reasons that were not told apart\n" in text and len(text) < 8000
+
+
 @pytest.mark.parametrize("args", [(), ("a", "b"), ("--delivered", "--mail-from", "s@a.test", "--rcpt", "r@c.test", "x"), ("--rcpt", "r@c.test", "x"),
                                   ("--only", "spf", "x"), ("--html", "o", "x")])
 def test_called_wrongly(args):

@@ -85,23 +85,41 @@ static enum past_result text_of(struct arena *a, const struct slice *runs, size_
 }
 
 struct blocks {
+	struct arena *arena;
 	struct change_block *all;
-	size_t n;
+	size_t n, room;
 	const struct text *before, *after;
 	size_t before_at, after_at; /* lines that are in a block */
+	struct make_work work;      /* of all comparisons: it has a limit */
 	struct change *out;
 };
 
-static void put(struct blocks *b, bool same, size_t before_n, size_t after_n)
+static bool more_room(struct blocks *b)
+{
+	size_t room = b->room ? 2 * b->room : 16;
+	struct change_block *all = ARENA_ARRAY(b->arena, room, struct change_block);
+
+	if (!all)
+		return false;
+	if (b->n)
+		memcpy(all, b->all, b->n * sizeof(*all));
+	b->all = all;
+	b->room = room;
+	return true;
+}
+
+static bool put(struct blocks *b, bool same, size_t before_n, size_t after_n)
 {
 	struct change_block *last = b->n ? &b->all[b->n - 1] : NULL;
 
 	if (!before_n && !after_n)
-		return;
+		return true;
 	if (last && last->same == same) {
 		last->before_n += before_n;
 		last->after_n += after_n;
 	} else {
+		if (b->n == b->room && !more_room(b))
+			return false;
 		b->all[b->n++] = (struct change_block){ same, b->before_at + 1, b->after_at + 1, b->before->lines + b->before_at,
 			b->after->lines + b->after_at, before_n, after_n };
 	}
@@ -109,10 +127,11 @@ static void put(struct blocks *b, bool same, size_t before_n, size_t after_n)
 	b->after_at += after_n;
 	b->out->removed += same ? 0 : before_n;
 	b->out->added += same ? 0 : after_n;
+	return true;
 }
 
 /* Up to where both are alike again; what a recipe would not bother to copy may be so even here. */
-static void put_changed(struct blocks *b, size_t before_end, size_t after_end)
+static bool put_changed(struct blocks *b, size_t before_end, size_t after_end)
 {
 	size_t before_n = before_end - b->before_at, after_n = after_end - b->after_at, head = 0, tail = 0;
 	const struct slice *before = b->before->lines + b->before_at, *after = b->after->lines + b->after_at;
@@ -121,29 +140,53 @@ static void put_changed(struct blocks *b, size_t before_end, size_t after_end)
 		head++;
 	while (tail < before_n - head && tail < after_n - head && slice_eq(before[before_n - 1 - tail], after[after_n - 1 - tail]))
 		tail++;
-	put(b, true, head, head);
-	put(b, false, before_n - head - tail, after_n - head - tail);
-	put(b, true, tail, tail);
+	return put(b, true, head, head) && put(b, false, before_n - head - tail, after_n - head - tail) && put(b, true, tail, tail);
 }
 
-static bool compare(struct arena *a, const struct text *before, const struct text *after, struct change *out)
+/* Up to these lines the recipe copies nothing; what it says anew may be there all the same. */
+static bool put_compared(struct blocks *b, size_t before_end, size_t after_end)
 {
-	struct blocks b = { .before = before, .after = after, .out = out };
-	struct make_work work = { 0 };
-	struct diff_run *runs;
-	size_t n;
+	size_t before_from = b->before_at, after_from = b->after_at, n = 0;
+	struct diff_run *runs = NULL;
 
-	if (!diff_runs(a, before->lines, before->n, after->lines, after->n, 1, &work, &runs, &n))
+	if (before_end > before_from && after_end > after_from &&
+	    !diff_runs(b->arena, b->before->lines + before_from, before_end - before_from, b->after->lines + after_from, after_end - after_from,
+		1, &b->work, &runs, &n))
 		return false;
-	/* At most three of what differs, one of what does not. */
-	b.all = ARENA_ARRAY(a, 4 * n + 3, struct change_block);
-	if (!b.all)
-		return false;
-	for (size_t i = 0; i < n; i++) {
-		put_changed(&b, runs[i].before, runs[i].now);
-		put(&b, true, runs[i].n, runs[i].n);
+	for (size_t i = 0; i < n; i++)
+		if (!put_changed(b, before_from + runs[i].before, after_from + runs[i].now) || !put(b, true, runs[i].n, runs[i].n))
+			return false;
+	return put_changed(b, before_end, after_end);
+}
+
+static size_t up_to(uint64_t line, const struct text *t)
+{
+	return line < t->n ? (size_t)line : t->n;
+}
+
+/* Neither text has its last empty lines any more, so a step may lead behind its end. */
+static bool compare(struct arena *a, const struct recipe_steps *steps, const struct text *before, const struct text *after, struct change *out)
+{
+	struct blocks b = { .arena = a, .before = before, .after = after, .out = out };
+	uint64_t line = 0; /* of the text before, where the step at hand begins */
+
+	for (size_t i = 0; i < steps->n; i++) {
+		const struct recipe_step *s = &steps->steps[i];
+		size_t before_n, after_n, n;
+
+		line += s->count;
+		if (s->texts)
+			continue;
+		if (!put_compared(&b, up_to(line - s->count, before), up_to(s->from - 1, after)))
+			return false;
+		before_n = up_to(line, before) - b.before_at;
+		after_n = up_to(s->from - 1 + s->count, after) - b.after_at;
+		n = before_n < after_n ? before_n : after_n;
+		if (!put(&b, true, n, n))
+			return false;
 	}
-	put_changed(&b, before->n, after->n);
+	if (!put_compared(&b, before->n, after->n))
+		return false;
 	out->blocks = b.all;
 	out->block_n = out->removed || out->added ? b.n : 0;
 	return true;
@@ -181,7 +224,7 @@ static bool body_read(struct arena *a, const struct past *p, struct slice body, 
 		out->why_not = "the body has too many lines to be shown";
 		return true;
 	}
-	return before_read == PAST_DONE && after_read == PAST_DONE && compare(a, &before, &after, out);
+	return before_read == PAST_DONE && after_read == PAST_DONE && compare(a, &p->recipes[state]->body, &before, &after, out);
 }
 
 void change_read(struct arena *a, const struct past *p, const struct header *h, struct slice body, size_t state, struct change *out)

@@ -111,6 +111,21 @@ def test_changes_are_found_in_a_recipe_of_literals_alone(author, lists, dns):
     assert "body: 1 line added\n│         @ line 29\n│           line 29\n│           line 30\n│         + footer\n│\n" in out
 
 
+def test_changes_of_a_long_body_are_where_they_are(author, lists, dns):
+    before = BASE.replace(b"hello\r\n", b"".join(b"%d\r\n" % at for at in range(100000)))
+    after = before.replace(b"\r\n\r\n", b"\r\n\r\nfirst\r\n", 1) + b"last\r\n"
+    out = explain(through_list(author, lists, before, after, {"b": [{"c": [2, 100001]}]}), dns)
+    assert "body: 2 lines added\n│         + first\n│           0\n" in out and "           99999\n│         + last\n│\n" in out
+
+
+@pytest.mark.parametrize("before, after, recipe, shown", [
+    (b"", b"\r\n\r\n", [{"c": [1, 1]}], None), (b"\r\n\r\n", b"", [{"c": [1, 1]}, {"d": ["", ""]}], None), (b"\r\n", b"\r\n\r\n\r\n", [{"c": [1, 4]}], None),
+    (b"\r\n", b"\r\nx\r\n\r\n", [{"c": [1, 2]}], "2 lines added"), (b"\r\nx\r\n", b"\r\n\r\n\r\n", [{"c": [1, 2]}, {"d": ["x"]}], "2 lines removed")])
+def test_empty_lines_at_the_end_are_no_change(author, lists, dns, before, after, recipe, shown):
+    out = explain(through_list(author, lists, BASE + before, BASE + after, {"b": recipe}), dns)
+    assert ("body: " + shown in out) if shown else "body:" not in out
+
+
 def test_the_tree_is_bounded(author, lists, dns):
     after = (BASE.replace(b"Subject: t", b"Subject: " + b"y" * 500 + b"\r\nComments: c" * 500)
              + b"z" * 5000 + b"\r\n" + b"w\r\n" * 5000)
@@ -236,7 +251,7 @@ def test_nothing_a_peer_writes_is_more_than_text(author, lists, dns, room):
     message = through_list(author, lists, before, after, recipe)
     got = page(message, dns)
     assert got.texts["h1"] == ["[l] " + SHOWN]
-    assert ["", "", "2", SHOWN] in got.rows
+    assert ["", "", "1", SHOWN] in got.rows
     tree = explain(message, dns)
     assert not any(ord(c) < 32 and c != "\n" or 0x7f <= ord(c) < 0xa0 or c in "\u202e\u2028\ufeff" for c in tree)
     named = os.path.join(room, "<b>&\"'\x1b.eml")

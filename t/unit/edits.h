@@ -57,12 +57,17 @@ static inline struct slice edit_words(struct arena *a, struct dice *d, uint32_t 
 static inline struct slice edit_line(struct arena *a, struct dice *d)
 {
 	static const char *const common[] = { "", "", "", "--", "> ", "}", " ", "Best regards," };
+	/* ISO-2022-JP, GB18030, what is not to be in mail at all */
+	static const struct slice charsets[] = { { (const unsigned char *)"\x1b$B$3$s\x1b(B", 10 }, { (const unsigned char *)"\x81\x30\x81\x30", 4 },
+		{ (const unsigned char *)"nul \0 inside", 12 }, { (const unsigned char *)"\x7f\x01\xc3\xa4\xc3", 5 } };
 	uint32_t kind = dice_roll(d, 20);
 
 	if (kind < 6)
 		return slice_str(common[dice_roll(d, 8)]);
 	if (kind == 6)
 		return arena_printf(a, "%c%c%c latin %u", 0xe4, 0xf6, 0xfc, dice_roll(d, 30));
+	if (kind == 8)
+		return charsets[dice_roll(d, 4)];
 	if (kind == 7)
 		return edit_words(a, d, dice_roll(d, 20) ? 60 : 5000);
 	return edit_words(a, d, 1 + dice_roll(d, 72));

@@ -13,6 +13,7 @@
 enum { ROUNDS = 300 };
 
 static struct draft_message first, changed;
+static struct slice last_recipe; /* JSON of the newest r= that want_undone() saw */
 
 static void add_from(struct draft_message *m)
 {
@@ -67,6 +68,7 @@ static void want_undone(struct slice instance, struct slice now, struct slice be
 		text = slice_of(at + 4, (size_t)(instance.at + instance.n - at) - 4);
 		assert_true(b64_decode(&arena, slice_sub(text, 0, slice_find(text, ';')), true, &text));
 		assert_int_equal(recipe_parse(&arena, draft_of(DRAFT_NEWEST), text, read, &why), RECIPE_OK);
+		last_recipe = text;
 		r = read;
 	}
 	u = undo_new(&arena, draft_of(DRAFT_NEWEST), &h, &r, (const unsigned[]){ 0, 0 }, 1, UINT64_MAX);
@@ -178,10 +180,57 @@ static void what_is_signed_is_accepted(void **state)
 	assert_true(recipes > rounds); /* most changes are some */
 }
 
+/* Charsets that are no UTF-8, an end without CRLF, a line over 998 octets: appended to, and then converted. */
+static void lines_of_any_charset_come_back(void **state)
+{
+	static const struct slice odd[] = { { (const unsigned char *)"\x1b$B$3$s\x1b(B", 10 }, { (const unsigned char *)"\x81\x30\x81\x30", 4 },
+		{ (const unsigned char *)"Gr\xfc\xdf" "e", 5 } };
+	struct slice rcpt[3], message, sent;
+	struct dkim2_seal_conf conf = alice(&rcpt[0]);
+	const struct dkim2_verdict *v;
+	struct dice d = dice_of(1);
+
+	(void)state;
+	edit_new(&arena, &d, &first, 0);
+	for (size_t i = 0; i < ROWS(odd); i++)
+		edit_add_line(&first, i, odd[i]);
+	edit_add_line(&first, ROWS(odd), edit_words(&arena, &d, 3000));
+	edit_add_line(&first, ROWS(odd) + 1, S("last line without end"));
+	edit_add_field(&first, 0, S("Organization: Gr\xfc\xdf" "e"));
+	first.unended = true;
+	message = message_of(&first);
+	sent = seal(message, NULL, &conf);
+	v = arrive(sent, &conf);
+	want_full("alice", v);
+
+	changed = first;
+	edit_add_line(&changed, changed.line_n, S("footer"));
+	changed.unended = false;
+	conf = list(&rcpt[1]);
+	rcpt[1] = S("<bob@elsewhere.example>");
+	sent = next_hop(sent, message.n, &changed, v, &conf);
+	v = arrive(sent, &conf);
+	want_full("list", v);
+
+	message = message_of(&changed);
+	changed.fields[0] = S("Organization: Greetings");
+	changed.lines[0] = changed.lines[1] = changed.lines[2] = S("?");
+	conf = (struct dkim2_seal_conf){ .d = S("elsewhere.example"), .mail_from = S("<bob@elsewhere.example>"), .rcpt_to = &rcpt[2],
+		.rcpt_count = 1, .sets = set_e1, .set_count = 1, .now = NOW + 120 };
+	rcpt[2] = S("<bob@far.example>");
+	sent = next_hop(sent, message.n, &changed, v, &conf);
+	v = arrive(sent, &conf);
+	want_full("bob", v);
+	assert_int_equal(v->instance_count, 3);
+	WANT_SLICE(last_recipe, S("{\"h\":{\"organization\":[{\"u\":[\"IEdy/N9l\"]}]},"
+	                          "\"b\":[{\"d\":[\"\\u001b$B$3$s\\u001b(B\"]},{\"u\":[\"gTCBMA==\",\"R3L832U=\"]},{\"c\":[4,6]}]}"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(what_is_signed_is_accepted, make_world, end_world),
+		cmocka_unit_test_setup_teardown(lines_of_any_charset_come_back, make_world, end_world),
 	};
 	return RUN_TESTS(tests);
 }

@@ -238,12 +238,21 @@ static void add_texts(struct feed *f, const struct undo_piece *p)
 	f->u->work += p->lines;
 }
 
-/* CRLFs that end in the block. */
+/* CRLFs that end in the block. In runs of a fixed length and with sums of one octet, which compilers make vectors of. */
 static size_t count_lines(struct slice block, bool cr)
 {
-	size_t n = cr && block.at[0] == '\n';
+	enum { RUN = 64 };
+	size_t n = cr && block.at[0] == '\n', i = 0;
 
-	for (size_t i = 0; i + 1 < block.n; i++)
+	for (; block.n - i > RUN; i += RUN) {
+		const unsigned char *at = block.at + i;
+		unsigned char sum = 0;
+
+		for (unsigned k = 0; k < RUN; k++)
+			sum = (unsigned char)(sum + ((at[k] == '\r') & (at[k + 1] == '\n')));
+		n += sum;
+	}
+	for (; i + 1 < block.n; i++)
 		n += (size_t)((block.at[i] == '\r') & (block.at[i + 1] == '\n'));
 	return n;
 }

@@ -179,6 +179,47 @@ static void test_header_limit(void **state)
 	arena_clear(&a);
 }
 
+/* Every other line of the state before: each is a run of its own. */
+static enum undo_result runs_of_lines(size_t first, size_t second)
+{
+	struct recipe r[2];
+	const struct recipe *recipes[2] = { &r[0], &r[1] };
+	const unsigned algs[3] = { 0 };
+	enum undo_result result;
+	struct slice none;
+	struct arena a;
+	struct header h;
+	struct undo *u;
+
+	arena_init(&a, SIZE_MAX);
+	h = header_of(&a, "");
+	for (size_t k = 0; k < 2; k++) {
+		size_t n = k ? second : first;
+		struct recipe_step *steps = ARENA_ARRAY(&a, n, struct recipe_step);
+
+		for (size_t i = 0; i < n; i++)
+			steps[i] = (struct recipe_step){ .from = k ? i + 1 : 2 * i + 1, .count = 1 };
+		r[k] = (struct recipe){ .has_body = true, .body = { steps, n } };
+	}
+	u = undo_new(&a, draft_of(9), &h, recipes, algs, 2, UINT64_MAX);
+	assert_non_null(u);
+	result = undo_body_hash(u, 2, DIGEST_SHA256, &none); /* as far as it is known without a body */
+	undo_release(u);
+	arena_clear(&a);
+	return result;
+}
+
+static void test_piece_limit(void **state)
+{
+	const size_t half = LIMIT_UNDO_PIECES / 2;
+
+	(void)state;
+	assert_int_equal(runs_of_lines(half, half), UNDO_DONE);
+	assert_int_equal(runs_of_lines(half + 1, half), UNDO_LIMIT);
+	assert_int_equal(runs_of_lines(half, half + 1), UNDO_BAD); /* there are not so many */
+	assert_int_equal(runs_of_lines(2 * half + 1, 1), UNDO_LIMIT);
+}
+
 /* ---- cost ---- */
 
 /* Work for a body of so many lines, undone `states` times by `steps` steps each, and as many fields and header steps. */
@@ -207,8 +248,13 @@ static uint64_t work(size_t lines, size_t steps, size_t fields, size_t states)
 	body = ARENA_ARRAY(&a, steps, struct recipe_step);
 	of = ARENA_ARRAY(&a, steps, struct recipe_step);
 	for (size_t i = 0; i < steps; i++) {
-		body[i] = i % 2 ? (struct recipe_step){ .texts = &text, .count = 1 } : (struct recipe_step){ .from = i + 1, .count = i + 2 < steps ? 1 : lines - i };
-		of[i] = i % 2 ? (struct recipe_step){ .texts = &text, .count = 1 } : (struct recipe_step){ .from = i + 1, .count = i + 2 < steps ? 1 : fields - i };
+		bool rest = i + 2 >= steps;
+
+		body[i] = of[i] = (struct recipe_step){ .texts = &text, .count = 1 };
+		if (i % 2)
+			continue;
+		body[i] = (struct recipe_step){ .from = i + 1, .count = rest ? lines - i : 1 };
+		of[i] = (struct recipe_step){ .from = i + 1, .count = rest ? fields - i : 1 };
 	}
 	if (steps % 2 == 0) { /* keep the number of lines: the last literal takes the place of the last line */
 		body[steps - 2].count--;
@@ -262,6 +308,7 @@ int main(void)
 		cmocka_unit_test(test_ceiling),
 		cmocka_unit_test(test_body_limit),
 		cmocka_unit_test(test_header_limit),
+		cmocka_unit_test(test_piece_limit),
 		cmocka_unit_test(test_cost),
 	};
 

@@ -62,12 +62,17 @@ enum undo_result undo_fields(const struct undo *u, size_t state, struct slice na
 /* Are these the same, canonically, as in state - 1? */
 bool undo_same(const struct undo *u, size_t state, struct slice name);
 
-/* Names (lower case) whose fields differ between state - 1 and state, canonically. In the arena; false: no memory. */
+/* Names (lower case) whose fields differ between state - 1 and state, canonically; none of a state that cannot be had. In
+ * the arena; false: no memory. */
 bool undo_changed(struct undo *u, size_t state, struct slice **names_out, size_t *n_out) HS_MUST_USE;
-/* Body lines that only one of state - 1 and state has, after the end. */
+/* Body lines that only one of state - 1 and state has, after the end; empty ones at the end of state 0 do not count. 0
+ * where one of the two cannot be had. */
 uint64_t undo_lines_changed(const struct undo *u, size_t state);
 
-/* For printing: the body of a state as pieces; as runs of octets of the whole body and of literals, CRLF after each literal line. */
+/*
+ * For printing: the body of a state as pieces (none where there is no such body); as runs of octets of the whole body and of
+ * literals, CRLF after each literal line. Where undo_end() was not called, undo_runs() takes `body` as the body first.
+ */
 size_t undo_pieces(const struct undo *u, size_t state, const struct undo_piece **pieces_out);
 enum undo_result undo_runs(struct undo *u, size_t state, struct slice body, struct slice **runs_out, size_t *n_out);
 

@@ -98,7 +98,8 @@ static bool write_field(struct undo *u, struct slice name, struct slice text, co
 	return true;
 }
 
-static enum undo_result apply(struct undo *u, struct undo_name *name, const struct recipe_steps *steps, size_t state, uint64_t *listed, uint64_t *written)
+static enum undo_result apply(struct undo *u, struct undo_name *name, const struct recipe_steps *steps, size_t state,
+    uint64_t *listed, uint64_t *written)
 {
 	const struct undo_version *now = &name->versions[name->n - 1];
 	const struct field **fields;

@@ -57,7 +57,7 @@ static void refuse(struct copy *c)
 		return;
 	c->unsealed = c->fault;
 	c->fault = (struct fault){ .code = FAULT_NONE };
-	c->job.plan.enforce = false;
+	c->job.plan.enforce = c->job.plan.bound;
 	enforce(c);
 }
 

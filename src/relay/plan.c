@@ -33,11 +33,27 @@ static struct plan refuse(enum fault_code code, const char *why, struct slice re
 	return p;
 }
 
+/* From and sender both ours: such a copy leaves bound to its envelope or not at all (DESIGN.md section 4), whatever `unsealed` says. */
+static bool bound(const struct plan_facts *f)
+{
+	return f->from_count > 0 && plan_domain(f->conf, f->from, f->from_count, SLICE_NONE) &&
+	    (f->mail_from_null || plan_domain(f->conf, NULL, 0, f->mail_from_domain));
+}
+
+/* Whose it is nobody can say for sure: not we, and whoever reads it later may say that it is ours. */
+static bool nobodys(const struct plan_facts *f)
+{
+	return !f->from_single && f->listener->from == FROM_READABLE;
+}
+
+/* A chain that is not verified does not lift what holds of a message without one: any line can look like a seal. */
 static struct plan unsealed(const struct plan_facts *f, enum fault_code code, const char *why, struct slice reason)
 {
 	if (f->listener->unsealed == UNSEALED_REFUSE)
 		return refuse(code, why, reason);
-	return (struct plan){ .kind = PLAN_NOTHING, .why = why };
+	if (nobodys(f))
+		return refuse(FAULT_NO_AUTHOR, "no_author", SLICE_NONE);
+	return (struct plan){ .kind = PLAN_NOTHING, .enforce = bound(f), .why = why };
 }
 
 /* Spec 13: this content goes to more than one address; that of a list always may. */
@@ -51,14 +67,12 @@ static struct plan without_chain(const struct plan_facts *f)
 	bool ours = f->from_count > 0 && plan_domain(f->conf, f->from, f->from_count, SLICE_NONE);
 	const char *d;
 
-	/* Whose it is nobody can say for sure: not we, and whoever reads it later may say that it is ours. */
-	if (!f->from_single && f->listener->from == FROM_READABLE)
+	if (nobodys(f))
 		return refuse(FAULT_NO_AUTHOR, "no_author", SLICE_NONE);
 	if (!ours)
 		return (struct plan){ .kind = PLAN_NOTHING, .why = "foreign_from" };
 	d = plan_domain(f->conf, f->from, f->from_count, f->mail_from_domain);
-	/* From and sender both ours: such a copy leaves with a seal or not at all (DESIGN.md section 4), whatever `unsealed` says. */
-	if (!d && plan_domain(f->conf, NULL, 0, f->mail_from_domain))
+	if (!d && bound(f))
 		return refuse(FAULT_UNSEALED, "no_key", S("no key fits both From and MAIL FROM"));
 	if (!d)
 		return unsealed(f, FAULT_UNSEALED, "foreign_sender", S("no key fits both From and MAIL FROM"));
@@ -141,7 +155,8 @@ static bool choose(const struct plan_facts *f, struct plan *p)
 static struct plan extend(const struct plan_facts *f, bool arranged)
 {
 	struct plan p = { .kind = PLAN_EXTEND, .enforce = true, .exploded = explodes(f), .arranged = arranged,
-		.may_pass = arranged && f->listener->unsealed == UNSEALED_PASS };
+		.may_pass = arranged && f->listener->unsealed == UNSEALED_PASS && !nobodys(f),
+		.bound = bound(f) };
 	bool chosen = f->known_client && choose(f, &p);
 	struct slice words = S("no key for the domain that the message came for");
 

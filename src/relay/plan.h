@@ -23,6 +23,7 @@ struct plan {
 	bool exploded;            /* the hop says so */
 	bool arranged;            /* EXTEND: the chain is not Fully Verified, and is extended by arrangement with the client */
 	bool may_pass;            /* EXTEND: a copy that cannot be sealed leaves as it came */
+	bool bound;               /* EXTEND: and that only with a newest seal that fits the envelope */
 	const char *why;          /* for the log: a word */
 	struct fault fault;
 };

@@ -145,6 +145,19 @@ def test_a_broken_chain_is_refused_when_so_configured(hopseal, sink, key):
     assert sink.transactions() == []
 
 
+def test_a_broken_chain_frees_nobody_from_his_envelope(hopseal, sink, key):
+    """With From and sender ours nothing leaves but bound, though any line can look like a seal and break a chain."""
+    junk = b"DKIM2-Signature: x\r\n"
+    with hopseal("outbound", keys=[key]).connect() as c:
+        c.deliver(junk + BASE, code=550, enhanced="5.7.1")
+        c.deliver(seal(BASE, key, rt=["<r2@c.test>"]), code=550, enhanced="5.7.1", text="RCPT TO")
+        c.deliver(junk + BASE.replace(b"From: s@a.test", b"From: s@a.test\r\nFrom: s@b.test"), code=550, enhanced="5.6.0")
+        assert sink.transactions() == []
+        c.deliver(junk + BASE.replace(b"From: s@a.test", b"From: s@b.test"))
+        c.deliver(junk + BASE, sender="<x@b.test>")
+    assert len(sink.wait(2)) == 2
+
+
 def test_one_recipient_a_transaction(hopseal, sink, key):
     with hopseal("outbound", keys=[key]).connect() as c:
         c.mail()

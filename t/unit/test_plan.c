@@ -27,7 +27,7 @@ static void plan_rows(void **state)
 		short code;
 		const char *rt, *bridge;           /* domain of the last rt=, default b.test; of the nd= hop */
 		bool changed, munged, later;       /* content; From too; the second hop accounts for it */
-		bool arranged, may_pass, several, exploded;
+		bool arranged, may_pass, bound, several, exploded;
 	} rows[] = {
 		{ "ours and ours originates", NONE, "a.test", NULL, "a.test", .kind = PLAN_ORIGINATE, .d = "a.test", .enforce = true },
 		{ "a null sender does too", NONE, "a.test", NULL, NULL, .kind = PLAN_ORIGINATE, .d = "a.test", .enforce = true },
@@ -78,7 +78,15 @@ static void plan_rows(void **state)
 		{ "refused or not", FAILED, "c.test", NULL, "c.test", .arranged = true, .refuse_unsealed = true, .kind = PLAN_REFUSE, .code = 550 },
 		{ "a whole chain needs no arrangement", FULL, "c.test", NULL, "c.test", .arranged = true, .kind = PLAN_NOTHING, .enforce = true },
 		{ "a chain whose earlier body cannot be had is not extended", PROVISIONAL, "c.test", NULL, "b.test", .always = true, .kind = PLAN_NOTHING },
-		{ "a broken chain passes unsealed", FAILED, "a.test", NULL, "a.test", .kind = PLAN_NOTHING },
+		{ "a broken chain passes unsealed", FAILED, "c.test", NULL, "a.test", .kind = PLAN_NOTHING },
+		{ "also from us by another's sender", FAILED, "a.test", NULL, "c.test", .kind = PLAN_NOTHING },
+		{ "but with From and sender ours only bound to its envelope", FAILED, "a.test", NULL, "a.test", .kind = PLAN_NOTHING, .enforce = true },
+		{ "a null sender likewise", FAILED, "a.test", NULL, NULL, .kind = PLAN_NOTHING, .enforce = true },
+		{ "and one that cannot be checked now", UNKNOWN, "a.test", NULL, "mail.a.test", .kind = PLAN_NOTHING, .enforce = true },
+		{ "nor does it speak for a From that cannot be read", FAILED, NULL, NULL, "a.test", .kind = PLAN_REFUSE, .code = 550 },
+		{ "or for two of them", FAILED, "a.test", "c.test", "c.test", .twice = true, .kind = PLAN_REFUSE, .code = 550 },
+		{ "unless any is taken", FAILED, NULL, NULL, "a.test", .any = true, .kind = PLAN_NOTHING },
+		{ "by arrangement what is ours passes bound too", FAILED, "a.test", NULL, "b.test", .arranged = true, .may_pass = true, .bound = true, .kind = PLAN_EXTEND, .d = "b.test", .enforce = true },
 		{ "or is refused", FAILED, "a.test", NULL, "a.test", .refuse_unsealed = true, .kind = PLAN_REFUSE, .code = 550 },
 		{ "a chain that cannot be checked now waits", UNKNOWN, "a.test", NULL, "a.test", .refuse_unsealed = true, .kind = PLAN_REFUSE, .code = 451 },
 	};
@@ -101,7 +109,7 @@ static void plan_rows(void **state)
 			.changed = rows[i].changed, .from_changed = rows[i].munged, .wanted = rows[i].several ? 2 : 1 };
 		struct plan p = plan_make(&f);
 
-		if (p.content_later != rows[i].later || p.arranged != (rows[i].arranged && p.kind == PLAN_EXTEND) || p.may_pass != rows[i].may_pass ||
+		if (p.content_later != rows[i].later || p.arranged != (rows[i].arranged && p.kind == PLAN_EXTEND) || p.may_pass != rows[i].may_pass || (p.may_pass && p.bound != rows[i].bound) ||
 		    p.exploded != rows[i].exploded || !p.bridge != !rows[i].bridge || (p.bridge && strcmp(p.bridge, rows[i].bridge) != 0))
 			fail_msg("%s: bridge %s, later %d, arranged %d, may pass %d, exploded %d", rows[i].name, p.bridge ? p.bridge : "-",
 			    p.content_later, p.arranged, p.may_pass, p.exploded);

@@ -578,7 +578,7 @@ static void dkim2_timestamps(void **state)
 	assert_int_equal(judged(one_hop((struct hop){ .d = "a.test", .t = 1 }), "<s@a.test>", "<r1@c.test>", -1, 9)->state, DKIM2_PASS);
 }
 
-/* The half without a recipe: old and unknown flags do nothing, and many of them neither. */
+/* Old and unknown flags do nothing, and many of them neither. */
 static void dkim2_old_flags(void **state)
 {
 	const struct hop two[] = { { .d = "a.test", .rt = "<x@b.test>", .extra = "f=donotmodify,donotexplode,zzz; " },
@@ -687,7 +687,6 @@ static void dkim2_field_name_tricks(void **state)
 	assert_int_equal(judged(message, "<s@a.test>", "<r1@c.test>", NOW, 9)->state, DKIM2_NONE);
 }
 
-/* The half without a recipe. */
 static void dkim2_author_domain(void **state)
 {
 	static const struct {
@@ -748,8 +747,10 @@ static void dkim2_rewrite_envelope(void **state)
 
 /* ---- the catalogue ---- */
 
+#define RECIPES "t/system/attacks_recipes.py"
+
 static const struct {
-	const char *id, *waits_for; /* NULL: above, or where the comment says */
+	const char *id, *where; /* NULL: above */
 } catalogue[] = {
 	{ "dkim2-sequence-gaps", NULL },
 	{ "dkim2-instance-unsigned", NULL },
@@ -765,37 +766,37 @@ static const struct {
 	{ "dkim2-chain-transplant", NULL },
 	{ "dkim2-header-added", NULL },
 	{ "dkim2-unsigned-headers", NULL },
-	{ "dkim2-recipe-copy-range", "recipes" },
-	{ "dkim2-recipe-overlap", "recipes" },
-	{ "dkim2-recipe-history-bomb", "recipes" },
-	{ "dkim2-recipe-line-bomb", "recipes" },
-	{ "dkim2-json-depth", "recipes" },
-	{ "dkim2-json-ambiguity", "recipes" },
-	{ "dkim2-json-collisions", "recipes" },
-	{ "dkim2-recipe-shapes", "recipes" },
-	{ "dkim2-recipe-crlf", "recipes" },
-	{ "dkim2-recipe-own-fields", "recipes" },
-	{ "dkim2-recipe-wrong-undo", "recipes" },
-	{ "dkim2-base64-bomb", "a session: its answer is the header limit's" },
+	{ "dkim2-recipe-copy-range", RECIPES },
+	{ "dkim2-recipe-overlap", RECIPES },
+	{ "dkim2-recipe-history-bomb", RECIPES },
+	{ "dkim2-recipe-line-bomb", RECIPES },
+	{ "dkim2-json-depth", RECIPES },
+	{ "dkim2-json-ambiguity", RECIPES },
+	{ "dkim2-json-collisions", RECIPES },
+	{ "dkim2-recipe-shapes", RECIPES },
+	{ "dkim2-recipe-crlf", RECIPES },
+	{ "dkim2-recipe-own-fields", RECIPES },
+	{ "dkim2-recipe-wrong-undo", RECIPES },
+	{ "dkim2-base64-bomb", "t/system/test_attacks.py: its answer is the header limit's" },
 	{ "dkim2-hash-list", NULL },
 	{ "dkim2-selector-list", NULL },
 	{ "dkim2-one-good-one-bad", NULL },
 	{ "dkim2-algorithm-confusion", NULL },
 	{ "dkim2-key-states", NULL },
 	{ "dkim2-timestamps", NULL },
-	{ "dkim2-replay-first-copy", "the replay store" },
-	{ "dkim2-replay-retry", "the replay store" },
-	{ "dkim2-old-flags", "recipes, for the change between its hops" },
+	{ "dkim2-replay-first-copy", "waits for the replay store" },
+	{ "dkim2-replay-retry", "waits for the replay store" },
+	{ "dkim2-old-flags", "above, and for the change between its hops " RECIPES },
 	{ "dkim2-sign-broken-chain", NULL },
-	{ "dkim2-bcc-leak", "the queue" },
-	{ "dkim2-bcc-sync-refused", "a session: one recipient a transaction" },
+	{ "dkim2-bcc-leak", "waits for the queue" },
+	{ "dkim2-bcc-sync-refused", "t/system/test_attacks.py: one recipient a transaction" },
 	{ "dkim2-rewrite-envelope", NULL },
-	{ "dkim2-own-verify", "other implementations; test_dkim2_changes has ours" },
-	{ "dkim2-charset-lines", NULL }, /* test_dkim2_changes */
-	{ "dkim2-forged-dsn", "reports of failure" },
-	{ "dkim2-dsn-target", "the queue" },
+	{ "dkim2-own-verify", "test_dkim2_property, test_dkim2_changes, and other implementations t/system/test_own_verify.py" },
+	{ "dkim2-charset-lines", "test_dkim2_changes and " RECIPES },
+	{ "dkim2-forged-dsn", "waits for reports of failure" },
+	{ "dkim2-dsn-target", "waits for the queue" },
 	{ "dkim2-field-name-tricks", NULL },
-	{ "dkim2-author-domain", "recipes, for the hop that replaces From" },
+	{ "dkim2-author-domain", "above, and for the hop that replaces From " RECIPES },
 };
 
 /* Every case of the catalogue stands in the table, and the other way round. */
@@ -825,8 +826,8 @@ static void the_catalogue_is_complete(void **state)
 	}
 	assert_int_equal(found, ROWS(catalogue));
 	for (size_t i = 0; i < ROWS(catalogue); i++)
-		if (catalogue[i].waits_for)
-			printf("# %s waits for %s\n", catalogue[i].id, catalogue[i].waits_for);
+		if (catalogue[i].where)
+			printf("# %s: %s\n", catalogue[i].id, catalogue[i].where);
 }
 
 #define TEST(f) cmocka_unit_test_setup(f, fresh_arena)

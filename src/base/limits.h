@@ -67,7 +67,7 @@ enum {
 	LIMIT_UNDO_FIELDS = 100000,      /* fields of all instances that are undone, of names that their recipes list: PERMERROR */
 	LIMIT_UNDO_PIECES = 750000,      /* runs of lines of the bodies of all these: PERMERROR */
 	LIMIT_UNDO = 536870912,          /* octets of all bodies undone for a message, unless dkim2.undo says otherwise: PERMERROR */
-	LIMIT_DIFF_LINES = 1000000,      /* lines of two bodies between what both begin and end with: none of them is copied */
+	LIMIT_DIFF_LINES = 600000,       /* lines of two bodies between what both begin and end with: none of them is copied */
 	LIMIT_DIFF_STEPS = 4000000,      /* steps of a diff of two messages; spec 6.4: a simpler one, whose recipe is longer */
 	LIMIT_NONCE = 64,                /* octets of n=; draft: PERMERROR */
 	LIMIT_KEYS_HOP = 4,              /* key look-ups a hop; spec 18.3: PERMERROR */

@@ -347,12 +347,49 @@ static void test_crowded(void **state)
 	arena_clear(&a);
 }
 
+/* ---- more lines than are looked at ---- */
+
+static enum make_state body(struct arena *a, struct slice before, struct slice now, struct recipe_steps *out, struct make_work *work)
+{
+	*work = (struct make_work){ 0 };
+	return make_body(a, &before, 1, &now, 1, out, work);
+}
+
+static void test_too_many_lines(void **state)
+{
+	struct slice few = S("a\r\none line of its own\r\na\r\n"), many;
+	struct recipe_steps steps = { NULL, 0 };
+	struct make_work work;
+	struct arena a;
+	struct buf b;
+
+	(void)state;
+	arena_init(&a, SIZE_MAX / 2);
+	buf_init(&b, SIZE_MAX / 2);
+	for (size_t i = 0; i < LIMIT_DIFF_LINES - 3; i++)
+		buf_str(&b, "a\r\n");
+	buf_str(&b, "one line of its own\r\n");
+	assert_int_equal(body(&a, few, buf_get(&b), &steps, &work), MAKE_DONE);
+	assert_false(work.capped);
+	assert_int_equal(steps.n, 2); /* the last one is a literal */
+	buf_str(&b, "b\r\nb\r\nb\r\nb\r\n");
+	many = buf_get(&b);
+	assert_int_equal(body(&a, few, many, &steps, &work), MAKE_DONE);
+	assert_true(work.capped);
+	assert_true(steps.n == 1 && steps.steps[0].texts && steps.steps[0].count == 3);
+	assert_int_equal(body(&a, many, few, &steps, &work), MAKE_BIG);
+	assert_true(work.capped);
+	buf_release(&b);
+	arena_clear(&a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_linear),
 		cmocka_unit_test(test_equal_fields),
 		cmocka_unit_test(test_crowded),
+		cmocka_unit_test(test_too_many_lines),
 	};
 	return RUN_TESTS(tests);
 }

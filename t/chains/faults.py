@@ -147,7 +147,7 @@ def seal_tag_twice(c):
     hop, i = any_hop(c)
     def twice(tags):
         name, value = c.rng.choice([row for row in tags if row[0] != "s"])
-        return tags + [(c.rng.choice((name, name.swapcase())), c.rng.choice((value, "1")))]
+        return tags + [(c.rng.choice((name, name.swapcase())), value if name == "i" else c.rng.choice((value, "1")))]
     hop.edit_tags = twice
     return "permerror", seal_reason(i, "syntax error")
 
@@ -274,7 +274,7 @@ def instance_value_bad(c):
         "sha256", "sha256:" + half, "sha256:%s:" % half, "sha256::" + half, ":%s:%s" % (half, half), "sha 256:%s:%s" % (half, half),
         "sha256:%s:%s," % (half, half), ",sha256:%s:%s" % (half, half), "sha256:%s:%s:%s" % (half, half, half), "sha256:*%s:%s" % (half[1:], half),
         "sha256:%s:%s" % (half[:-1], half), "sha256:%s:%s" % (half[:-2] + "A=", half[:-2] + "B="))] +
-        [add_tag("r", "*"), add_tag("r", "e30"), add_tag("M", "1"), add_tag("H", "1"), add_tag(None, "junk"), add_tag("zz", "a\x7f"), add_tag("zz", "\u00e9")])
+        [add_tag("r", "*"), add_tag("r", "e30"), add_tag("M", str(m)), add_tag("H", "1"), add_tag(None, "junk"), add_tag("zz", "a\x7f"), add_tag("zz", "\u00e9")])
     it.edit_json = lambda text: None
     return "permerror", instance_reason(m, "syntax error")
 

@@ -75,6 +75,24 @@ def hash_sets_too_many(c):
     return "permerror", None
 
 
+# ---- a header that is none ----
+
+@fault(weight=0.5)
+def header_line_without_a_colon(c):
+    c.after.append(lambda: c.fields.insert(c.rng.randrange(len(c.fields) + 1), b"no field at all\r\n"))
+    return "permerror", None
+
+
+@fault(weight=0.5)
+def line_ends_of_lf_alone(c):
+    """Then no DKIM2 field is to be seen, unless it is the first."""
+    def lf():
+        c.fields = [b"Received: first\r\n"] + c.fields
+        c.fields, c.body, c.blank = [b"".join(c.fields).replace(b"\r\n", b"\n") + b"\n" + c.body.replace(b"\r\n", b"\n")], b"", False
+    c.after.append(lf)
+    return "none", None
+
+
 # ---- allowed, though it looks odd ----
 
 @fault()

@@ -63,6 +63,7 @@ enum {
 	LIMIT_RECIPE_DEPTH = 5,          /* arrays and objects of a recipe, the outermost is 1; spec 18.3 counts it 0: PERMERROR */
 	LIMIT_UNDO_BODY = 67108864,      /* octets of the body of an instance that is undone; spec 18.3: PERMERROR */
 	LIMIT_UNDO_TIMES = 4,            /* times the received body such a body may be, and times the received header all fields that recipes write: PERMERROR */
+	LIMIT_UNDO_HEADERS = 64,         /* times the received header, or LIMIT_UNDO_LEAST, the headers of all instances that are undone: PERMERROR */
 	LIMIT_UNDO_LEAST = 262144,       /* octets that either may always have, so that what one field can hold is never refused: PERMERROR above both */
 	LIMIT_UNDO_FIELDS = 100000,      /* fields of all instances that are undone, of names that their recipes list: PERMERROR */
 	LIMIT_UNDO_PIECES = 750000,      /* runs of lines of the bodies of all these: PERMERROR */

@@ -220,6 +220,43 @@ static void test_piece_limit(void **state)
 	assert_int_equal(runs_of_lines(2 * half + 1, 1), UNDO_LIMIT);
 }
 
+/* All headers that are hashed: 64 times what came, though a recipe may write four times that and the next ones keep it. */
+static void test_headers_limit(void **state)
+{
+	struct slice texts[4];
+	struct recipe_step step = { .texts = texts, .count = 4 };
+	struct recipe_field field = { S("comments"), { &step, 1 } };
+	struct recipe r = { .fields = &field, .field_count = 1 };
+	const struct recipe *recipes[50] = { &r };
+	const unsigned algs[51] = { 0 };
+	unsigned char hash[DIGEST_OCTETS];
+	size_t n = 1 << 20, fits;
+	struct arena a;
+	struct header h;
+	struct undo *u;
+	char *text;
+
+	(void)state;
+	arena_init(&a, SIZE_MAX);
+	text = arena_take(&a, n + 1);
+	memset(text, 'x', n);
+	memcpy(text, "A:", 2);
+	memcpy(text + n - 2, "\r\n", 2);
+	h = header_of(&a, text);
+	for (size_t i = 0; i < 4; i++)
+		texts[i] = slice_of(text + 2, n - 20);
+	fits = 64 * n / (n + 4 * (n - 20 + 11));
+	u = undo_new(&a, draft_of(9), &h, recipes, algs, 50, UINT64_MAX);
+	assert_int_equal(undo_header_hash(u, fits, DIGEST_SHA256, hash), UNDO_DONE);
+	assert_int_equal(undo_header_hash(u, fits + 1, DIGEST_SHA256, hash), UNDO_LIMIT);
+	undo_release(u);
+	recipes[0] = NULL; /* as it came it may be in every one of them */
+	u = undo_new(&a, draft_of(9), &h, recipes, algs, 50, UINT64_MAX);
+	assert_int_equal(undo_header_hash(u, 50, DIGEST_SHA256, hash), UNDO_DONE);
+	undo_release(u);
+	arena_clear(&a);
+}
+
 /* ---- cost ---- */
 
 /* Work for a body of so many lines, undone `states` times by `steps` steps each, and as many fields and header steps. */
@@ -308,6 +345,7 @@ int main(void)
 		cmocka_unit_test(test_ceiling),
 		cmocka_unit_test(test_body_limit),
 		cmocka_unit_test(test_header_limit),
+		cmocka_unit_test(test_headers_limit),
 		cmocka_unit_test(test_piece_limit),
 		cmocka_unit_test(test_cost),
 	};

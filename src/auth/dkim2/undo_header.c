@@ -98,8 +98,22 @@ static bool write_field(struct undo *u, struct slice name, struct slice text, co
 	return true;
 }
 
-static enum undo_result apply(struct undo *u, struct undo_name *name, const struct recipe_steps *steps, size_t state,
-    uint64_t *listed, uint64_t *written)
+static uint64_t octets_of(const struct undo_version *v)
+{
+	uint64_t octets = 0;
+
+	for (size_t i = 0; i < v->n; i++)
+		octets += canon_of(v->fields[i]).n;
+	return octets;
+}
+
+/* What recipes have come to so far. */
+struct tally {
+	uint64_t listed, written; /* fields of names they list, octets of those they write */
+	uint64_t header, headers; /* octets of the header at hand, of those of all states but 0 */
+};
+
+static enum undo_result apply(struct undo *u, struct undo_name *name, const struct recipe_steps *steps, size_t state, struct tally *t)
 {
 	const struct undo_version *now = &name->versions[name->n - 1];
 	const struct field **fields;
@@ -109,9 +123,9 @@ static enum undo_result apply(struct undo *u, struct undo_name *name, const stru
 	u->work += steps->n + 1;
 	if (!count_steps(steps, now->n, &total))
 		return UNDO_BAD;
-	if (total > LIMIT_UNDO_FIELDS - *listed)
+	if (total > LIMIT_UNDO_FIELDS - t->listed)
 		return UNDO_LIMIT;
-	*listed += total;
+	t->listed += total;
 	u->work += total;
 	fields = ARENA_ARRAY(u->a, (size_t)total, const struct field *);
 	if (!fields)
@@ -127,16 +141,45 @@ static enum undo_result apply(struct undo *u, struct undo_name *name, const stru
 		for (size_t k = 0; k < s->count; k++) {
 			uint64_t octets = (uint64_t)name->name.n + s->texts[k].n + CANON_MORE;
 
-			if (octets > undo_room(u->h->raw.n) - *written)
+			if (octets > undo_room(u->h->raw.n) - t->written)
 				return UNDO_LIMIT;
-			*written += octets;
+			t->written += octets;
 			u->work += octets;
 			if (!write_field(u, name->name, s->texts[k], &fields[n++]))
 				return UNDO_MEMORY;
 		}
 	}
+	t->header -= octets_of(now);
 	name->versions[name->n++] = (struct undo_version){ state, fields, n };
+	t->header += octets_of(&name->versions[name->n - 1]);
 	return UNDO_DONE;
+}
+
+/* The headers of the states, each from the one before, as long as hashing all of them is no more than a few times what came. */
+static bool compose(struct undo *u, const size_t *where)
+{
+	uint64_t most = LIMIT_UNDO_HEADERS * (uint64_t)(u->h->raw.n > LIMIT_UNDO_LEAST ? u->h->raw.n : LIMIT_UNDO_LEAST);
+	struct tally t = { 0 };
+
+	for (size_t i = 0; i < u->name_count; i++)
+		t.header += octets_of(&u->names[i].versions[0]);
+	for (size_t k = 0; k < u->n; k++) {
+		enum undo_result r = UNDO_DONE;
+
+		for (size_t i = 0; u->recipes[k] && i < u->recipes[k]->field_count && r == UNDO_DONE; i++)
+			r = apply(u, &u->names[*where++], &u->recipes[k]->fields[i].steps, k + 1, &t);
+		t.headers += t.header;
+		if (r == UNDO_DONE && t.headers > most)
+			r = UNDO_LIMIT;
+		if (r == UNDO_MEMORY)
+			return false;
+		if (r == UNDO_DONE)
+			continue;
+		u->broken = k + 1;
+		u->break_result = r;
+		break;
+	}
+	return true;
 }
 
 /*
@@ -176,7 +219,6 @@ bool undo_header_init(struct undo *u)
 {
 	struct entry *received = ARENA_ARRAY(u->a, u->h->n, struct entry), *listed;
 	size_t n = 0, listed_count = 0, at = 0, *where;
-	uint64_t fields = 0, written = 0;
 
 	for (size_t k = 0; k < u->n; k++)
 		listed_count += u->recipes[k] ? u->recipes[k]->field_count : 0;
@@ -192,23 +234,7 @@ bool undo_header_init(struct undo *u)
 			listed[at] = (struct entry){ u->recipes[k]->fields[i].name, at };
 	qsort(received, n, sizeof(*received), by_name_then_up);
 	qsort(listed, listed_count, sizeof(*listed), by_name_then_down);
-	if (!collect(u, received, n, listed, listed_count, where))
-		return false;
-	at = 0;
-	for (size_t k = 0; k < u->n && u->broken > u->n; k++) {
-		for (size_t i = 0; u->recipes[k] && i < u->recipes[k]->field_count; i++) {
-			enum undo_result r = apply(u, &u->names[where[at++]], &u->recipes[k]->fields[i].steps, k + 1, &fields, &written);
-
-			if (r == UNDO_MEMORY)
-				return false;
-			if (r == UNDO_DONE)
-				continue;
-			u->broken = k + 1;
-			u->break_result = r;
-			break;
-		}
-	}
-	return true;
+	return collect(u, received, n, listed, listed_count, where) && compose(u, where);
 }
 
 /* ---- asking ---- */

@@ -29,14 +29,12 @@ static size_t decode_groups(struct slice text, size_t *i, unsigned char *out)
 	return n;
 }
 
-bool b64_decode(struct arena *a, struct slice text, bool blanks, struct slice *octets_out)
+/* out may be the text itself: what is written stands in front of what is still to be read. */
+static bool decode(unsigned char *out, struct slice text, bool blanks, size_t *octets_out)
 {
-	unsigned char *out = arena_take(a, text.n / 4 * 3 + 3);
 	size_t n = 0, pads = 0, i = 0;
 	unsigned bits = 0, held = 0;
 
-	if (!out)
-		return false;
 	while (i < text.n) {
 		unsigned char c;
 
@@ -75,8 +73,24 @@ bool b64_decode(struct arena *a, struct slice text, bool blanks, struct slice *o
 		out[n++] = (unsigned char)(bits >> 10);
 		out[n++] = (unsigned char)(bits >> 2);
 	}
+	*octets_out = n;
+	return true;
+}
+
+bool b64_decode(struct arena *a, struct slice text, bool blanks, struct slice *octets_out)
+{
+	unsigned char *out = arena_take(a, text.n / 4 * 3 + 3);
+	size_t n;
+
+	if (!out || !decode(out, text, blanks, &n))
+		return false;
 	*octets_out = slice_of(out, n);
 	return true;
+}
+
+bool b64_decode_over(unsigned char *text, size_t n, size_t *octets_out)
+{
+	return decode(text, slice_of(text, n), false, octets_out);
 }
 
 static size_t encode(unsigned char *out, struct slice s)

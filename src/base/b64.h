@@ -18,6 +18,9 @@
  */
 bool b64_decode(struct arena *a, struct slice text, bool blanks, struct slice *octets_out) HS_MUST_USE;
 
+/* The same without blanks, over the text itself, which is longer; takes no memory. */
+bool b64_decode_over(unsigned char *text, size_t n, size_t *octets_out) HS_MUST_USE;
+
 /* Appends the text for `octets`, unfolded. */
 void b64_encode(struct buf *b, struct slice octets);
 struct slice b64_text(struct arena *a, struct slice octets);

@@ -740,9 +740,33 @@ static void recipes_of_others(void **state)
 	json_decref(rows);
 }
 
+/* Literals of base64 are decoded where they stand: each takes the slice that says where, and no more. */
+static void short_octets_take_little_room(void **state)
+{
+	struct recipe r;
+	struct arena a;
+	struct buf json;
+	const char *why;
+
+	(void)state;
+	buf_init(&json, 1 << 20);
+	buf_str(&json, "{\"b\":[{\"u\":[\"/w==\"");
+	for (size_t i = 1; i < 20000; i++)
+		buf_str(&json, i % 2 ? ",\"\"" : ",\"/w==\"");
+	buf_str(&json, "]}]}");
+	arena_init(&a, json.n + 20000 * sizeof(struct slice) + 8192);
+	assert_int_equal(recipe_parse(&a, draft_of(9), buf_get(&json), &r, &why), RECIPE_OK);
+	for (size_t i = 0; i < 20000; i++)
+		assert_int_equal(r.body.steps[0].texts[i].n, i % 2 ? 0 : 1);
+	assert_int_equal(r.body.steps[0].texts[19998].at[0], 0xff);
+	arena_clear(&a);
+	buf_release(&json);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(short_octets_take_little_room),
 		cmocka_unit_test_setup_teardown(shape_rows, fresh_arena, drop_arena),
 		cmocka_unit_test_setup_teardown(twice_rows, fresh_arena, drop_arena),
 		cmocka_unit_test_setup_teardown(json_rows, fresh_arena, drop_arena),

@@ -327,6 +327,41 @@ static void memory_runs_out_anywhere(void **state)
 	assert_true(none && temporary && passed);
 }
 
+/* From of each instance is a list of 5,001 addresses, 60 kB: what they are read into goes again before the next is. */
+static void long_lists_of_authors_are_not_held(void **state)
+{
+	static const struct hop only = { .d = "list.test", .rt = "<r1@c.test>", .m = 5 };
+	struct slice message = slice_str(base_message), before = SLICE_NONE;
+	const struct dkim2_verdict *v;
+	struct arena a;
+
+	(void)state;
+	for (unsigned m = 1; m <= only.m; m++) {
+		struct slice now, number = arena_printf(&arena, "m=%u;", m), json;
+		struct buf list;
+
+		buf_init(&list, 1 << 17);
+		buf_u64(&list, m);
+		for (size_t i = 0; i < 5000; i++)
+			buf_str(&list, "@list.test,s");
+		buf_str(&list, "@list.test");
+		now = arena_copy(&arena, buf_get(&list));
+		buf_release(&list);
+		message = replaced(message, m == 1 ? "s@a.test" : arena_string(&arena, before), now);
+		if (m == 1) {
+			message = forge_instance(message, m);
+		} else {
+			json = join(S("{\"h\":{\"from\":[{\"d\":[\""), before, S("\"]}]}}"));
+			message = replaced(forge_instance(message, m), arena_string(&arena, number),
+			    join(number, join(S(" r="), b64_text(&arena, json), S(";")), SLICE_NONE));
+		}
+		before = now;
+	}
+	v = judged_by(&a, add_hop(message, 1, &only), &(struct run){ .cut = 64, .arena = 1 << 22 });
+	want_verdict(v, DKIM2_PASS, "");
+	arena_clear(&a);
+}
+
 static void what_was_changed_is_known(void **state)
 {
 	struct slice message = add_hop(revised(author(), 2, &(struct change){ "Subject: t\r\n", "Subject: [l] t\r\nList-Id: <l.list.test>\r\n",
@@ -368,6 +403,7 @@ int main(void)
 		TEST(more_work_than_allowed_is_a_permerror),
 		TEST(recipes_are_limited_together),
 		TEST(memory_runs_out_anywhere),
+		TEST(long_lists_of_authors_are_not_held),
 		TEST(what_was_changed_is_known),
 		TEST(a_recipe_of_the_first_instance),
 	};

@@ -286,7 +286,7 @@ const struct dkim2_verdict *dkim2_verify_verdict(struct dkim2_verify *v)
 	v->verdict.strict = v->signatures.strict;
 	if (!arena_failed(v->arena) && !v->memory_lost)
 		judge_found(v, seals);
-	if (v->memory_lost || arena_failed(v->arena)) {
+	if (v->memory_lost || v->walk.memory_lost || arena_failed(v->arena)) {
 		v->verdict = before; /* a hash or a signature may look wrong because there was no room for it */
 		note(v, DKIM2_TEMPERROR, (struct reason){ .words = S("no memory") }, 0);
 	} else {

@@ -259,19 +259,26 @@ void walk_end(struct walk *w, const struct slice bodies[DIGEST_ALGS])
 
 /* ---- From ---- */
 
+/* The lists of addresses are for now only: each state may have one that takes thirty times its octets. */
 static bool authentic(struct walk *w, size_t state, struct slice d)
 {
 	struct header from = { 0 };
 	const struct field *const *fields;
+	struct arena scratch;
+	bool is;
 
-	if (!w->undo)
-		return dkim2_from_authentic(w->arena, w->header, d);
-	if (undo_fields(w->undo, state, S("from"), &fields, &from.n) != UNDO_DONE)
+	if (w->undo && undo_fields(w->undo, state, S("from"), &fields, &from.n) != UNDO_DONE)
 		return false;
-	from.fields = ARENA_ARRAY(w->arena, from.n, struct field);
-	for (size_t k = 0; from.fields && k < from.n; k++)
-		from.fields[k] = *fields[k];
-	return from.fields && dkim2_from_authentic(w->arena, &from, d);
+	arena_init(&scratch, LIMIT_TX_ARENA);
+	if (w->undo) {
+		from.fields = ARENA_ARRAY(&scratch, from.n, struct field);
+		for (size_t k = 0; from.fields && k < from.n; k++)
+			from.fields[k] = *fields[k];
+	}
+	is = !arena_failed(&scratch) && dkim2_from_authentic(&scratch, w->undo ? &from : w->header, d);
+	w->memory_lost |= arena_failed(&scratch);
+	arena_clear(&scratch);
+	return is;
 }
 
 size_t walk_from(struct walk *w)

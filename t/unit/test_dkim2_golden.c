@@ -93,11 +93,12 @@ static void add_blanked(struct digest *d, struct slice text)
 static bool input_of(const struct header *h, uint64_t i, unsigned char out[DIGEST_OCTETS])
 {
 	const struct field *own = numbered(h, "DKIM2-Signature", "i", i);
-	struct digest *d = digest_new(DIGEST_SHA256);
+	struct digest *d;
 	uint64_t m = 0;
 
 	if (!own || !slice_u64(tag_of(own, "m"), UINT64_MAX, &m))
 		return false;
+	d = digest_new(DIGEST_SHA256);
 	for (uint64_t k = 1; k <= m; k++) {
 		assert_non_null(numbered(h, "Message-Instance", "m", k));
 		add_line(d, bare(numbered(h, "Message-Instance", "m", k)->raw));

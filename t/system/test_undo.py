@@ -149,6 +149,13 @@ def test_nothing_to_undo(message, reason):
     undone(message, code=65, reason=reason)
 
 
+def test_instances_that_nobody_signed_are_no_chain():
+    """Without DKIM2-Signature nothing says what they are worth; whatever hashes they name, nothing is printed."""
+    for fields in (instance(BASE), b"Message-Instance: m=1; h=sha256:AAAA:AAAA;\r\n" + BASE, b"Message-Instance: x\r\n" * 60 + BASE):
+        for args in ((), ("--to", "1"), ("--to", "7")):
+            undone(fields, *args, code=65, reason="no DKIM2-Signature, so its Message-Instance fields are no chain")
+
+
 def test_no_instance_before_the_first(author):
     sealed = seal(BASE, author)
     undone(sealed, code=65, reason="there is no instance before m=1")

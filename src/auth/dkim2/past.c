@@ -120,6 +120,8 @@ enum past_result past_message(struct arena *a, unsigned draft, const struct head
 		return PAST_MEMORY;
 	if (!all.instance_fields)
 		*reason_out = S("no Message-Instance, so there is nothing to undo");
+	else if (!all.seal_fields)
+		*reason_out = S("no DKIM2-Signature, so its Message-Instance fields are no chain");
 	else if (all.broken)
 		*reason_out = all.reason.words;
 	else if (m == 0 && all.m == 1)

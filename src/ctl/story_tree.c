@@ -232,10 +232,8 @@ void story_tree(struct story *s)
 	print_state(&l, v->state);
 	if (v->state == DKIM2_NONE)
 		fputs(": no DKIM2-Signature", stdout);
-	else if (v->reason.n)
-		fputs(": ", stdout);
+	else
+		printf(" by draft %02u: %s", v->draft, v->state == DKIM2_PASS ? ctl_level_text(v->level) : "");
 	print_peer(&l, a, v->reason);
-	if (v->state == DKIM2_PASS)
-		printf(": %s", ctl_level_text(v->level));
 	putchar('\n');
 }

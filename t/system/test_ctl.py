@@ -376,7 +376,7 @@ CHAIN = """message: t
 │     2026-10-01 01:00:00 UTC, signed with e ed25519-sha256
 │     content as hop 1 left it
 │
-└─ pass: every hop, every instance and the envelope
+└─ pass by draft 09: every hop, every instance and the envelope
 """
 
 
@@ -410,7 +410,7 @@ def test_explain_in_plain_ascii(chain):
 
 def test_explain_says_what_is_wrong(chain):
     out = explain(*chain, "--now", str(NOW + 7200), "--mail-from", "r1@c.test", "--rcpt", "z@b.test", code=65)
-    assert out.endswith("└─ fail: DKIM2-Signature i=2 RCPT TO <z@b.test> did not match\n")
+    assert out.endswith("└─ fail by draft 09: DKIM2-Signature i=2 RCPT TO <z@b.test> did not match\n")
     assert "hop 2  c.test  fail: DKIM2-Signature i=2 RCPT TO <z@b.test> did not match\n" in out
 
 
@@ -457,6 +457,12 @@ def test_keygen_makes_a_key_that_signs(room, args, kind, bits):
     dns = write_answers(os.path.join(room, "made.json"), {name: [text]})
     signed = want(0, "sign", "--domain", "a.test", "--selector", "s1", "--key", pem, *ENVELOPE, "--now", str(NOW), "-", input=BASE)
     assert verdict(signed, dns, *ENVELOPE)["dkim2"]["result"] == "pass"
+@pytest.mark.parametrize("draft", ["06", "07", "08", "09"])
+def test_explain_names_the_draft_it_judged_by(chain, draft):
+    out = explain(*chain, *LATER, "--draft", draft)
+    assert out.endswith("└─ pass by draft %s: every hop, every instance and the envelope\n" % draft)
+
+
 
 
 def zone_line(line):

@@ -81,7 +81,7 @@ TREE = """├─ hop 2  l.test  pass
 │         + -- 
 │         + footer
 │
-└─ pass: """
+└─ pass by draft 09: """
 
 
 def test_the_tree_shows_what_a_hop_changed(author, lists, dns):
@@ -94,7 +94,7 @@ def test_the_tree_of_a_broken_message_shows_what_its_recipe_says(author, lists, 
     message = through_list(author, lists, BEFORE, AFTER, RECIPE).replace(b"line 20", b"line 2O")
     out = explain(message, dns, code=65)
     assert "content m=2: changed here, undone by a recipe, fail, Message Instance m=2 body hash sha256 mismatch\n│       List-Id, added\n" in out
-    assert out.endswith("└─ fail: Message Instance m=2 body hash sha256 mismatch\n")
+    assert out.endswith("└─ fail by draft 09: Message Instance m=2 body hash sha256 mismatch\n")
 
 
 @pytest.mark.parametrize("recipe, words", [

@@ -309,8 +309,8 @@ static json_t *instance_json(struct arena *a, const struct dkim2_instance *in)
 
 	for (size_t i = 0; i < in->changed_count; i++)
 		json_array_append_new(fields, ctl_json(a, in->changed[i]));
-	return json_pack("{s:o, s:s, s:o, s:{s:o, s:o}}", "m", number(in->m), "result", dkim2_state_name(in->state), "reason",
-	    or_null(a, in->reason), "changed", "fields", fields, "body_lines", number(in->body_lines));
+	return json_pack("{s:o, s:s, s:{s:o, s:o}}", "m", number(in->m), "result", dkim2_state_name(in->state), "changed",
+	    "fields", fields, "body_lines", number(in->body_lines));
 }
 
 json_t *ctl_verdict_json(struct arena *a, const struct dkim2_verdict *v)

@@ -165,7 +165,7 @@ int judge_option(struct judge_options *o, int option, const char *value)
 	return CTL_DONE;
 }
 
-int judge_paths(struct arena *a, const char *const *texts, size_t n, const struct slice **paths_out)
+int judge_paths(struct arena *a, const char *option, const char *const *texts, size_t n, const struct slice **paths_out)
 {
 	struct slice *paths = ARENA_ARRAY(a, n + 1, struct slice);
 
@@ -173,7 +173,7 @@ int judge_paths(struct arena *a, const char *const *texts, size_t n, const struc
 		return CTL_TEMPORARY;
 	for (size_t i = 0; i < n; i++)
 		if (!ctl_path(a, texts[i], false, &paths[i]))
-			return ctl_usage("--rcpt %s: a path like <user@example.net> was expected", texts[i]);
+			return ctl_usage("%s %s: a path like <user@example.net> was expected", option, texts[i]);
 	*paths_out = paths;
 	return CTL_DONE;
 }
@@ -193,7 +193,7 @@ int judge_envelope(struct arena *a, const struct judge_options *o, const struct 
 		return ctl_usage("--mail-from %s: a path like <user@example.net> or <> was expected", o->mail_from);
 	e->rcpt_count = o->rcpt_count;
 	*envelope_out = e;
-	return judge_paths(a, o->rcpts, o->rcpt_count, &e->rcpt_to);
+	return judge_paths(a, "--rcpt", o->rcpts, o->rcpt_count, &e->rcpt_to);
 }
 
 static bool keys_give(struct dkim2_verify *v, struct ctl_dns *dns, struct arena *a)

@@ -55,8 +55,8 @@ bool judge_options_init(struct arena *a, struct judge_options *o, int argc);
 int judge_option(struct judge_options *o, int option, const char *value);
 /* The envelope they name, NULL in *envelope_out when none; CTL_DONE, or complained. */
 int judge_envelope(struct arena *a, const struct judge_options *o, const struct dkim2_envelope **envelope_out);
-/* A list of paths as typed to bracketed ones. */
-int judge_paths(struct arena *a, const char *const *texts, size_t n, const struct slice **paths_out);
+/* A list of paths as typed behind an option to bracketed ones. */
+int judge_paths(struct arena *a, const char *option, const char *const *texts, size_t n, const struct slice **paths_out);
 /* What --only names: CTL_DONE, or complained of. */
 int ctl_only(const char *list);
 /* A draft level as typed. */

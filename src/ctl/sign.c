@@ -189,42 +189,42 @@ static int wire_form(const struct ctl_message *m, const char *path)
 		}
 		line += c == '\n';
 	}
-	if (!m->header.malformed)
-		return CTL_DONE;
-	return CTL_BAD; /* complained when it was read */
-}
-
-/* The envelope the message arrived with: as told, or what its newest seal says. */
-static int received_envelope(const struct sign *o, struct ctl_message *m, const struct dkim2_verdict *alone,
-    const struct dkim2_envelope **envelope_out)
-{
-	const struct dkim2_hop *newest = alone->hop_count ? &alone->hops[alone->hop_count - 1] : NULL;
-	struct dkim2_envelope *e = ARENA_NEW(&m->arena, struct dkim2_envelope);
-
-	*envelope_out = NULL;
-	if (!e)
-		return CTL_TEMPORARY;
-	if (o->received_mail_from) {
-		if (!ctl_path(&m->arena, o->received_mail_from, true, &e->mail_from))
-			return ctl_usage("--received-mail-from %s: a path like <user@example.net> or <> was expected", o->received_mail_from);
-		e->rcpt_count = o->received_rcpt_count;
-		*envelope_out = e;
-		return judge_paths(&m->arena, o->received_rcpts, o->received_rcpt_count, &e->rcpt_to);
-	}
-	if (!newest || newest->rt_count == 0)
-		return CTL_DONE; /* an nd= hop names no envelope */
-	e->mail_from = newest->mf;
-	e->rcpt_to = newest->rt;
-	e->rcpt_count = newest->rt_count;
-	*envelope_out = e;
 	return CTL_DONE;
 }
 
+/* The envelope the message arrived with as told; NULL: it was not. */
+static int received_told(const struct sign *o, struct arena *a, const struct dkim2_envelope **envelope_out)
+{
+	struct dkim2_envelope *e = ARENA_NEW(a, struct dkim2_envelope);
+
+	*envelope_out = NULL;
+	if (!o->received_mail_from)
+		return CTL_DONE;
+	if (!e)
+		return CTL_TEMPORARY;
+	if (!ctl_path(a, o->received_mail_from, true, &e->mail_from))
+		return ctl_usage("--received-mail-from %s: a path like <user@example.net> or <> was expected", o->received_mail_from);
+	e->rcpt_count = o->received_rcpt_count;
+	*envelope_out = e;
+	return judge_paths(a, "--received-rcpt", o->received_rcpts, o->received_rcpt_count, &e->rcpt_to);
+}
+
+/* The same as its newest seal says it. NULL: it does not, an nd= hop names none. */
+static const struct dkim2_envelope *received_sealed(struct arena *a, const struct dkim2_verdict *alone)
+{
+	const struct dkim2_hop *newest = alone->hop_count ? &alone->hops[alone->hop_count - 1] : NULL;
+	struct dkim2_envelope *e = newest && newest->rt_count ? ARENA_NEW(a, struct dkim2_envelope) : NULL;
+
+	if (e)
+		*e = (struct dkim2_envelope){ .mail_from = newest->mf, .rcpt_to = newest->rt, .rcpt_count = newest->rt_count };
+	return e;
+}
+
 /* The verdict on the message as it came; none when it has no chain. */
-static int judge_received(const struct sign *o, struct ctl_message *m, const struct dkim2_verdict **came_out)
+static int judge_received(const struct sign *o, struct ctl_message *m, const struct dkim2_envelope *envelope,
+    const struct dkim2_verdict **came_out)
 {
 	struct dkim2_clock clock = { .now = o->now, .future_s = 300 };
-	const struct dkim2_envelope *envelope;
 	const struct dkim2_verdict *v;
 	struct ctl_dns *dns;
 	int code;
@@ -236,16 +236,13 @@ static int judge_received(const struct sign *o, struct ctl_message *m, const str
 	dns = ctl_dns_new(o->dns, &code);
 	if (!dns)
 		return code;
-	v = ctl_judge(m, dns, NULL, clock, 9);
-	code = v ? received_envelope(o, m, v, &envelope) : CTL_TEMPORARY;
-	if (code == CTL_DONE && envelope) {
+	v = ctl_judge(m, dns, envelope, clock, 9);
+	envelope = v && !envelope ? received_sealed(&m->arena, v) : NULL;
+	if (envelope)
 		v = ctl_judge(m, dns, envelope, clock, 9);
-		if (!v)
-			code = CTL_TEMPORARY;
-	}
 	ctl_dns_free(&dns);
 	*came_out = v;
-	return code;
+	return v ? CTL_DONE : CTL_TEMPORARY;
 }
 
 static int seal_conf(const struct sign *o, struct arena *a, struct dkim2_seal_conf *conf)
@@ -270,7 +267,7 @@ static int seal_conf(const struct sign *o, struct arena *a, struct dkim2_seal_co
 	if (!ctl_path(a, o->mail_from, true, &conf->mail_from))
 		return ctl_usage("--mail-from %s: a path like <user@example.net> or <> was expected", o->mail_from);
 	conf->rcpt_count = o->rcpt_count;
-	return judge_paths(a, o->rcpts, o->rcpt_count, &conf->rcpt_to);
+	return judge_paths(a, "--rcpt", o->rcpts, o->rcpt_count, &conf->rcpt_to);
 }
 
 static void signatures_give(const struct sign *o, struct dkim2_seal *seal)
@@ -300,6 +297,8 @@ static int message_of(struct ctl_message *m, const char *file)
 {
 	int code = ctl_message_read(m, file);
 
+	if (code == CTL_DONE && (m->lf_only || m->header.malformed))
+		return CTL_BAD; /* it was said why */
 	return code == CTL_DONE ? wire_form(m, file) : code;
 }
 
@@ -309,6 +308,7 @@ static int seal(const struct sign *o, struct ctl_message *m, struct ctl_message 
 	struct ctl_message *arrived = o->previous ? previous : m;
 	struct content before = { .header = &arrived->header, .body = &arrived->body, .runs = 1 };
 	struct dkim2_seal_conf conf;
+	const struct dkim2_envelope *received;
 	const struct dkim2_verdict *came;
 	struct slice instance, signature;
 	struct fault f = { .code = FAULT_NONE };
@@ -317,11 +317,13 @@ static int seal(const struct sign *o, struct ctl_message *m, struct ctl_message 
 	int code = seal_conf(o, &m->arena, &conf);
 
 	if (code == CTL_DONE)
+		code = received_told(o, &m->arena, &received);
+	if (code == CTL_DONE)
 		code = message_of(m, file);
 	if (code == CTL_DONE && o->previous)
 		code = message_of(previous, o->previous);
 	if (code == CTL_DONE)
-		code = judge_received(o, arrived, &came);
+		code = judge_received(o, arrived, received, &came);
 	if (code != CTL_DONE)
 		return code;
 	conf.before = &before;

@@ -364,6 +364,25 @@ def test_sign_with_keys_that_do_not_do(dns, room):
 
 # --- explain ---
 
+@pytest.mark.parametrize("broken, words", [
+    (lambda m: m.replace(b"\r\n", b"\n"), b"lines end in LF"), (lambda m: b"no field \0\r\n" + m, b"a header line is no field")])
+def test_sign_says_once_what_is_wrong(revise, key, broken, words):
+    first = seal(BASE, key)
+    path = os.path.join(os.path.dirname(revise.dns), "came.eml")
+    for came, leaves in ((broken(first), listed(first)), (first, broken(first))):
+        with open(path, "wb") as f:
+            f.write(came)
+        done = ctl("sign", "--domain", key.domain, "--selector", key.selector, "--key", key.file, *ENVELOPE, "--previous", path, "-", input=leaves)
+        assert done.returncode == 65 and done.stdout == b""
+        assert done.stderr.count(b"\n") == 1 and words in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("mf, rcpt, words", [
+    ("s@a.test", "<>", b"--received-rcpt <>: a path"), ("<s", "r@c.test", b"--received-mail-from <s: a path")])
+def test_sign_reads_the_received_envelope_even_when_nothing_needs_it(dns, key, mf, rcpt, words):
+    sign(BASE, key, dns, *ENVELOPE, "--received-mail-from", mf, "--received-rcpt", rcpt, code=64, stderr=words)
+
+
 CHAIN = """message: t
 │
 ├─ hop 1  a.test  pass

@@ -13,9 +13,9 @@ static const struct ctl_verb verbs[] = {
 	    "judge a message" },
 	{ "sign", ctl_sign,
 	    "sign --domain D --selector S --key FILE [--selector S2 --key FILE2]\n"
-	    "         (--mail-from PATH --rcpt PATH [--rcpt PATH]... | --next-domain D) [--flag NAME]...\n"
-	    "         [--received-mail-from PATH] [--received-rcpt PATH]... [--nonce TEXT] [--now UNIX] [--dns FILE]\n"
-	    "         [--out-of-band] FILE",
+	    "         (--mail-from PATH --rcpt PATH [--rcpt PATH]... | --next-domain D) [--previous FILE]\n"
+	    "         [--flag NAME]... [--received-mail-from PATH] [--received-rcpt PATH]... [--nonce TEXT] [--now UNIX]\n"
+	    "         [--dns FILE] [--out-of-band] FILE",
 	    "print the message with this hop's fields added" },
 	{ "undo", ctl_undo, "undo [--to M] [--draft 06|07|08|09] FILE", "print the message as it was at an earlier instance" },
 	{ "explain", ctl_explain,

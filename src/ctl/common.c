@@ -2,12 +2,15 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "ctl/ctl.h"
 #include "mail/addr.h"
 #include "mail/utf8.h"
+
+enum { COMPLAINT_OCTETS = 1 << 26 };
 
 static const struct ctl_verb *current;
 
@@ -19,12 +22,22 @@ void ctl_begin(const struct ctl_verb *verb)
 static void complain(const char *format, va_list ap) __attribute__((format(printf, 1, 0)));
 static void complain(const char *format, va_list ap)
 {
+	struct slice plain;
+	struct arena a;
+	char *text;
+
 	fputs("hopsealctl", stderr);
 	if (current)
 		fprintf(stderr, " %s", current->name);
 	fputs(": ", stderr);
-	vfprintf(stderr, format, ap);
+	arena_init(&a, COMPLAINT_OCTETS);
+	if (vasprintf(&text, format, ap) >= 0) {
+		plain = ctl_plain(&a, slice_str(text), true);
+		fwrite(plain.n ? plain.at : (const unsigned char *)"", 1, plain.n, stderr);
+		free(text);
+	}
 	fputc('\n', stderr);
+	arena_clear(&a);
 }
 
 void ctl_complain(const char *format, ...)
@@ -59,7 +72,10 @@ int ctl_option(int argc, char **argv, const struct option *options)
 	/* ':': complaints are ours. */
 	opterr = 0;
 	option = getopt_long(argc, argv, o->name ? ":c:" : ":", options, NULL);
-	if (option == '?')
+	/* A short one may have others behind it in its word; the val of a long one is no printable character. */
+	if (option == '?' && optopt > 0x20 && optopt < 0x7f)
+		ctl_usage("unknown option: -%c", optopt);
+	else if (option == '?')
 		ctl_usage("unknown option: %s", argv[optind - 1]);
 	else if (option == ':')
 		ctl_usage("%s needs a value", argv[optind - 1]);

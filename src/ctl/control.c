@@ -189,7 +189,8 @@ int control_refused(const json_t *answer, const char *verb)
 
 	if (!error)
 		return CTL_DONE;
-	ctl_complain("%s refused, the daemon goes on with what it had:\n%s", verb, error);
+	ctl_complain("%s refused, the daemon goes on with what it had:", verb);
+	fprintf(stderr, "%s\n", error);
 	return CTL_CONFIGURATION;
 }
 

@@ -44,7 +44,7 @@ int ctl_reload(int argc, char **argv);
 
 /* The verb that complaints speak for. */
 void ctl_begin(const struct ctl_verb *verb);
-/* "hopsealctl VERB: ..." on stderr. */
+/* "hopsealctl VERB: ..." on stderr, one line: what names of files and arguments hold that is not printable stands as \xNN. */
 void ctl_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The same, and how the verb is called; returns CTL_USAGE. */
 int ctl_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -57,7 +57,31 @@ def test_help_and_version_go_to_stdout():
     for verb in (b"check", b"show", b"verify", b"sign", b"undo", b"explain", b"bulk", b"keygen", b"dns-record", b"status", b"top", b"reload"):
         assert b"\n  " + verb + b" " in out
     assert re.fullmatch(rb"hopsealctl \d+\.\d+\.\d+\n", want(0, "--version"))
-    assert want(0, "sign", "--help").count(b"--received-mail-from") == 1
+
+
+def test_help_names_every_option_of_sign():
+    out = want(0, "sign", "--help")
+    for option in (b"--next-domain", b"--previous", b"--flag", b"--received-mail-from", b"--received-rcpt", b"--nonce", b"--out-of-band"):
+        assert len(re.findall(option + rb"[ \]]", out)) == 1, option
+
+
+@pytest.mark.parametrize("args, words", [
+    (("verify", "-xyz", "m"), b"unknown option: -x"), (("verify", "--json", "-x", "m"), b"unknown option: -x"),
+    (("verify", "--nonsense", "m"), b"unknown option: --nonsense"), (("verify", "--json=1", "m"), b"unknown option: --json=1"),
+    (("verify", "m", "--now"), b"--now needs a value"), (("check", "-c"), b"-c needs a value")])
+def test_the_option_that_is_wrong_is_named(args, words):
+    assert ctl(*args).stderr.splitlines()[0] == b"hopsealctl " + args[0].encode() + b": " + words
+
+
+def test_names_of_files_do_not_drive_the_terminal(room):
+    """One line for a file, whatever it is called."""
+    name = os.fsencode(room) + b"/a\nb\x1b[2J\xe2\x80\xae\xff"
+    shown = os.fsencode(room) + b"/a\\x0ab\\x1b[2J\\xe2\\x80\\xae\\xff"
+    for verb in (b"verify", b"undo", b"explain", b"bulk"):
+        want(66, verb.decode(), name, stderr=b": " + shown + b": No such file or directory\n")
+    want(64, "verify", "--now", "\x1b[2J", "x", stderr=b"--now \\x1b[2J: ")
+    utf8 = room + "/\u00fc"
+    want(66, "verify", utf8, stderr=utf8.encode() + b": No such file")
 
 
 @pytest.mark.parametrize("args", [
@@ -340,6 +364,25 @@ def test_sign_holds_what_came_against_its_chain(revise, key):
     assert revise(first, first, "--previous", "/nonexistent", code=66, stderr=b"/nonexistent") == b""
 
 
+@pytest.mark.parametrize("broken, words", [
+    (lambda m: m.replace(b"\r\n", b"\n"), b"lines end in LF"), (lambda m: b"no field \0\r\n" + m, b"a header line is no field")])
+def test_sign_says_once_what_is_wrong(revise, key, broken, words):
+    first = seal(BASE, key)
+    path = os.path.join(os.path.dirname(revise.dns), "came.eml")
+    for came, leaves in ((broken(first), listed(first)), (first, broken(first))):
+        with open(path, "wb") as f:
+            f.write(came)
+        done = ctl("sign", "--domain", key.domain, "--selector", key.selector, "--key", key.file, *ENVELOPE, "--previous", path, "-", input=leaves)
+        assert done.returncode == 65 and done.stdout == b""
+        assert done.stderr.count(b"\n") == 1 and words in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("mf, rcpt, words", [
+    ("s@a.test", "<>", b"--received-rcpt <>: a path"), ("<s", "r@c.test", b"--received-mail-from <s: a path")])
+def test_sign_reads_the_received_envelope_even_when_nothing_needs_it(dns, key, mf, rcpt, words):
+    sign(BASE, key, dns, *ENVELOPE, "--received-mail-from", mf, "--received-rcpt", rcpt, code=64, stderr=words)
+
+
 def test_sign_refuses_what_cannot_be_undone(revise, key):
     first = seal(BASE, key)
     gone = b"".join(b"%d of lines that will be gone, %d\r\n" % (n * n, n) for n in range(3000))
@@ -363,25 +406,6 @@ def test_sign_with_keys_that_do_not_do(dns, room):
 
 
 # --- explain ---
-
-@pytest.mark.parametrize("broken, words", [
-    (lambda m: m.replace(b"\r\n", b"\n"), b"lines end in LF"), (lambda m: b"no field \0\r\n" + m, b"a header line is no field")])
-def test_sign_says_once_what_is_wrong(revise, key, broken, words):
-    first = seal(BASE, key)
-    path = os.path.join(os.path.dirname(revise.dns), "came.eml")
-    for came, leaves in ((broken(first), listed(first)), (first, broken(first))):
-        with open(path, "wb") as f:
-            f.write(came)
-        done = ctl("sign", "--domain", key.domain, "--selector", key.selector, "--key", key.file, *ENVELOPE, "--previous", path, "-", input=leaves)
-        assert done.returncode == 65 and done.stdout == b""
-        assert done.stderr.count(b"\n") == 1 and words in done.stderr, done.stderr
-
-
-@pytest.mark.parametrize("mf, rcpt, words", [
-    ("s@a.test", "<>", b"--received-rcpt <>: a path"), ("<s", "r@c.test", b"--received-mail-from <s: a path")])
-def test_sign_reads_the_received_envelope_even_when_nothing_needs_it(dns, key, mf, rcpt, words):
-    sign(BASE, key, dns, *ENVELOPE, "--received-mail-from", mf, "--received-rcpt", rcpt, code=64, stderr=words)
-
 
 CHAIN = """message: t
 │
@@ -433,6 +457,12 @@ def test_explain_says_what_is_wrong(chain):
     assert "hop 2  c.test  fail: DKIM2-Signature i=2 RCPT TO <z@b.test> did not match\n" in out
 
 
+@pytest.mark.parametrize("draft", ["06", "07", "08", "09"])
+def test_explain_names_the_draft_it_judged_by(chain, draft):
+    out = explain(*chain, *LATER, "--draft", draft)
+    assert out.endswith("└─ pass by draft %s: every hop, every instance and the envelope\n" % draft)
+
+
 def test_explain_without_chain(dns):
     assert explain(BASE, dns, code=1) == "message: t\n│\n└─ none: no DKIM2-Signature\n"
 
@@ -476,12 +506,6 @@ def test_keygen_makes_a_key_that_signs(room, args, kind, bits):
     dns = write_answers(os.path.join(room, "made.json"), {name: [text]})
     signed = want(0, "sign", "--domain", "a.test", "--selector", "s1", "--key", pem, *ENVELOPE, "--now", str(NOW), "-", input=BASE)
     assert verdict(signed, dns, *ENVELOPE)["dkim2"]["result"] == "pass"
-@pytest.mark.parametrize("draft", ["06", "07", "08", "09"])
-def test_explain_names_the_draft_it_judged_by(chain, draft):
-    out = explain(*chain, *LATER, "--draft", draft)
-    assert out.endswith("└─ pass by draft %s: every hop, every instance and the envelope\n" % draft)
-
-
 
 
 def zone_line(line):

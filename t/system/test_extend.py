@@ -169,6 +169,15 @@ def test_no_arrangement_vouches_for_content(hopseal, sink, a, c, unsealed):
     assert not relay.events("dkim2_out_of_band")
 
 
+def test_no_arrangement_frees_ours_from_the_envelope(hopseal, sink, a, c):
+    """What cannot be sealed passes where that is allowed, but with From and sender ours only bound to its envelope."""
+    relay = hopseal("outbound", keys=[a, c], listener={"extend_unverified_from": ["127.0.0.0/8"]})
+    with relay.connect() as client:
+        client.deliver(seal(BASE, a, rt=["<r2@c.test>"]).replace(b"hello", b"hellp"), code=550, enhanced="5.7.1", text="RCPT TO")
+        client.deliver(BASE)
+    assert len(sink.wait(1)) == 1
+
+
 def test_an_arrangement_changes_no_verdict(hopseal, sink, a, c):
     relay = hopseal("outbound", keys=[a, c], listener={"extend_unverified_from": ["127.0.0.0/8"]},
                     policy=[{"name": "broken", "when": ["dkim2 = fail"], "then": "refuse 550 5.7.1 {dkim2.reason}"}])

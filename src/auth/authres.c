@@ -1,6 +1,7 @@
 #include "auth/authres.h"
 #include "base/buf.h"
 #include "base/limits.h"
+#include "mail/cfws.h"
 #include "mail/domain.h"
 #include "mail/utf8.h"
 
@@ -11,37 +12,6 @@ enum {
 };
 
 /* ---- whose field is it? RFC 8601 2.2 and 5 ---- */
-
-/* SP, HTAB, folds, comments. False: a comment without end, or another control octet. */
-static bool skip_cfws(struct slice *s)
-{
-	size_t depth = 0, i = 0;
-
-	for (; i < s->n; i++) {
-		unsigned char c = s->at[i];
-
-		if (c == '\r') {
-			if (s->n - i < 3 || s->at[i + 1] != '\n' || (s->at[i + 2] != ' ' && s->at[i + 2] != '\t'))
-				return false;
-			i += 2;
-		} else if (c == '(') {
-			depth++;
-		} else if (depth && c == ')') {
-			depth--;
-		} else if (depth && c == '\\') {
-			i++;
-		} else if (c != ' ' && c != '\t') {
-			if (!depth)
-				break;
-			if (c < 0x20 || c == 0x7f)
-				return false;
-		}
-	}
-	if (depth || i > s->n)
-		return false;
-	*s = slice_sub(*s, i, SIZE_MAX);
-	return true;
-}
 
 /* RFC 2045 token, with the octets of RFC 6532 */
 static bool token_octet(unsigned char c)
@@ -84,14 +54,14 @@ static bool read_id(struct arena *a, struct slice value, struct slice *id_out)
 {
 	struct slice rest = value, version;
 
-	if (!skip_cfws(&rest) || !take_value(a, &rest, id_out) || !skip_cfws(&rest))
+	if (!cfws_skip(&rest) || !take_value(a, &rest, id_out) || !cfws_skip(&rest))
 		return false;
 	if (rest.n && ascii_digit(rest.at[0])) {
 		size_t n = 0;
 
 		while (n < rest.n && ascii_digit(rest.at[n]))
 			n++;
-		if (!slice_take(&rest, n, &version) || !skip_cfws(&rest))
+		if (!slice_take(&rest, n, &version) || !cfws_skip(&rest))
 			return false;
 	}
 	return rest.n == 0 || rest.at[0] == ';';

@@ -1,5 +1,6 @@
 #include "base/limits.h"
 #include "mail/addr.h"
+#include "mail/cfws.h"
 #include "mail/domain.h"
 #include "mail/utf8.h"
 
@@ -248,36 +249,6 @@ static bool word(const struct reader *r)
 	return k == TOKEN_ATOM || k == TOKEN_QUOTED;
 }
 
-/* White space, folds and nested comments at s[i]; false: a comment without end, or a line end that is no fold. */
-static bool skip_cfws(struct slice s, size_t *i)
-{
-	size_t depth = 0;
-
-	for (; *i < s.n; (*i)++) {
-		unsigned char c = s.at[*i];
-
-		if (c == '\r') {
-			if (s.n - *i < 3 || s.at[*i + 1] != '\n' || (s.at[*i + 2] != ' ' && s.at[*i + 2] != '\t'))
-				return false;
-			*i += 2;
-		} else if (c == '(') {
-			depth++;
-		} else if (depth && c == ')') {
-			depth--;
-		} else if (depth && c == '\\') {
-			if (++*i == s.n || s.at[*i] < 0x20 || s.at[*i] == 0x7f)
-				return false;
-		} else if (c == ' ' || c == '\t') {
-			continue;
-		} else if (!depth) {
-			return true;
-		} else if (c < 0x20 || c == 0x7f) {
-			return false;
-		}
-	}
-	return depth == 0;
-}
-
 /* Index behind a "quoted string" or [literal] that starts at i, 0: it has no end. */
 static size_t enclosed(struct slice s, size_t i, unsigned char end)
 {
@@ -313,10 +284,12 @@ static bool tokenize(struct reader *r, struct slice s)
 		return false;
 	for (;;) {
 		struct token *t = &r->tokens[n++];
+		struct slice rest = slice_sub(s, i, SIZE_MAX);
 		size_t from;
 
-		if (!skip_cfws(s, &i))
+		if (!cfws_skip(&rest))
 			return false;
+		i = s.n - rest.n;
 		if (i == s.n) {
 			t->kind = TOKEN_END;
 			return true;

@@ -1,38 +1,10 @@
 #include "mail/mime.h"
 #include "base/limits.h"
+#include "mail/cfws.h"
 
 enum { BOUNDARY_OCTETS = 70 };
 
 /* ---- a content type ---- */
-
-/* Blanks, folds and nested comments; false: a comment without end, or a line end that is no fold. */
-static bool skip_blanks(struct slice *s)
-{
-	size_t i = 0, depth = 0;
-
-	for (; i < s->n; i++) {
-		unsigned char c = s->at[i];
-
-		if (c == '\r') {
-			if (s->n - i < 3 || s->at[i + 1] != '\n' || (s->at[i + 2] != ' ' && s->at[i + 2] != '\t'))
-				return false;
-			i += 2;
-		} else if (c == '\n') {
-			return false;
-		} else if (c == '(') {
-			depth++;
-		} else if (c == ')' && depth) {
-			depth--;
-		} else if (c == '\\' && depth) {
-			if (++i == s->n || s->at[i] == '\r' || s->at[i] == '\n')
-				return false;
-		} else if (!depth && c != ' ' && c != '\t') {
-			break;
-		}
-	}
-	*s = slice_sub(*s, i, SIZE_MAX);
-	return depth == 0;
-}
 
 /* RFC 2045 5.1 */
 static bool token_octet(unsigned char c)
@@ -91,7 +63,7 @@ static bool take_quoted(struct arena *a, struct slice *s, struct slice *value_ou
 static bool take_param(struct arena *a, struct slice *s, struct mime_param *out)
 {
 	out->name = take_token(s);
-	if (out->name.n == 0 || !skip_blanks(s) || !take_octet(s, '=') || !skip_blanks(s))
+	if (out->name.n == 0 || !cfws_skip(s) || !take_octet(s, '=') || !cfws_skip(s))
 		return false;
 	if (take_octet(s, '"'))
 		return take_quoted(a, s, &out->value);
@@ -112,23 +84,23 @@ bool mime_type_parse(struct arena *a, struct slice value, struct mime_type *out)
 {
 	struct mime_type t = { .params = NULL };
 
-	if (!skip_blanks(&value))
+	if (!cfws_skip(&value))
 		return false;
 	t.type = take_token(&value);
-	if (!skip_blanks(&value) || !take_octet(&value, '/') || !skip_blanks(&value))
+	if (!cfws_skip(&value) || !take_octet(&value, '/') || !cfws_skip(&value))
 		return false;
 	t.subtype = take_token(&value);
-	if (t.type.n == 0 || t.subtype.n == 0 || !skip_blanks(&value))
+	if (t.type.n == 0 || t.subtype.n == 0 || !cfws_skip(&value))
 		return false;
 	t.params = ARENA_ARRAY(a, count_params(value), struct mime_param);
 	if (!t.params)
 		return false;
 	while (value.n) {
-		if (!take_octet(&value, ';') || !skip_blanks(&value))
+		if (!take_octet(&value, ';') || !cfws_skip(&value))
 			return false;
 		if (value.n == 0)
 			break;
-		if (t.n == LIMIT_MIME_PARAMS || !take_param(a, &value, &t.params[t.n]) || !skip_blanks(&value))
+		if (t.n == LIMIT_MIME_PARAMS || !take_param(a, &value, &t.params[t.n]) || !cfws_skip(&value))
 			return false;
 		t.n++;
 	}
@@ -191,10 +163,10 @@ bool mime_head(struct arena *a, const struct header *h, struct mime_type *type_o
 	if (encoding) {
 		struct slice rest = encoding->value, word;
 
-		if (!skip_blanks(&rest))
+		if (!cfws_skip(&rest))
 			return false;
 		word = take_token(&rest);
-		if (word.n == 0 || !skip_blanks(&rest) || rest.n)
+		if (word.n == 0 || !cfws_skip(&rest) || rest.n)
 			return false;
 		if (!slice_ieq(word, S("7bit")) && !slice_ieq(word, S("8bit")) && !slice_ieq(word, S("binary")))
 			e = MIME_ENCODED;

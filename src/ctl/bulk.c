@@ -75,6 +75,7 @@ static void cannot(struct bulk *b, const char *file, uint64_t number, int code, 
 {
 	struct arena *a = &b->message.arena;
 
+	arena_clear(a); /* it may be full: that may be why */
 	b->tally->unreadable++;
 	worse(b, code);
 	progress_hide(&b->progress);
@@ -132,7 +133,6 @@ static void judge(struct bulk *b, const char *file, uint64_t number, bool lf)
 	}
 	v = ctl_judge(m, b->dns, b->delivered ? envelope_of(m) : b->envelope, b->judge.clock, b->judge.draft);
 	if (!v && arena_failed(&m->arena)) {
-		arena_clear(&m->arena);
 		cannot(b, file, number, CTL_TEMPORARY, "not judged");
 		return;
 	}

@@ -125,6 +125,13 @@ def test_what_cannot_be_judged_is_counted_and_named(put, dns, key, room):
     assert got["summary"]["unreadable"] == 5 and got["summary"]["messages"] == 2
 
 
+def test_a_header_beyond_all_memory_is_named(put, dns):
+    """Also when its own fields have taken what a message may have."""
+    path = put("fields", b"X:\r\n" * 6000000 + b"\r\n")
+    got = bulk(dns, path, code=65, complaints=["fields: insufficient system storage"])
+    assert [one["file"] for one in got["messages"]] == [path] and got["summary"]["unreadable"] == 1
+
+
 def test_files_that_are_not_there(dns, room):
     done = ctl("bulk", "--dns", dns, os.path.join(room, "nothing"))
     assert done.returncode == 66 and done.stdout == b"" and done.stderr.count(b"\n") == 1

@@ -85,7 +85,7 @@ struct dkim2_instance {
 	/* What its recipe undoes, once the verdict is there and the recipe could be applied. */
 	struct slice *changed;    /* names of fields, lower case */
 	size_t changed_count;
-	uint64_t body_lines;      /* lines that only one of it and the instance before has */
+	uint64_t body_lines;      /* of it and the instance before, those that the recipe does not copy: no fewer than differ */
 };
 
 struct dkim2_verdict {

@@ -1,6 +1,7 @@
 /* explain: the chain for people, as a tree or as a page. */
 #include <errno.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "ctl/story.h"
 
@@ -8,6 +9,14 @@ struct explain {
 	struct judge_options judge;
 	const char *html; /* where the page goes, "-": standard output; NULL: none */
 };
+
+/* Under whatever names: the page would be written over the message. */
+static bool same_file(const char *a, const char *b)
+{
+	struct stat one, other;
+
+	return stat(a, &one) == 0 && stat(b, &other) == 0 && S_ISREG(one.st_mode) && one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+}
 
 static int options_read(struct explain *o, struct arena *a, int argc, char **argv)
 {
@@ -29,6 +38,8 @@ static int options_read(struct explain *o, struct arena *a, int argc, char **arg
 	}
 	if (code == CTL_DONE && argc - optind != 1)
 		return ctl_usage(argc == optind ? "a FILE, or - for standard input, is missing" : "one FILE at a time");
+	if (code == CTL_DONE && o->html && strcmp(o->html, "-") != 0 && same_file(o->html, argv[optind]))
+		return ctl_usage("--html %s: that is the message itself", o->html);
 	if (code == CTL_DONE && o->html && o->judge.json && strcmp(o->html, "-") == 0)
 		return ctl_usage("--json and --html - both want standard output");
 	return code;

@@ -289,6 +289,18 @@ def test_a_page_that_cannot_be_written_is_73(room, author, dns):
     assert done.returncode == 73
 
 
+def test_the_page_does_not_go_over_the_message(room, author, dns):
+    path, link = os.path.join(room, "own.eml"), os.path.join(room, "own.link")
+    message = seal(BASE, author)
+    with open(path, "wb") as f:
+        f.write(message)
+    os.symlink(path, link)
+    for out in (path, link):
+        assert ctl("explain", path, "--html", out, "--dns", dns).returncode == 64
+        with open(path, "rb") as f:
+            assert f.read() == message
+
+
 def test_json_and_a_page_together(room, author, dns):
     path = os.path.join(room, "x.html")
     assert explain(seal(BASE, author), dns, "--json", "--html", path).startswith("{")

@@ -622,8 +622,8 @@ static void test_draft_02_suite(void **state)
 	size_t n = 0;
 
 	(void)state;
-	assert_true(vector_folder("dkim2-spec02-recipes", folder, sizeof(folder)));
-	cases = vector_json(folder, "INDEX.json");
+	assert_true(vector_folder("dkim2-spec02", folder, sizeof(folder)));
+	cases = vector_json(folder, "recipes.json");
 	for (size_t i = 0; i < json_array_size(cases); i++) {
 		const json_t *c = json_array_get(cases, i);
 		bool header = slice_eq(vector_text(json_object_get(c, "kind")), S("header-diff"));

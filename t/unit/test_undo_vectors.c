@@ -91,8 +91,8 @@ static void test_draft_02(void **state)
 
 	(void)state;
 	arena_init(&a, 1 << 22);
-	assert_true(vector_folder("dkim2-spec02-recipes", folder, sizeof(folder)));
-	cases = vector_json(folder, "INDEX.json");
+	assert_true(vector_folder("dkim2-spec02", folder, sizeof(folder)));
+	cases = vector_json(folder, "recipes.json");
 	json_array_foreach(cases, i, c) {
 		const char *name = json_string_value(json_object_get(c, "name"));
 		struct slice kind = vector_text(json_object_get(c, "kind"));

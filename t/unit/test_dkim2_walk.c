@@ -1,6 +1,8 @@
 /* Chains whose content changed on the way: every instance by its recipe, and who answers for From (spec 10.8, 10.9). */
 #include "test.h"
 
+#include "auth/dkim2/past.h"
+#include "base/limits.h"
 #include "dkim2_hops.h"
 
 /* What a hop turns the message into: `find` becomes `put`, and the recipe that says how to undo it. */
@@ -390,6 +392,83 @@ static void a_recipe_of_the_first_instance(void **state)
 	    "Message-Instance m=1 contains invalid JSON");
 }
 
+/* ---- the message before (past.h) ---- */
+
+static enum past_result past_at(struct arena *a, struct slice message, uint64_t m, struct slice *text_out, struct slice *reason_out)
+{
+	struct past_message past = { .header = NULL };
+	enum past_result result;
+	struct slice body;
+	struct header h;
+
+	split(message, &h, &body);
+	result = past_message(a, 9, &h, body, m, LIMIT_UNDO, &past, reason_out);
+	*text_out = SLICE_NONE;
+	if (result != PAST_DONE)
+		return result;
+	for (size_t i = 0; i < past.header->n; i++)
+		*text_out = join(*text_out, past.header->fields[i].raw, SLICE_NONE);
+	*text_out = join(*text_out, S("\r\n"), SLICE_NONE);
+	for (size_t i = 0; i < past.runs; i++)
+		*text_out = join(*text_out, past.body[i], SLICE_NONE);
+	return PAST_DONE;
+}
+
+/* Octet for octet, as far as literals can say it. */
+static void the_message_before_is_given_back(void **state)
+{
+	static const struct change tag = { "Subject: t\r\n", "Subject: [l] t\r\nList-Id: <l.list.test>\r\n",
+		"{\"h\":{\"list-id\":[],\"subject\":[{\"d\":[\" t\"]}]}}" };
+	struct slice one = author(), two = add_hop(revised(one, 2, &footer), 2, &second), text, reason;
+	struct slice three = add_hop(revised(two, 3, &tag), 3, &(struct hop){ .d = "c.test", .rt = "<r2@a.test>", .m = 3 });
+
+	(void)state;
+	assert_int_equal(past_at(&arena, three, 3, &text, &reason), PAST_DONE);
+	WANT_SLICE(text, three);
+	assert_int_equal(past_at(&arena, three, 0, &text, &reason), PAST_DONE);
+	WANT_SLICE(text, two);
+	assert_int_equal(past_at(&arena, three, 1, &text, &reason), PAST_DONE);
+	WANT_SLICE(text, one);
+	for (size_t ceiling = 64; ceiling < 65536; ceiling += 64) {
+		struct arena a;
+
+		arena_init(&a, ceiling);
+		if (past_at(&a, three, 1, &text, &reason) == PAST_DONE)
+			WANT_SLICE(text, one);
+		else
+			assert_true(arena_failed(&a));
+		arena_clear(&a);
+	}
+}
+
+static void no_message_before_is_made_up(void **state)
+{
+	struct slice lie = add_hop(revised(author(), 2, &(struct change){ "hello\r\n", "bye\r\n", "{\"b\":[{\"d\":[\"helo\"]}]}" }), 2, &second), text, reason;
+	const struct {
+		const char *name;
+		struct slice message;
+		uint64_t m;
+		const char *reason;
+	} rows[] = {
+		{ "no fields", slice_str(base_message), 0, "no Message-Instance, so there is nothing to undo" },
+		{ "no seal", forge_instance(slice_str(base_message), 1), 1, "no DKIM2-Signature, so its Message-Instance fields are no chain" },
+		{ "a chain that is none", join(S("DKIM2-Signature: x\r\n"), author(), SLICE_NONE), 1, "DKIM2-Signature i=? syntax error" },
+		{ "nothing before the first", author(), 0, "there is no instance before m=1" },
+		{ "none so new", author(), 2, "there is no instance m=2, the newest is m=1" },
+		{ "another content", join(with_footer(), S("x\r\n"), SLICE_NONE), 0, "Message Instance m=2 body hash sha256 mismatch" },
+		{ "another content, as it is", join(with_footer(), S("x\r\n"), SLICE_NONE), 2, "Message Instance m=2 body hash sha256 mismatch" },
+		{ "a recipe that leads elsewhere", lie, 1, "Message Instance m=1 body hash sha256 mismatch" },
+		{ "no recipe at all", replaced(with_footer(), "r=ey", S("r=AA")), 1, "Message-Instance m=2 contains invalid JSON" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ROWS(rows); i++)
+		if (past_at(&arena, rows[i].message, rows[i].m, &text, &reason) != PAST_BAD || !slice_eq(reason, slice_str(rows[i].reason)))
+			fail_msg("%s: \"%.*s\"", rows[i].name, SLICE_FMT(reason));
+	assert_int_equal(past_at(&arena, lie, 2, &text, &reason), PAST_DONE);
+	WANT_SLICE(text, lie);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -406,6 +485,8 @@ int main(void)
 		TEST(long_lists_of_authors_are_not_held),
 		TEST(what_was_changed_is_known),
 		TEST(a_recipe_of_the_first_instance),
+		TEST(the_message_before_is_given_back),
+		TEST(no_message_before_is_made_up),
 	};
 
 	return RUN_TESTS(tests);

@@ -25,8 +25,8 @@ enum past_result {
  * past_message - the message as it was at instance m
  * In:    as received; m 0: the instance before the newest. ceiling_octets: of the bodies that are undone together
  * Out:   borrowed from the arena and the message. DKIM2 fields that came after instance m are gone, other fields outside
- *        the header hash stay. Of the newest instance the header is h itself. The hashes of every instance from the newest to m have been held against it; signatures,
- *        times and envelopes have not.
+ *        the header hash stay. Of the newest instance the header is h itself. The hashes of every instance from the newest
+ *        to m have been held against it; signatures, times and envelopes have not.
  */
 enum past_result past_message(struct arena *a, unsigned draft, const struct header *h, struct slice body, uint64_t m,
     uint64_t ceiling_octets, struct past_message *out, struct slice *reason_out);

@@ -1,5 +1,5 @@
 /* What the mechanisms share: tag lists, canonical forms, key records. */
-#include "test.h"
+#include "arena.h"
 
 #include "auth/canon.h"
 #include "auth/keyrec.h"
@@ -7,22 +7,6 @@
 #include "base/b64.h"
 
 #define ROWS(rows) (sizeof(rows) / sizeof((rows)[0]))
-
-static struct arena arena;
-
-static int fresh_arena(void **state)
-{
-	(void)state;
-	arena_init(&arena, 1 << 24);
-	return 0;
-}
-
-static int drop_arena(void **state)
-{
-	(void)state;
-	arena_clear(&arena);
-	return 0;
-}
 
 static void taglist_rows(void **state)
 {

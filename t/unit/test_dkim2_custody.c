@@ -1,27 +1,11 @@
 /* Custody and the envelope by themselves (spec 8, 10.5, 10.6): fields as text, no key, no content. */
-#include "test.h"
+#include "arena.h"
 
 #include "auth/dkim2/custody.h"
 #include "base/b64.h"
 #include "mail/header.h"
 
 #define ROWS(rows) (sizeof(rows) / sizeof((rows)[0]))
-
-static struct arena arena;
-
-static int fresh_arena(void **state)
-{
-	(void)state;
-	arena_init(&arena, 1 << 22);
-	return 0;
-}
-
-static int drop_arena(void **state)
-{
-	(void)state;
-	arena_clear(&arena);
-	return 0;
-}
 
 struct hop {
 	const char *d;

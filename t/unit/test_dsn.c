@@ -1,27 +1,11 @@
 /* Delivery status notifications: what is read, what is refused, what is written (RFC 3464, 6522, 6533). */
-#include "test.h"
+#include "arena.h"
 
 #include "base/buf.h"
 #include "base/limits.h"
 #include "mail/dsn.h"
 
 #define ROWS(rows) (sizeof(rows) / sizeof((rows)[0]))
-
-static struct arena arena;
-
-static int fresh_arena(void **state)
-{
-	(void)state;
-	arena_init(&arena, 1 << 26);
-	return 0;
-}
-
-static int drop_arena(void **state)
-{
-	(void)state;
-	arena_clear(&arena);
-	return 0;
-}
 
 #define TOP "From: m@x.test\r\nMIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n"
 #define TEXT "--b\r\n\r\nfailed\r\n"

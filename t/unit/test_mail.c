@@ -1,5 +1,5 @@
 /* What a message is: domains, paths, address lists, header blocks, the edit log, dates. */
-#include "test.h"
+#include "arena.h"
 
 #include "base/buf.h"
 #include "base/limits.h"
@@ -11,22 +11,6 @@
 #include "mail/utf8.h"
 
 #define ROWS(rows) (sizeof(rows) / sizeof((rows)[0]))
-
-static struct arena arena;
-
-static int fresh_arena(void **state)
-{
-	(void)state;
-	arena_init(&arena, 1 << 24);
-	return 0;
-}
-
-static int drop_arena(void **state)
-{
-	(void)state;
-	arena_clear(&arena);
-	return 0;
-}
 
 static void utf8_rows(void **state)
 {

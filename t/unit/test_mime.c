@@ -1,27 +1,11 @@
 /* Content types and the parts of a multipart (RFC 2045, 2046). */
-#include "test.h"
+#include "arena.h"
 
 #include "base/limits.h"
 #include "mail/mime.h"
 
 #define ROWS(rows) (sizeof(rows) / sizeof((rows)[0]))
 #define X70 "0123456789012345678901234567890123456789012345678901234567890123456789"
-
-static struct arena arena;
-
-static int fresh_arena(void **state)
-{
-	(void)state;
-	arena_init(&arena, 1 << 24);
-	return 0;
-}
-
-static int drop_arena(void **state)
-{
-	(void)state;
-	arena_clear(&arena);
-	return 0;
-}
 
 static void content_types(void **state)
 {

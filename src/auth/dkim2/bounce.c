@@ -81,16 +81,7 @@ static void judge_address(struct bounce *b)
 /* Of a hop of ours as the maker of the report saw it, whatever the time is now. */
 static struct reason out_of_time(struct bounce *b, const struct dkim2_hop *hop)
 {
-	uint64_t then = b->conf->verdict->hops[0].t, future = b->conf->future_s < 0 ? 0 : (uint64_t)b->conf->future_s;
-	enum draft_text text;
-
-	if (hop->t < then && then - hop->t > DRAFT_AGE_S)
-		text = TEXT_SEAL_EXPIRED;
-	else if (hop->t > then && hop->t - then > future)
-		text = TEXT_SEAL_FUTURE;
-	else
-		return (struct reason){ 0 };
-	return draft_reason(b->arena, text, hop->i, 0, SLICE_NONE, SLICE_NONE);
+	return chain_time(b->arena, hop, b->conf->verdict->hops[0].t, b->conf->future_s);
 }
 
 /* The instance that the hop before ours sent; the newest where none is, or none is ours. */
@@ -99,24 +90,6 @@ static size_t lowest_instance(const struct bounce *b)
 	size_t run = b->finding.run;
 
 	return run == 0 || run == b->chain.n ? b->chain.m - 1 : (size_t)b->chain.hops[b->chain.n - 1 - run].m - 1;
-}
-
-static bool hash_content(struct bounce *b)
-{
-	struct slice bodies[DIGEST_ALGS];
-	struct canon_body *c = canon_body_new(b->walk.digests);
-
-	if (!c)
-		return false;
-	canon_body_add(c, b->report.body);
-	canon_body_end(c);
-	for (unsigned alg = 0; alg < DIGEST_ALGS; alg++)
-		bodies[alg] = canon_body_digest(c, (enum digest_alg)alg);
-	if (!b->report.header_only)
-		walk_body(&b->walk, b->report.body);
-	walk_end(&b->walk, bodies);
-	canon_body_free(&c);
-	return true;
 }
 
 /* False: no memory. */
@@ -133,7 +106,7 @@ static bool judge_content(struct bounce *b)
 			disbelieve(b, BOUNCE_RULE_CHAIN, found[k].reason.words);
 			return true;
 		}
-	if (b->walk.memory_lost || !hash_content(b) || b->walk.memory_lost)
+	if (b->walk.memory_lost || !walk_whole(&b->walk, b->report.body))
 		return false;
 	if (b->walk.reached == 0)
 		disbelieve(b, BOUNCE_RULE_HASH, found[top].reason.words);

@@ -571,6 +571,19 @@ bool chain_fits_rt(const struct dkim2_hop *hop, struct slice domain)
 	return false;
 }
 
+struct reason chain_time(struct arena *a, const struct dkim2_hop *hop, uint64_t now, int64_t future_s)
+{
+	enum draft_text text;
+
+	if (hop->t < now && now - hop->t > DRAFT_AGE_S)
+		text = TEXT_SEAL_EXPIRED;
+	else if (hop->t > now && hop->t - now > (future_s < 0 ? 0 : (uint64_t)future_s))
+		text = TEXT_SEAL_FUTURE;
+	else
+		return (struct reason){ 0 };
+	return draft_reason(a, text, hop->i, 0, SLICE_NONE, SLICE_NONE);
+}
+
 bool chain_flag(struct slice flags, struct slice word_wanted)
 {
 	struct slice one;

@@ -75,6 +75,12 @@ bool chain_follows_rt(const struct dkim2_hop *hop, struct slice domain);
 /* The same in either direction: where a made-up mf= could join the two (spec 10.5, 20.6). */
 bool chain_fits_rt(const struct dkim2_hop *hop, struct slice domain);
 
+/*
+ * chain_time - is t= of the hop too old at `now`, or more than future_s (negative: 0) ahead of it? (spec 10.4)
+ * Out:   no words: neither
+ */
+struct reason chain_time(struct arena *a, const struct dkim2_hop *hop, uint64_t now, int64_t future_s);
+
 /* Is the word one of the flags of an f= value? */
 bool chain_flag(struct slice flags, struct slice word);
 

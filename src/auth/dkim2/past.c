@@ -15,24 +15,13 @@ static enum past_result found(const struct walk *w, enum dkim2_state state, stru
 }
 
 /* Has every state down to the lowest its hashes? */
-static enum past_result held(struct arena *a, struct walk *w, struct slice body, struct slice *reason_out)
+static enum past_result held(struct walk *w, struct slice body, struct slice *reason_out)
 {
-	struct canon_body *digests;
-	struct slice bodies[DIGEST_ALGS];
-
 	if (found(w, DKIM2_FAIL, reason_out) != PAST_DONE)
 		return PAST_BAD; /* a recipe that is none, hash names unknown: nothing was undone */
-	digests = canon_body_new(w->digests);
-	if (!digests)
+	if (!walk_whole(w, body))
 		return PAST_MEMORY;
-	canon_body_add(digests, body);
-	walk_body(w, body);
-	canon_body_end(digests);
-	for (unsigned alg = 0; alg < DIGEST_ALGS; alg++)
-		bodies[alg] = arena_copy(a, canon_body_digest(digests, (enum digest_alg)alg));
-	canon_body_free(&digests);
-	walk_end(w, bodies);
-	return w->memory_lost ? PAST_MEMORY : found(w, DKIM2_PASS, reason_out);
+	return found(w, DKIM2_PASS, reason_out);
 }
 
 /* Is the field one of the two, and above instance m? */
@@ -133,7 +122,7 @@ enum past_result past_message(struct arena *a, unsigned draft, const struct head
 	if (m == 0)
 		m = all.m - 1;
 	walk_start(&w, a, &all, h, (size_t)m - 1, ceiling_octets);
-	result = w.memory_lost ? PAST_MEMORY : held(a, &w, body, reason_out);
+	result = w.memory_lost ? PAST_MEMORY : held(&w, body, reason_out);
 	if (result == PAST_DONE)
 		result = put_together(a, &w, body, out, reason_out);
 	walk_release(&w);

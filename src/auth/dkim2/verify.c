@@ -68,20 +68,14 @@ static void note_newest(struct dkim2_verify *v, enum dkim2_state state)
 
 static void judge_time(struct dkim2_verify *v, size_t index)
 {
-	const struct dkim2_hop *hop = &v->chain.hops[index];
-	enum draft_text text;
-	uint64_t now;
+	struct reason late;
 
 	if (v->clock.now < 0)
 		return;
-	now = (uint64_t)v->clock.now;
-	if (hop->t < now && now - hop->t > DRAFT_AGE_S)
-		text = TEXT_SEAL_EXPIRED;
-	else if (hop->t > now && hop->t - now > (uint64_t)(v->clock.future_s < 0 ? 0 : v->clock.future_s))
-		text = TEXT_SEAL_FUTURE;
-	else
+	late = chain_time(v->arena, &v->chain.hops[index], (uint64_t)v->clock.now, v->clock.future_s);
+	if (!late.words.n)
 		return;
-	note_hop(v, index, v->draft->time, draft_reason(v->arena, text, hop->i, 0, SLICE_NONE, SLICE_NONE));
+	note_hop(v, index, v->draft->time, late);
 	if (index == v->chain.n - 1)
 		note_newest(v, v->draft->time);
 }

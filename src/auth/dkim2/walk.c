@@ -257,6 +257,24 @@ void walk_end(struct walk *w, const struct slice bodies[DIGEST_ALGS])
 	}
 }
 
+bool walk_whole(struct walk *w, struct slice body)
+{
+	struct canon_body *digests = canon_body_new(w->digests);
+	struct slice bodies[DIGEST_ALGS];
+
+	if (!digests)
+		return false;
+	canon_body_add(digests, body);
+	canon_body_end(digests);
+	for (unsigned alg = 0; alg < DIGEST_ALGS; alg++)
+		bodies[alg] = canon_body_digest(digests, (enum digest_alg)alg);
+	if (!w->header_only)
+		walk_body(w, body);
+	walk_end(w, bodies);
+	canon_body_free(&digests);
+	return !w->memory_lost;
+}
+
 /* ---- From ---- */
 
 /* The lists of addresses are for now only: each state may have one that takes thirty times its octets. */

@@ -51,6 +51,8 @@ void walk_body(struct walk *w, struct slice octets);
  * In:    bodies[alg] for the bits of w->digests
  */
 void walk_end(struct walk *w, const struct slice bodies[DIGEST_ALGS]);
+/* walk_body() and walk_end() for a body that is at hand whole; its digests are made here. False: no memory. */
+bool walk_whole(struct walk *w, struct slice body) HS_MUST_USE;
 
 /*
  * walk_from - is the From of each reached state Authentic for the hop that brought it? (10.9)

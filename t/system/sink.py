@@ -67,6 +67,7 @@ class Session:
         self.tx = None
         self.xclient = self.xforward = self.front = None
         self.secure = False
+        self.said = b""     # the last answer
 
     def read(self):
         more = self.sock.recv(262144)
@@ -99,7 +100,7 @@ class Session:
             raise Gone()
         if action is CLOSE:
             raise Gone()
-        octets = usual if action is None else action
+        self.said = octets = usual if action is None else action
         if octets:
             self.sock.sendall(octets)
         return action is None or action[:1] in b"23"
@@ -145,11 +146,14 @@ class Session:
         if self.sink.lmtp or ("PRDR" in words and "PRDR" in self.sink.extensions and len(tx.rcpts) > 1):
             if not self.sink.lmtp and not self.act("block", b"353 one by one\r\n"):
                 return
-            for rcpt in tx.recipients:
+            once = not self.sink.lmtp and not self.said.startswith(b"353")      # that was the answer for all
+            if once:
+                tx.took = tx.recipients
+            for rcpt in () if once else tx.recipients:
                 if self.act("each", b"250 2.1.5 %s has it\r\n" % rcpt.encode("utf-8")):
                     tx.took.append(rcpt)
             taken = bool(tx.took)
-            if not self.sink.lmtp:
+            if not self.sink.lmtp and not once:
                 taken = self.act("dot", usual)
         else:
             taken = self.act("dot", usual)

@@ -49,7 +49,7 @@ FLOORS = [
 BESIDE = {
     ("config", "policy"): "a checked configuration holds its policies, parsed: no setting without its type",
     ("config", "route"): "and its tables",
-    ("config/answers.h", "auth/keyrec.h"): "how a question to the DNS may end has one set of words",
+    ("config/answers.h", "auth/dnsrec.h"): "what an answer of the DNS looks like has one form",
 }
 # Headers of a library, and the only files that may include them.
 ONLY = [

@@ -7,7 +7,7 @@
 #include "config/answers.h"
 #include "mail/domain.h"
 
-enum { ARENA_OCTETS = 1 << 28, NAME_OCTETS = 253, LABEL_OCTETS = 63, CNAMES = 8 };
+enum { ARENA_OCTETS = 1 << 28, CNAMES = 8 };
 
 /* What one name answers. */
 struct entry {
@@ -24,31 +24,12 @@ struct answers {
 
 static const char *const types[ANSWERS_TYPES] = { "TXT", "MX", "A", "AAAA", "PTR", "TLSA", "CNAME" };
 
-/* Lower case, without a final dot. False: no DNS name, in the wide sense that test data needs. */
-static bool normal_name(struct slice name, unsigned char out[NAME_OCTETS], struct slice *normal_out)
-{
-	size_t label = 0;
-
-	if (slice_ends(name, S(".")))
-		name.n--;
-	if (name.n == 0 || name.n > NAME_OCTETS)
-		return false;
-	for (size_t i = 0; i < name.n; i++) {
-		out[i] = ascii_lower(name.at[i]);
-		label = out[i] == '.' ? 0 : label + 1;
-		if (out[i] < 0x21 || out[i] > 0x7e || label > LABEL_OCTETS || (out[i] == '.' && (i == 0 || out[i - 1] == '.')))
-			return false;
-	}
-	*normal_out = slice_of(out, name.n);
-	return true;
-}
-
 static bool name_valid(struct slice s)
 {
-	unsigned char octets[NAME_OCTETS];
+	unsigned char octets[DNS_NAME_OCTETS];
 	struct slice normal;
 
-	return normal_name(s, octets, &normal);
+	return dns_name_normal(s, octets, &normal);
 }
 
 static bool mx_valid(struct slice s)
@@ -191,14 +172,14 @@ static bool entry_check(const struct entry *e, const char *name, struct buf *err
 static bool read_name(struct answers *a, const char *name, json_t *value, struct buf *error)
 {
 	struct entry *e = ARENA_NEW(&a->arena, struct entry);
-	unsigned char octets[NAME_OCTETS];
+	unsigned char octets[DNS_NAME_OCTETS];
 	struct slice normal;
 	const char *key;
 	json_t *member;
 
 	if (!e)
 		return fail(error, name, "out of memory");
-	if (!normal_name(slice_str(name), octets, &normal))
+	if (!dns_name_normal(slice_str(name), octets, &normal))
 		return fail(error, name, "no name DNS could hold, expected labels of 1..63 octets, 253 in all");
 	if (map_get(&a->names, normal))
 		return fail(error, name, "the same name again in another case or with a final dot, expected it once");
@@ -275,11 +256,11 @@ enum dns_status answers_find(const struct answers *a, struct slice name, enum an
 	*n_out = 0;
 	*secure_out = false;
 	for (int i = 0; i <= CNAMES; i++) {
-		unsigned char octets[NAME_OCTETS];
+		unsigned char octets[DNS_NAME_OCTETS];
 		struct slice normal;
 		const struct entry *e;
 
-		if (!normal_name(name, octets, &normal) || !(e = map_get(&a->names, normal)))
+		if (!dns_name_normal(name, octets, &normal) || !(e = map_get(&a->names, normal)))
 			return DNS_NXDOMAIN;
 		if (e->status != DNS_OK)
 			return e->status;
@@ -297,4 +278,81 @@ enum dns_status answers_find(const struct answers *a, struct slice name, enum an
 		name = e->records[ANSWERS_CNAME][0];
 	}
 	return DNS_SERVFAIL;
+}
+
+/* The records of a type, and how each is written on the wire. */
+static const struct {
+	unsigned qtype;
+	enum answers_type type;
+} numbers[] = {
+	{ 1, ANSWERS_A }, { 28, ANSWERS_AAAA }, { 12, ANSWERS_PTR }, { 15, ANSWERS_MX }, { 16, ANSWERS_TXT },
+};
+
+/* They were looked at when the file was read. */
+static struct slice on_wire(struct arena *to, enum answers_type type, struct slice text)
+{
+	unsigned char octets[2 + DNS_NAME_OCTETS + 2], normal_octets[DNS_NAME_OCTETS];
+	struct slice normal = SLICE_NONE, preference;
+	uint64_t number = 0;
+	size_t n = 0;
+
+	switch (type) {
+	case ANSWERS_A:
+	case ANSWERS_AAAA:
+		if (!ip_parse(text, octets))
+			return SLICE_NONE;
+		return arena_copy(to, type == ANSWERS_AAAA ? slice_of(octets, 16) : slice_of(octets + 12, 4));
+	case ANSWERS_MX:
+		if (!slice_cut(&text, ' ', &preference) || !slice_u64(preference, 65535, &number))
+			return SLICE_NONE;
+		octets[n++] = (unsigned char)(number >> 8);
+		octets[n++] = (unsigned char)(number & 0xff);
+		break;
+	case ANSWERS_PTR:
+		break;
+	default:
+		return text;
+	}
+	if (!slice_eq(text, S(".")) && !dns_name_normal(text, normal_octets, &normal))
+		return SLICE_NONE;
+	n += dns_name_wire(normal, octets + n);
+	return arena_copy(to, slice_of(octets, n));
+}
+
+enum dns_status answers_wire(const struct answers *a, struct arena *to, struct slice name, unsigned qtype,
+    const struct slice **records_out, size_t *n_out, bool *secure_out)
+{
+	const struct slice *texts;
+	struct slice *records;
+	enum dns_status status;
+	size_t i = 0;
+
+	*records_out = NULL;
+	*n_out = 0;
+	*secure_out = false;
+	while (i < sizeof(numbers) / sizeof(numbers[0]) && numbers[i].qtype != qtype)
+		i++;
+	if (i == sizeof(numbers) / sizeof(numbers[0]))
+		return DNS_NODATA;
+	status = answers_find(a, name, numbers[i].type, &texts, n_out, secure_out);
+	if (*n_out == 0)
+		return status;
+	records = ARENA_ARRAY(to, *n_out, struct slice);
+	for (size_t k = 0; records && k < *n_out; k++)
+		records[k] = on_wire(to, numbers[i].type, texts[k]);
+	*records_out = records;
+	if (!arena_failed(to))
+		return status;
+	*n_out = 0;
+	return DNS_SERVFAIL;
+}
+
+struct dnsrec *answers_rec(const struct answers *a, struct arena *scratch, struct slice name, enum dnsrec_type type)
+{
+	const struct slice *records;
+	size_t n;
+	bool secure;
+	enum dns_status status = answers_wire(a, scratch, name, dnsrec_qtype(type), &records, &n, &secure);
+
+	return dnsrec_new(type, status, records, n, secure);
 }

@@ -6,7 +6,7 @@
 #ifndef CONFIG_ANSWERS_H
 #define CONFIG_ANSWERS_H
 
-#include "auth/keyrec.h"
+#include "auth/dnsrec.h"
 #include "base/buf.h"
 
 struct answers;
@@ -37,6 +37,15 @@ void answers_free(struct answers **a);
  */
 enum dns_status answers_find(const struct answers *a, struct slice name, enum answers_type type,
     const struct slice **records_out, size_t *n_out, bool *secure_out);
+
+/*
+ * answers_wire - the same by RFC 1035 number, as a resolver answers: record data on the wire, a TXT record's strings joined
+ * Out:   in the arena or borrowed as above. A type that the file does not know: DNS_NODATA. DNS_SERVFAIL: no memory as well.
+ */
+enum dns_status answers_wire(const struct answers *a, struct arena *to, struct slice name, unsigned qtype,
+    const struct slice **records_out, size_t *n_out, bool *secure_out);
+/* The same as engines see it, one holder. NULL: no memory. */
+struct dnsrec *answers_rec(const struct answers *a, struct arena *scratch, struct slice name, enum dnsrec_type type);
 
 static inline enum dns_status answers_txt(const struct answers *a, struct slice name, const struct slice **records_out,
     size_t *n_out, bool *secure_out)

@@ -2,120 +2,6 @@
 
 #include "auth/canon.h"
 
-/* ---- body ---- */
-
-struct canon_body {
-	struct digest *digests[DIGEST_ALGS]; /* NULL: not wanted */
-	size_t empty;                        /* CRLFs seen and not passed on: they may be the end */
-	bool cr;                             /* a CR behind them whose LF may still come */
-	bool ended;
-	size_t octets[DIGEST_ALGS];
-	unsigned char out[DIGEST_ALGS][DIGEST_OCTETS];
-};
-
-struct canon_body *canon_body_new(unsigned algs)
-{
-	struct canon_body *c = calloc(1, sizeof(*c));
-
-	for (unsigned alg = 0; c && alg < DIGEST_ALGS; alg++) {
-		if (!(algs & 1U << alg))
-			continue;
-		c->digests[alg] = digest_new((enum digest_alg)alg);
-		if (!c->digests[alg])
-			canon_body_free(&c);
-	}
-	return c;
-}
-
-void canon_body_free(struct canon_body **c)
-{
-	if (!*c)
-		return;
-	for (unsigned alg = 0; alg < DIGEST_ALGS; alg++)
-		digest_free(&(*c)->digests[alg]);
-	free(*c);
-	*c = NULL;
-}
-
-static void pass_on(struct canon_body *c, struct slice octets)
-{
-	for (unsigned alg = 0; alg < DIGEST_ALGS; alg++)
-		if (c->digests[alg])
-			digest_add(c->digests[alg], octets);
-}
-
-/* The CRLFs held back were not the end. */
-static void pass_empty(struct canon_body *c)
-{
-	static const char lines[] = "\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n"
-	                            "\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n";
-
-	while (c->empty) {
-		size_t n = c->empty < sizeof(lines) / 2 ? c->empty : sizeof(lines) / 2;
-
-		pass_on(c, slice_of(lines, 2 * n));
-		c->empty -= n;
-	}
-}
-
-void canon_body_add(struct canon_body *c, struct slice octets)
-{
-	size_t n;
-
-	if (octets.n == 0)
-		return;
-	if (c->cr) {
-		c->cr = false;
-		if (octets.at[0] == '\n') {
-			c->empty++;
-			octets = slice_sub(octets, 1, SIZE_MAX);
-		} else {
-			pass_empty(c);
-			pass_on(c, S("\r"));
-		}
-	}
-	while (slice_starts(octets, S("\r\n"))) {
-		c->empty++;
-		octets = slice_sub(octets, 2, SIZE_MAX);
-	}
-	n = octets.n;
-	if (n && octets.at[n - 1] == '\r') {
-		c->cr = true;
-		n--;
-	}
-	if (n == 0)
-		return;
-	/* there is content in front of what may be the end: only the end is held back */
-	pass_empty(c);
-	while (n >= 2 && octets.at[n - 1] == '\n' && octets.at[n - 2] == '\r') {
-		c->empty++;
-		n -= 2;
-	}
-	pass_on(c, slice_sub(octets, 0, n));
-}
-
-void canon_body_end(struct canon_body *c)
-{
-	if (c->ended)
-		return;
-	if (c->cr) {
-		pass_empty(c);
-		pass_on(c, S("\r"));
-	}
-	pass_on(c, S("\r\n"));
-	c->ended = true;
-	for (unsigned alg = 0; alg < DIGEST_ALGS; alg++)
-		if (c->digests[alg])
-			c->octets[alg] = digest_end(c->digests[alg], c->out[alg]);
-}
-
-struct slice canon_body_digest(const struct canon_body *c, enum digest_alg alg)
-{
-	return slice_of(c->out[alg], c->octets[alg]);
-}
-
-/* ---- header fields ---- */
-
 void canon_sink_init(struct canon_sink *s, struct digest *const to[DIGEST_ALGS])
 {
 	memcpy(s->to, to, sizeof(s->to));
@@ -144,7 +30,8 @@ static void put(struct canon_sink *s, const unsigned char *at, size_t n)
 		at += part;
 		n -= part;
 	}
-	memcpy(s->held + s->n, at, n);
+	if (n)
+		memcpy(s->held + s->n, at, n);
 	s->n += n;
 }
 
@@ -194,18 +81,27 @@ static bool next_run(struct slice value, size_t *i, struct slice *run_out)
 	return true;
 }
 
-static void put_relaxed(struct canon_sink *s, struct slice value)
+/* Where the text so far stands: was there any, and white space behind it? */
+struct relaxing {
+	bool some, gap;
+};
+
+/* A further part of a value. */
+static void put_relaxed(struct canon_sink *s, struct slice value, struct relaxing *so_far)
 {
 	struct slice run;
 	size_t i = 0;
 	size_t behind = 0; /* where the run before ended */
 
 	while (next_run(value, &i, &run)) {
-		if (behind && run.at != value.at + behind)
+		so_far->gap |= run.at != value.at + behind;
+		if (so_far->gap && so_far->some)
 			put(s, (const unsigned char *)" ", 1);
 		put(s, run.at, run.n);
 		behind = i;
+		*so_far = (struct relaxing){ .some = true };
 	}
+	so_far->gap |= behind != value.n;
 }
 
 static void put_bare(struct canon_sink *s, struct slice value)
@@ -219,10 +115,44 @@ static void put_bare(struct canon_sink *s, struct slice value)
 
 void canon_relaxed(struct canon_sink *s, const struct field *f)
 {
+	struct relaxing so_far = { 0 };
+
 	put_name(s, f->name);
 	put(s, (const unsigned char *)":", 1);
-	put_relaxed(s, f->value);
+	put_relaxed(s, f->value, &so_far);
 	put(s, (const unsigned char *)"\r\n", 2);
+}
+
+void canon_signature(struct canon_sink *s, enum canon_form form, const struct field *f, struct slice hole)
+{
+	struct slice whole = form == CANON_SIMPLE ? f->raw : f->value, before = whole, behind = SLICE_NONE;
+	struct relaxing so_far = { 0 };
+
+	if (form == CANON_SIMPLE && slice_ends(whole, S("\r\n")))
+		before = whole = slice_sub(whole, 0, whole.n - 2);
+	if (hole.n) {
+		size_t at = (size_t)(hole.at - whole.at);
+
+		before = slice_sub(whole, 0, at);
+		behind = slice_sub(whole, at + hole.n, SIZE_MAX);
+	}
+	if (form == CANON_SIMPLE) {
+		put(s, before.at, before.n);
+		put(s, behind.at, behind.n);
+		return;
+	}
+	put_name(s, f->name);
+	put(s, (const unsigned char *)":", 1);
+	put_relaxed(s, before, &so_far);
+	put_relaxed(s, behind, &so_far);
+}
+
+void canon_field(struct canon_sink *s, enum canon_form form, const struct field *f)
+{
+	if (form == CANON_SIMPLE)
+		put(s, f->raw.at, f->raw.n);
+	else
+		canon_relaxed(s, f);
 }
 
 size_t canon_relaxed_text(const struct field *f, unsigned char *out)

@@ -8,18 +8,44 @@
 #include "crypt/digest.h"
 #include "mail/header.h"
 
+/* RFC 6376 3.4. What DKIM2 has of a body is the simple form (spec 5.1), of a header what canon_header() says. */
+enum canon_form { CANON_SIMPLE, CANON_RELAXED };
+enum { CANON_FORMS = CANON_RELAXED + 1 };
+
 /*
- * Body hashes while octets arrive, all wanted algorithms in one pass: empty lines at the end are dropped, one CRLF ends
- * it (spec 5.1; RFC 6376 3.4.3 differs only for the empty body, which is CRLF there too). Any split of the input gives
- * the same result.
+ * Body hashes while octets arrive, all that anybody wants in one pass; each distinct one is made once. Any split of the input
+ * gives the same result. Only CRLF ends a line: a bare CR or LF is an ordinary octet.
+ *
+ * Simple (3.4.3): empty lines at the end are dropped, one CRLF ends it, also an empty body. Relaxed (3.4.4): runs of SP and
+ * HTAB are made one SP, none at the end of a line, then empty lines at the end are dropped, one CRLF ends it, but of a body
+ * without anything else nothing is left.
  */
 struct canon_body;
-/* `algs` is a set of bits 1u << enum digest_alg. NULL: no memory. */
+/* `algs` is a set of bits 1u << enum digest_alg: the simple form of the whole body. NULL: no memory. */
 struct canon_body *canon_body_new(unsigned algs);
 void canon_body_free(struct canon_body **c);
+
+/*
+ * canon_body_want - one more hash, before the first octet
+ * In:    octets: of the canonical form, from its start (l=, RFC 6376 3.5); CANON_WHOLE: all
+ * Out:   a handle; the same for the same want
+ * Fault: CANON_LIMIT above LIMIT_BODY_CUTS different ones with octets; CANON_NO_MEMORY
+ */
+#define CANON_WHOLE UINT64_MAX
+enum { CANON_LIMIT = -1, CANON_NO_MEMORY = -2 };
+int canon_body_want(struct canon_body *c, enum canon_form form, enum digest_alg alg, uint64_t octets) HS_MUST_USE;
+
 void canon_body_add(struct canon_body *c, struct slice octets);
 void canon_body_end(struct canon_body *c);
-/* After the end: the digest of one algorithm, empty if it was not wanted. Borrowed. */
+
+/*
+ * After the end: the digest for a handle. Empty: the handle is a fault, the body has fewer octets than were wanted, or no memory.
+ * Borrowed.
+ */
+struct slice canon_body_got(const struct canon_body *c, int handle);
+/* After the end: octets of that form in all; 0 unless something was wanted of it. */
+uint64_t canon_body_octets(const struct canon_body *c, enum canon_form form);
+/* After the end: the digest of the whole body in simple form, empty if it was not wanted. Borrowed. */
 struct slice canon_body_digest(const struct canon_body *c, enum digest_alg alg);
 
 /*
@@ -45,6 +71,14 @@ void canon_relaxed(struct canon_sink *s, const struct field *f);
 /* The same into memory, at most name and value and CANON_MORE octets. Returns how many. */
 enum { CANON_MORE = 3 };
 size_t canon_relaxed_text(const struct field *f, unsigned char *out);
+
+/* One field as the header hash of DKIM and ARC sees it: as it stands, or canon_relaxed(). RFC 6376 3.4.1, 3.4.2 */
+void canon_field(struct canon_sink *s, enum canon_form form, const struct field *f);
+/*
+ * The same for the field that holds the signature: without `hole` (a slice of f->value; empty: none), and without the CRLF at
+ * its end. RFC 6376 3.7
+ */
+void canon_signature(struct canon_sink *s, enum canon_form form, const struct field *f, struct slice hole);
 
 /*
  * canon_bare - one field as the signature input sees it (spec section 5.2): name in lower case, unfolded, every SP and

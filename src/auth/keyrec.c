@@ -34,7 +34,7 @@ static enum key_type type_named(struct slice name)
 static enum keyrec_state read_record(struct arena *a, struct slice text, struct keyrec *k)
 {
 	struct taglist list;
-	const struct tag *v, *type, *p, *t, *f;
+	const struct tag *v, *type, *p, *t, *f, *h, *service;
 	enum key_type kind = KEY_RSA;
 	struct slice octets;
 
@@ -48,6 +48,11 @@ static enum keyrec_state read_record(struct arena *a, struct slice text, struct 
 		return KEYREC_SYNTAX;
 	t = taglist_find(&list, TAGLIST_EXACT, S("t"));
 	k->testing = t && listed(t->value, S("y"));
+	k->same_domain = t && listed(t->value, S("s"));
+	h = taglist_find(&list, TAGLIST_EXACT, S("h"));
+	k->no_sha256 = h && !listed(h->value, S("sha256"));
+	service = taglist_find(&list, TAGLIST_EXACT, S("s"));
+	k->no_email = service && !listed(service->value, S("*")) && !listed(service->value, S("email"));
 	f = taglist_find(&list, TAGLIST_EXACT, S("f"));
 	k->strict = f && slice_eq(f->value, S("strict"));
 	if (p->value.n == 0)
@@ -61,6 +66,10 @@ static enum keyrec_state read_record(struct arena *a, struct slice text, struct 
 		return KEYREC_SYNTAX;
 	k->key = kind == KEY_RSA ? key_rsa_public(octets) :
 	    kind == KEY_ED25519 ? key_ed25519_public(octets) : key_mldsa44_public(octets);
+	if (k->key && kind == KEY_RSA)
+		k->bits = key_bits(k->key);
+	else if (kind == KEY_RSA)
+		k->odd = key_rsa_public_odd(octets, &k->bits);
 	return k->key ? KEYREC_OK : KEYREC_SYNTAX;
 }
 
@@ -108,9 +117,20 @@ void keyrec_drop(struct keyrec **k)
 {
 	if (*k && --(*k)->holders == 0) {
 		key_drop(&(*k)->key);
+		key_drop(&(*k)->odd);
 		free(*k);
 	}
 	*k = NULL;
+}
+
+const struct key *keyrec_dkim(const struct keyrec *k)
+{
+	return k->key ? k->key : k->odd;
+}
+
+bool keyrec_refused(const struct keyrec *k)
+{
+	return k->state == KEYREC_SYNTAX && k->bits && !k->odd;
 }
 
 struct slice keyrec_text(struct arena *a, const struct key *k)

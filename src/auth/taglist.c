@@ -2,12 +2,12 @@
 #include "base/limits.h"
 
 /* Printable ASCII and white space as the header says; ';' cannot be here. */
-static bool value_shape(struct slice v)
+static bool value_shape(struct slice v, bool utf8)
 {
 	for (size_t i = 0; i < v.n; i++) {
 		unsigned char c = v.at[i];
 
-		if ((c >= 0x21 && c <= 0x7e) || c == ' ' || c == '\t')
+		if ((c >= 0x21 && c <= 0x7e) || (utf8 && c >= 0x80) || c == ' ' || c == '\t')
 			continue;
 		if (c != '\r' || v.n - i < 3 || v.at[i + 1] != '\n' || (v.at[i + 2] != ' ' && v.at[i + 2] != '\t'))
 			return false;
@@ -29,7 +29,7 @@ static bool name_shape(struct slice name)
 const struct tag *taglist_find(const struct taglist *list, enum taglist_names names, struct slice name)
 {
 	for (size_t i = 0; i < list->n; i++)
-		if (names == TAGLIST_EXACT ? slice_eq(list->tags[i].name, name) : slice_ieq(list->tags[i].name, name))
+		if (names == TAGLIST_ANY_CASE ? slice_ieq(list->tags[i].name, name) : slice_eq(list->tags[i].name, name))
 			return &list->tags[i];
 	return NULL;
 }
@@ -49,7 +49,7 @@ bool taglist_parse(struct arena *a, struct slice text, enum taglist_names names,
 	size_t room = 1;
 	bool more;
 
-	if (!value_shape(text))
+	if (!value_shape(text, names == TAGLIST_UTF8))
 		return false;
 	for (size_t i = 0; i < text.n && room < LIMIT_TAGS; i++)
 		room += text.at[i] == ';';

@@ -19,13 +19,15 @@ struct taglist {
 
 enum taglist_names {
 	TAGLIST_ANY_CASE, /* fields: names that differ in case only are the same tag */
-	TAGLIST_EXACT     /* key records */
+	TAGLIST_EXACT,    /* key records */
+	TAGLIST_UTF8      /* fields of DKIM and ARC: exact too, and octets from 0x80 on may stand in a value (RFC 8616 3) */
 };
 
 /*
  * taglist_parse
- * In:    text; borrowed by *out. White space is SP, HTAB and CRLF in front of one of them. Empty fragments are skipped.
- * Fault: false: a fragment that is not name=value, a name twice, an octet outside printable ASCII, above LIMIT_TAGS, no
+ * In:    text; borrowed by *out. White space is SP, HTAB and CRLF in front of one of them, anything else printable ASCII.
+ *        Empty fragments are skipped.
+ * Fault: false: a fragment that is not name=value, a name twice, an octet that is not allowed, above LIMIT_TAGS, no
  *        memory (arena_failed())
  */
 bool taglist_parse(struct arena *a, struct slice text, enum taglist_names names, struct taglist *out) HS_MUST_USE;

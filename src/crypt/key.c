@@ -12,7 +12,7 @@
 #include "crypt/key.h"
 #include "crypt/pkey.h"
 
-enum { RSA_BITS_MIN = 1024, RSA_BITS_MAX = 8192, ED25519_OCTETS = 32, MLDSA44_OCTETS = 1312 };
+enum { RSA_BITS_MIN = 1024, RSA_BITS_MAX = 8192, RSA_EXPONENT_OCTETS = 8, ED25519_OCTETS = 32, MLDSA44_OCTETS = 1312 };
 
 struct key {
 	EVP_PKEY *pkey;
@@ -255,20 +255,15 @@ static size_t bit_length(struct slice number)
 	return bits;
 }
 
-struct key *key_rsa_public(struct slice der)
+/* In: numbers of which size and form were looked at. */
+static struct key *rsa_key(struct slice n, struct slice e)
 {
-	static const unsigned char f4[] = { 0x01, 0x00, 0x01 };
-	struct slice n, e;
 	BIGNUM *modulus, *exponent;
 	OSSL_PARAM_BLD *build;
 	OSSL_PARAM *params = NULL;
 	EVP_PKEY_CTX *ctx = NULL;
 	EVP_PKEY *pkey = NULL;
 
-	if (!rsa_numbers(der, &n, &e) || !slice_eq(e, slice_of(f4, sizeof(f4))))
-		return NULL;
-	if (bit_length(n) < RSA_BITS_MIN || bit_length(n) > RSA_BITS_MAX || !(n.at[n.n - 1] & 1))
-		return NULL;
 	modulus = BN_bin2bn(n.at, (int)n.n, NULL);
 	exponent = BN_bin2bn(e.at, (int)e.n, NULL);
 	build = OSSL_PARAM_BLD_new();
@@ -285,6 +280,34 @@ struct key *key_rsa_public(struct slice der)
 	BN_free(exponent);
 	BN_free(modulus);
 	return take_pkey(pkey, KEY_RSA);
+}
+
+static bool modulus_fits(struct slice n)
+{
+	return bit_length(n) >= RSA_BITS_MIN && bit_length(n) <= RSA_BITS_MAX && n.at[n.n - 1] & 1;
+}
+
+struct key *key_rsa_public(struct slice der)
+{
+	static const unsigned char f4[] = { 0x01, 0x00, 0x01 };
+	struct slice n, e;
+
+	if (!rsa_numbers(der, &n, &e) || !slice_eq(e, slice_of(f4, sizeof(f4))) || !modulus_fits(n))
+		return NULL;
+	return rsa_key(n, e);
+}
+
+struct key *key_rsa_public_odd(struct slice der, unsigned *bits_out)
+{
+	struct slice n, e;
+
+	*bits_out = 0;
+	if (!rsa_numbers(der, &n, &e))
+		return NULL;
+	*bits_out = (unsigned)bit_length(n);
+	if (!modulus_fits(n) || e.n > RSA_EXPONENT_OCTETS || !(e.at[e.n - 1] & 1) || (e.n == 1 && e.at[0] == 1))
+		return NULL;
+	return rsa_key(n, e);
 }
 
 struct key *key_ed25519_public(struct slice octets)

@@ -39,6 +39,12 @@ bool key_public_octets(struct arena *a, const struct key *k, struct slice *octet
  * NULL: not such a key, modulus outside 1024..8192 bits, exponent not 65537 (spec section 5.3)
  */
 struct key *key_rsa_public(struct slice der);
+/*
+ * key_rsa_public_odd - the same with any odd exponent from 3 to 2^64-1, as DKIM keys may have (RFC 6376 3.3 names none)
+ * Out:   bits_out: of the modulus, 0 if it is no such key at all. NULL and not 0: refused for its size, for its exponent, or no
+ *        memory; size and exponent are looked at before anything is computed.
+ */
+struct key *key_rsa_public_odd(struct slice der, unsigned *bits_out);
 /* 32 raw octets. */
 struct key *key_ed25519_public(struct slice octets);
 /* 1312 raw octets (FIPS 204). NULL as well where key_type_known() says no. */

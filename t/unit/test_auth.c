@@ -57,6 +57,10 @@ static void taglist_rows(void **state)
 		WANT_SLICE(slice_str(got), slice_str(rows[i].out));
 	}
 	assert_false(taglist_parse(&arena, S("i=1\0"), TAGLIST_ANY_CASE, &list));
+	assert_false(taglist_parse(&arena, S("d=m\303\274.example"), TAGLIST_EXACT, &list));
+	assert_true(taglist_parse(&arena, S("d=m\303\274.example; D=1"), TAGLIST_UTF8, &list));
+	assert_false(taglist_parse(&arena, S("\303\274=1"), TAGLIST_UTF8, &list));
+	assert_false(taglist_parse(&arena, S("d=\177"), TAGLIST_UTF8, &list));
 	assert_true(taglist_parse(&arena, S("k=1; K=2"), TAGLIST_EXACT, &list));
 	WANT_SLICE(taglist_find(&list, TAGLIST_EXACT, S("K"))->value, S("2"));
 	WANT_SLICE(taglist_find(&list, TAGLIST_ANY_CASE, S("K"))->value, S("1"));
@@ -366,6 +370,61 @@ static void keyrec_tells_absent_from_unreachable(void **state)
 	}
 }
 
+/* What DKIM and ARC ask of a record, beside what DKIM2 sees of it. */
+static void keyrec_rows_of_dkim(void **state)
+{
+	static const struct {
+		const char *name, *text;
+		enum keyrec_state want;
+		const char *flags; /* k: a key; o: of another exponent; r: refused; 2, e, s: no_sha256, no_email, same_domain */
+		unsigned bits;
+	} rows[] = {
+		{ "RSA", "p=" RSA_1024, KEYREC_OK, "k", 1024 },
+		{ "Ed25519", "k=ed25519; p=" ED, KEYREC_OK, "k", 0 },
+		{ "h= with sha256", "h=sha1 : sha256; p=" RSA_1024, KEYREC_OK, "k", 1024 },
+		{ "h= without", "h=sha1; p=" RSA_1024, KEYREC_OK, "k2", 1024 },
+		{ "h= empty", "h=; p=" RSA_1024, KEYREC_OK, "k2", 1024 },
+		{ "h= in upper case", "h=SHA256; p=" RSA_1024, KEYREC_OK, "k2", 1024 },
+		{ "s=*", "s=other:*; p=" RSA_1024, KEYREC_OK, "k", 1024 },
+		{ "s=email", "s=email; p=" RSA_1024, KEYREC_OK, "k", 1024 },
+		{ "s= of another service", "s=tlsrpt; p=" RSA_1024, KEYREC_OK, "ke", 1024 },
+		{ "t=s", "t=y:s; p=" RSA_1024, KEYREC_OK, "ks", 1024 },
+		{ "g= is a note", "g=nobody; p=" RSA_1024, KEYREC_OK, "k", 1024 },
+		{ "e=3", "p=MIGHAoGBAP" ONES ONES "AgED", KEYREC_SYNTAX, "ko", 1024 },
+		{ "e=1", "p=MIGHAoGBAP" ONES ONES "AgEB", KEYREC_SYNTAX, "r", 1024 },
+		{ "e=2", "p=MIGHAoGBAP" ONES ONES "AgEC", KEYREC_SYNTAX, "r", 1024 },
+		{ "e of 64 bits", "p=MIGPAoGBAP" ONES ONES "AgkA//////////8=", KEYREC_SYNTAX, "ko", 1024 },
+		{ "e of 65 bits", "p=MIGPAoGBAP" ONES ONES "AgkBAAAAAAAAAAE=", KEYREC_SYNTAX, "r", 1024 },
+		{ "n even", "p=MIGJAoGBAP" ONES "////////////////////////////////////////////////////////////////////////////////////" "+AgMBAAE=", KEYREC_SYNTAX, "r", 1024 },
+		{ "512 bits", "p=MEgCQQD" ONES "AgMBAAE=", KEYREC_SYNTAX, "r", 512 },
+		{ "no RSA key", "p=" ED, KEYREC_SYNTAX, "", 0 },
+		{ "revoked", "t=s; p=", KEYREC_REVOKED, "s", 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ROWS(rows); i++) {
+		struct slice text = slice_str(rows[i].text);
+		struct keyrec *k = keyrec_new(DNS_OK, &text, 1, false);
+		char flags[8] = "";
+
+		if (keyrec_dkim(k))
+			strcat(flags, "k");
+		if (k->odd)
+			strcat(flags, "o");
+		if (keyrec_refused(k))
+			strcat(flags, "r");
+		if (k->no_sha256)
+			strcat(flags, "2");
+		if (k->no_email)
+			strcat(flags, "e");
+		if (k->same_domain)
+			strcat(flags, "s");
+		if (strcmp(flags, rows[i].flags) != 0 || k->bits != rows[i].bits || k->state != rows[i].want)
+			fail_msg("%s: %d \"%s\" %u", rows[i].name, (int)k->state, flags, k->bits);
+		keyrec_drop(&k);
+	}
+}
+
 static void keyrec_text_is_read_back(void **state)
 {
 	struct key *k = key_generate(KEY_RSA, 1024);
@@ -394,6 +453,7 @@ int main(void)
 		TEST(bare_form_leaves_holes_out),
 		TEST(keyrec_rows),
 		TEST(keyrec_tells_absent_from_unreachable),
+		TEST(keyrec_rows_of_dkim),
 		TEST(keyrec_text_is_read_back),
 	};
 

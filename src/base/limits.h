@@ -85,6 +85,7 @@ enum {
 	LIMIT_SIGNED_NAMES = 10000,      /* field names of an h= of DKIM and ARC: syntax error */
 	LIMIT_TXT = 65535,               /* octets of a TXT answer: syntax error */
 	LIMIT_DNS_CACHE = 10000,         /* answers a worker keeps: oldest dropped */
+	LIMIT_DNS_CACHE_OCTETS = 16777216, /* octets of these answers: oldest dropped */
 	LIMIT_DNS_PENDING = 20000,       /* questions a worker has open: temperror */
 	LIMIT_SIGN_PENDING = 10000,      /* signatures a worker has open: 451 4.3.0 */
 	LIMIT_IPC = 131072,              /* octets of a message between two of our processes: refused */

@@ -1,8 +1,8 @@
 /*
  * ask.c - what a worker wants from resolver and keeper, and who waits for it.
  *
- * A `wait` is one ticket. Waits for the same key record hang on one `name`, which is a question while it has no record and a
- * cache entry afterwards. Questions and signature requests stand in their peer's list in the order they were asked: that is
+ * A `wait` is one ticket. Waits for the same name and type hang on one `name`, which is a question while it has no record and
+ * a cache entry afterwards. Questions and signature requests stand in their peer's list in the order they were asked: that is
  * the order of their deadlines, and those not yet sent are its tail.
  */
 #include "net/ask.h"
@@ -36,6 +36,7 @@ struct open {
 	int64_t deadline_ms;
 	bool again; /* a process died with it; it may be asked once more, not for ever */
 	bool addresses; /* it is that of a struct addresses, else of a struct name or sign */
+	uint16_t qtype; /* of a question */
 };
 
 struct wait_list;
@@ -46,8 +47,8 @@ struct wait {
 	uint64_t ticket;
 	void *arg;
 	bool addresses; /* it is the first member of a struct addresses */
-	void (*on_key)(void *arg, struct keyrec *rec); /* else NULL: of a struct sign */
-	struct keyrec *rec;                            /* once answered */
+	void (*on_dns)(void *arg, struct dnsrec *rec); /* else NULL: of a struct sign */
+	struct dnsrec *rec;                            /* once answered */
 };
 
 struct wait_list {
@@ -58,11 +59,11 @@ struct wait_list {
 struct name {
 	struct open open;
 	struct wait_list waits;
-	struct keyrec *rec; /* NULL: asked */
+	struct dnsrec *rec; /* NULL: asked */
 	int64_t expires_ms;
 	struct name *newer, *older; /* in the cache, by last use */
 	size_t octets;
-	unsigned char text[];
+	unsigned char key[]; /* an octet of type, the name */
 };
 
 struct sign {
@@ -80,7 +81,6 @@ struct addresses {
 	struct open open; /* id 0: answered */
 	void (*on)(void *arg, const struct ask_addresses *got);
 	struct ask_addresses got;
-	uint16_t qtype;
 	size_t octets;
 	unsigned char text[];
 };
@@ -110,10 +110,10 @@ struct ask {
 	struct tickets waits, questions;
 	struct map names;
 	struct name *newest, *oldest; /* of the cache */
-	size_t cached, cache_max;
+	size_t cached, cache_max, cached_octets;
 	struct wait_list ready; /* for the end of this turn */
 	struct loop_later later;
-	struct keyrec *unreachable;
+	struct dnsrec *unreachable[2]; /* [1]: a key record */
 	struct count_page *counts; /* NULL: not counted */
 	unsigned slot;
 	struct trouble timeouts, failures, bogus;
@@ -360,8 +360,23 @@ static void name_free(void *value)
 {
 	struct name *n = value;
 
-	keyrec_drop(&n->rec);
+	dnsrec_drop(&n->rec);
 	free(n);
+}
+
+static struct slice name_key(const struct name *n)
+{
+	return slice_of(n->key, n->octets);
+}
+
+static struct slice name_text(const struct name *n)
+{
+	return slice_sub(name_key(n), 1, SIZE_MAX);
+}
+
+static size_t name_charge(const struct name *n)
+{
+	return sizeof(*n) + n->octets + n->rec->octets;
 }
 
 static void cache_unlink(struct ask *a, struct name *n)
@@ -369,6 +384,7 @@ static void cache_unlink(struct ask *a, struct name *n)
 	*(n->newer != NULL ? &n->newer->older : &a->newest) = n->older;
 	*(n->older != NULL ? &n->older->newer : &a->oldest) = n->newer;
 	a->cached--;
+	a->cached_octets -= name_charge(n);
 }
 
 static void cache_link(struct ask *a, struct name *n)
@@ -378,19 +394,20 @@ static void cache_link(struct ask *a, struct name *n)
 	*(a->newest != NULL ? &a->newest->newer : &a->oldest) = n;
 	a->newest = n;
 	a->cached++;
+	a->cached_octets += name_charge(n);
 }
 
 static void cache_drop(struct ask *a, struct name *n)
 {
 	cache_unlink(a, n);
-	map_take(&a->names, slice_of(n->text, n->octets));
+	map_take(&a->names, name_key(n));
 	name_free(n);
 }
 
-/* The entry or open question of that name; one whose time is over is gone. */
-static struct name *name_find(struct ask *a, struct slice text)
+/* The entry or open question of that key; one whose time is over is gone. */
+static struct name *name_find(struct ask *a, struct slice key)
 {
-	struct name *n = map_get(&a->names, text);
+	struct name *n = map_get(&a->names, key);
 
 	if (n == NULL || n->rec == NULL)
 		return n;
@@ -404,14 +421,14 @@ static struct name *name_find(struct ask *a, struct slice text)
 }
 
 /* Takes over rec and keeps it for ttl_s; 0: not at all. */
-static void name_answer(struct ask *a, struct name *n, struct keyrec *take_rec, unsigned ttl_s)
+static void name_answer(struct ask *a, struct name *n, struct dnsrec *take_rec, unsigned ttl_s)
 {
 	struct wait *w;
 
 	peer_remove(&a->resolver, &n->open);
 	ticket_take(&a->questions, n->open.id);
 	while ((w = n->waits.first) != NULL) {
-		w->rec = keyrec_hold(take_rec);
+		w->rec = dnsrec_hold(take_rec);
 		wait_remove(w);
 		wait_append(&a->ready, w);
 	}
@@ -423,19 +440,29 @@ static void name_answer(struct ask *a, struct name *n, struct keyrec *take_rec, 
 	later(a);
 }
 
-/* keys */
+/* questions */
 
 static struct slice open_name(struct open *o)
 {
-	return o->addresses ? slice_of(addresses_of(o)->text, addresses_of(o)->octets) : slice_of(name_of(o)->text, name_of(o)->octets);
+	return o->addresses ? slice_of(addresses_of(o)->text, addresses_of(o)->octets) : name_text(name_of(o));
 }
 
 static bool question_add(struct buf *packet, struct open *o, int64_t now_ms)
 {
 	int64_t left_ms = o->deadline_ms - now_ms;
 
-	return ipc_add_question(packet, &(struct ipc_question){ .ticket = o->id, .qtype = o->addresses ? addresses_of(o)->qtype : IPC_TYPE_TXT,
+	return ipc_add_question(packet, &(struct ipc_question){ .ticket = o->id, .qtype = o->qtype,
 	    .timeout_ms = (uint32_t)(left_ms > 0 ? left_ms : 0), .name = open_name(o) });
+}
+
+static enum dnsrec_type name_type(const struct name *n)
+{
+	return (enum dnsrec_type)n->key[0];
+}
+
+static struct dnsrec *unreachable(struct ask *a, enum dnsrec_type type)
+{
+	return dnsrec_hold(a->unreachable[type == DNSREC_KEY]);
 }
 
 static void addresses_answer(struct ask *a, struct addresses *d, const struct ask_addresses *got)
@@ -456,7 +483,7 @@ static void question_fail(struct ask *a, struct open *o, unsigned ttl_s)
 	if (o->addresses)
 		addresses_answer(a, addresses_of(o), &(struct ask_addresses){ .status = DNS_TIMEOUT });
 	else
-		name_answer(a, name_of(o), keyrec_hold(a->unreachable), ttl_s);
+		name_answer(a, name_of(o), unreachable(a, name_type(name_of(o))), ttl_s);
 }
 
 /* Each kind of failure by itself: that one zone is bogus must not hide that nothing is answered at all. */
@@ -491,39 +518,42 @@ static unsigned clamp(unsigned v, unsigned low, unsigned high)
 	return v < low ? low : v > high ? high : v;
 }
 
-static unsigned ttl_of(const struct ipc_answer *answer)
+static unsigned ttl_of(enum dns_status status, unsigned ttl_s)
 {
-	switch (answer->status) {
+	switch (status) {
 	case DNS_OK:
-		return clamp(answer->ttl_s, TTL_MIN_S, TTL_MAX_S);
+		return clamp(ttl_s, TTL_MIN_S, TTL_MAX_S);
 	case DNS_NXDOMAIN:
 	case DNS_NODATA:
-		return clamp(answer->ttl_s, TTL_MIN_S, TTL_NEGATIVE_MAX_S);
+		return clamp(ttl_s, TTL_MIN_S, TTL_NEGATIVE_MAX_S);
 	default:
 		return TTL_UNREACHABLE_S;
 	}
 }
 
-static void key_receive(struct ask *a, struct name *n, struct ipc_answer *answer)
+static void name_receive(struct ask *a, struct name *n, struct ipc_answer *answer)
 {
-	struct slice records[2]; /* a second one is as bad as a hundredth */
-	struct keyrec *rec;
+	struct slice *records = calloc(answer->record_count + 1, sizeof(*records));
+	struct dnsrec *rec = NULL;
 	size_t records_n = 0;
 
-	while (records_n < 2 && ipc_record(answer, &records[records_n]))
-		records_n++;
-	rec = keyrec_new(answer->status, records, records_n, answer->secure);
+	if (records != NULL) {
+		while (records_n < answer->record_count && ipc_record(answer, &records[records_n]))
+			records_n++;
+		rec = dnsrec_new(name_type(n), answer->status, records, records_n, answer->secure);
+	}
+	free(records);
 	if (rec == NULL)
 		question_fail(a, &n->open, 0);
 	else
-		name_answer(a, n, rec, ttl_of(answer));
+		name_answer(a, n, rec, ttl_of(rec->status, answer->ttl_s));
 }
 
 static void addresses_receive(struct ask *a, struct addresses *d, struct ipc_answer *answer)
 {
 	static const unsigned char v4_head[12] = { [10] = 0xff, [11] = 0xff };
-	struct ask_addresses got = { .status = answer->status, .ttl_s = ttl_of(answer) };
-	bool v6 = d->qtype == IPC_TYPE_AAAA;
+	struct ask_addresses got = { .status = answer->status, .ttl_s = ttl_of(answer->status, answer->ttl_s) };
+	bool v6 = d->open.qtype == IPC_TYPE_AAAA;
 	struct slice record;
 
 	while (got.count < LIMIT_ADDRESSES && ipc_record(answer, &record)) {
@@ -552,26 +582,27 @@ static void answers_receive(struct ask *a, struct slice packet)
 	while (ipc_next_answer(&in, &answer)) {
 		struct open *o = ticket_get(&a->questions, answer.ticket);
 
-		if (o == NULL || answer.qtype != (o->addresses ? addresses_of(o)->qtype : IPC_TYPE_TXT))
+		if (o == NULL || answer.qtype != o->qtype)
 			continue;
 		watch_answer(a, open_name(o), answer.status);
 		if (o->addresses)
 			addresses_receive(a, addresses_of(o), &answer);
 		else
-			key_receive(a, name_of(o), &answer);
+			name_receive(a, name_of(o), &answer);
 	}
 }
 
-static struct name *name_ask(struct ask *a, struct slice text)
+static struct name *name_ask(struct ask *a, struct slice key)
 {
-	struct name *n = calloc(1, sizeof(*n) + text.n);
+	struct name *n = calloc(1, sizeof(*n) + key.n);
 
 	if (n == NULL)
 		return NULL;
-	n->octets = text.n;
-	memcpy(n->text, text.at, text.n);
+	n->octets = key.n;
+	memcpy(n->key, key.at, key.n);
+	n->open.qtype = (uint16_t)dnsrec_qtype(name_type(n));
 	n->open.id = ticket_new(&a->questions, &n->open);
-	if (n->open.id == 0 || !map_put(&a->names, text, n, NULL)) {
+	if (n->open.id == 0 || !map_put(&a->names, key, n, NULL)) {
 		ticket_take(&a->questions, n->open.id);
 		free(n);
 		return NULL;
@@ -581,35 +612,50 @@ static struct name *name_ask(struct ask *a, struct slice text)
 	return n;
 }
 
-ask_ticket ask_key(struct ask *a, struct slice name, void (*on)(void *arg, struct keyrec *rec), void *arg)
+/* False: no question can carry that name. */
+static bool key_of(enum dnsrec_type type, struct slice name, unsigned char out[1 + DNS_NAME_OCTETS], struct slice *key_out)
 {
-	bool can = name.n >= 1 && name.n <= 253;
-	struct name *n = can ? name_find(a, name) : NULL;
+	if (name.n < 1 || name.n > DNS_NAME_OCTETS)
+		return false;
+	out[0] = (unsigned char)type;
+	memcpy(out + 1, name.at, name.n);
+	*key_out = slice_of(out, 1 + name.n);
+	return true;
+}
+
+ask_ticket ask_dns(struct ask *a, enum dnsrec_type type, struct slice name, void (*on)(void *arg, struct dnsrec *rec), void *arg)
+{
+	unsigned char octets[1 + DNS_NAME_OCTETS];
+	struct slice key = SLICE_NONE;
+	bool can = key_of(type, name, octets, &key);
+	struct name *n = can ? name_find(a, key) : NULL;
 	struct wait *w = calloc(1, sizeof(*w));
 
 	if (w == NULL || (w->ticket = ticket_new(&a->waits, w)) == 0) {
 		free(w);
 		return 0;
 	}
-	w->on_key = on;
+	w->on_dns = on;
 	w->arg = arg;
 	if (n == NULL && can && a->resolver.n >= LIMIT_DNS_PENDING)
 		trouble_comes(&a->failures, "dns_temperror", name, "too many questions are open", loop_now_ms(a->loop));
 	else if (n == NULL && can && !a->resolver.hopeless)
-		n = name_ask(a, name);
+		n = name_ask(a, key);
 	if (n != NULL && n->rec == NULL) {
 		wait_append(&n->waits, w);
 	} else {
-		w->rec = keyrec_hold(n != NULL ? n->rec : a->unreachable);
+		w->rec = n != NULL ? dnsrec_hold(n->rec) : unreachable(a, type);
 		wait_append(&a->ready, w);
 		later(a);
 	}
 	return w->ticket;
 }
 
-struct keyrec *ask_key_cached(struct ask *a, struct slice name)
+struct dnsrec *ask_dns_cached(struct ask *a, enum dnsrec_type type, struct slice name)
 {
-	struct name *n = name_find(a, name);
+	unsigned char octets[1 + DNS_NAME_OCTETS];
+	struct slice key;
+	struct name *n = key_of(type, name, octets, &key) ? name_find(a, key) : NULL;
 
 	return n != NULL ? n->rec : NULL;
 }
@@ -629,7 +675,7 @@ ask_ticket ask_addresses(struct ask *a, struct slice name, bool v6, void (*on)(v
 	d->wait.addresses = d->open.addresses = true;
 	d->on = on;
 	d->got.status = DNS_TIMEOUT;
-	d->qtype = v6 ? IPC_TYPE_AAAA : IPC_TYPE_A;
+	d->open.qtype = v6 ? IPC_TYPE_AAAA : IPC_TYPE_A;
 	if (can)
 		d->open.id = ticket_new(&a->questions, &d->open);
 	if (d->open.id == 0) {
@@ -677,7 +723,7 @@ static void signed_receive(struct ask *a, struct slice packet)
 		struct wait *w = ticket_get(&a->waits, got.ticket);
 		struct sign *s = (struct sign *)(void *)w;
 
-		if (w == NULL || w->on_key != NULL || w->addresses || s->open.id == 0)
+		if (w == NULL || w->on_dns != NULL || w->addresses || s->open.id == 0)
 			continue;
 		if (got.status != IPC_SIGNED_DONE)
 			count(a, COUNT_SIGNATURES_FAILED);
@@ -729,9 +775,9 @@ static void ready_deliver(struct ask *a)
 
 		wait_remove(w);
 		ticket_take(&a->waits, w->ticket);
-		if (w->on_key != NULL) {
-			w->on_key(w->arg, w->rec);
-			keyrec_drop(&w->rec);
+		if (w->on_dns != NULL) {
+			w->on_dns(w->arg, w->rec);
+			dnsrec_drop(&w->rec);
 		} else if (w->addresses) {
 			struct addresses *d = (struct addresses *)(void *)w;
 
@@ -750,8 +796,8 @@ static void on_later(void *arg)
 	struct ask *a = arg;
 
 	ready_deliver(a);
-	/* Here, not when an answer comes: ask_key_cached() lends until the turn ends. */
-	while (a->cached > a->cache_max)
+	/* Here, not when an answer comes: ask_dns_cached() lends until the turn ends. */
+	while (a->cached > a->cache_max || a->cached_octets > LIMIT_DNS_CACHE_OCTETS)
 		cache_drop(a, a->oldest);
 	peer_turn(&a->resolver);
 	peer_turn(&a->keeper);
@@ -764,8 +810,8 @@ void ask_cancel(struct ask *a, ask_ticket ticket)
 	if (w == NULL)
 		return;
 	wait_remove(w);
-	if (w->on_key != NULL) {
-		keyrec_drop(&w->rec);
+	if (w->on_dns != NULL) {
+		dnsrec_drop(&w->rec);
 	} else if (w->addresses) {
 		struct addresses *d = (struct addresses *)(void *)w;
 
@@ -804,12 +850,14 @@ struct ask *ask_new(struct loop *l, int resolver_fd, int keeper_fd, unsigned dns
 	uint64_t seed[2];
 
 	if (a != NULL && getrandom(seed, sizeof(seed), 0) == (ssize_t)sizeof(seed)) {
-		a->unreachable = keyrec_new(DNS_TIMEOUT, NULL, 0, false);
+		a->unreachable[0] = dnsrec_new(DNSREC_TXT, DNS_TIMEOUT, NULL, 0, false);
+		a->unreachable[1] = dnsrec_new(DNSREC_KEY, DNS_TIMEOUT, NULL, 0, false);
 		a->received = malloc(LIMIT_IPC);
 	}
-	if (a == NULL || a->unreachable == NULL || a->received == NULL) {
+	if (a == NULL || a->unreachable[0] == NULL || a->unreachable[1] == NULL || a->received == NULL) {
 		if (a != NULL) {
-			keyrec_drop(&a->unreachable);
+			dnsrec_drop(&a->unreachable[0]);
+			dnsrec_drop(&a->unreachable[1]);
 			free(a->received);
 		}
 		free(a);
@@ -847,7 +895,7 @@ void ask_free(struct ask **ap)
 	peer_fail_all(&a->keeper);
 	while ((w = a->ready.first) != NULL) {
 		wait_remove(w);
-		keyrec_drop(&w->rec);
+		dnsrec_drop(&w->rec);
 		free(w);
 	}
 	loop_later_cancel(a->loop, &a->later);
@@ -856,7 +904,8 @@ void ask_free(struct ask **ap)
 	loop_timer_release(&a->resolver.patience);
 	loop_timer_release(&a->keeper.patience);
 	map_release(&a->names, name_free);
-	keyrec_drop(&a->unreachable);
+	dnsrec_drop(&a->unreachable[0]);
+	dnsrec_drop(&a->unreachable[1]);
 	tickets_release(&a->waits);
 	tickets_release(&a->questions);
 	buf_release(&a->packet);

@@ -1,5 +1,5 @@
 /*
- * ask.h - the worker's questions to resolver and keeper: tickets, deadlines, the cache of key records.
+ * ask.h - the worker's questions to resolver and keeper: tickets, deadlines, the cache of answers.
  *
  * An answer never comes before the call returns, even when it was at hand. After ask_cancel() it never comes.
  * When a process dies the supervisor starts another and hands in a new descriptor. What the old one owed is asked once more; until
@@ -10,7 +10,7 @@
 #define NET_ASK_H
 
 #include "auth/dkim2/dkim2.h"
-#include "auth/keyrec.h"
+#include "auth/dnsrec.h"
 #include "base/limits.h"
 #include "net/loop.h"
 #include "out/count.h"
@@ -30,12 +30,18 @@ void ask_counts(struct ask *a, struct count_page *counts, unsigned slot);
 typedef uint64_t ask_ticket; /* 0: no memory, no answer will come */
 
 /*
- * ask_key - the key record at `name` (lower case, no final dot). `rec` is borrowed for the call (keyrec_hold() to keep).
- * Same name asked while a question is open: one question. Cached by the answer's TTL (5 s..1 day; negative 5..300 s; unreachable 1 s).
+ * ask_dns - what the DNS says of `name`, which is normal (dns_name_normal()). `rec` is borrowed for the call (dnsrec_hold() to
+ * keep); of DNSREC_KEY it has the key record.
+ * Same name and type asked while a question is open: one question. Cached by the answer's TTL (5 s..1 day; negative 5..300 s;
+ * unreachable 1 s), as many as cache_max and LIMIT_DNS_CACHE_OCTETS allow.
+ *
+ * The time-out is that of one question, begun when it was first asked. Who asks one after the other and has that time for all
+ * of them together (a message) runs one timer of as long from its first question on, cancels what is open then, and takes it
+ * for timed out; the questions go on to the end of their own time, and their answers are cached for whoever asks next.
  */
-ask_ticket ask_key(struct ask *a, struct slice name, void (*on)(void *arg, struct keyrec *rec), void *arg);
+ask_ticket ask_dns(struct ask *a, enum dnsrec_type type, struct slice name, void (*on)(void *arg, struct dnsrec *rec), void *arg);
 /* The record if the cache has it, borrowed until the loop turn ends; else NULL. */
-struct keyrec *ask_key_cached(struct ask *a, struct slice name);
+struct dnsrec *ask_dns_cached(struct ask *a, enum dnsrec_type type, struct slice name);
 
 /* What a host name has of one family; IPv4 addresses as ::ffff:a.b.c.d. */
 struct ask_addresses {

@@ -19,7 +19,7 @@ enum ipc_kind {
 	IPC_SIGNED = 4,    /* keeper to worker */
 };
 
-enum { IPC_TYPE_A = 1, IPC_TYPE_TXT = 16, IPC_TYPE_AAAA = 28 }; /* qtype, RFC 1035 3.2.2 */
+enum { IPC_TYPE_A = 1, IPC_TYPE_PTR = 12, IPC_TYPE_MX = 15, IPC_TYPE_TXT = 16, IPC_TYPE_AAAA = 28 }; /* qtype, RFC 1035 3.2.2 */
 
 struct ipc_question {
 	uint64_t ticket;     /* comes back with the answer */

@@ -22,14 +22,14 @@ static void judge(struct checks *c)
 	c->verdict = dkim2_verify_verdict(c->dkim2);
 }
 
-static void on_key(void *arg, struct keyrec *rec)
+static void on_key(void *arg, struct dnsrec *rec)
 {
 	struct key_ask *k = arg;
 	struct checks *c = k->checks;
 
 	k->ticket = 0;
 	c->open--;
-	dkim2_verify_answer(c->dkim2, (size_t)(k - c->keys), rec);
+	dkim2_verify_answer(c->dkim2, (size_t)(k - c->keys), rec->key);
 	if (c->open == 0 && c->on) {
 		judge(c);
 		c->on(c->arg);
@@ -57,14 +57,14 @@ struct checks *checks_new(struct arena *a, struct ask *ask, const struct header 
 		return NULL;
 	}
 	for (size_t i = 0; i < c->key_count; i++) {
-		struct keyrec *rec = ask_key_cached(ask, names[i]);
+		struct dnsrec *rec = ask_dns_cached(ask, DNSREC_KEY, names[i]);
 
 		if (rec) {
-			dkim2_verify_answer(c->dkim2, i, rec);
+			dkim2_verify_answer(c->dkim2, i, rec->key);
 			continue;
 		}
 		c->keys[i].checks = c;
-		c->keys[i].ticket = ask_key(ask, names[i], on_key, &c->keys[i]);
+		c->keys[i].ticket = ask_dns(ask, DNSREC_KEY, names[i], on_key, &c->keys[i]);
 		if (!c->keys[i].ticket) {
 			checks_free(&c);
 			return NULL;

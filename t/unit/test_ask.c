@@ -26,7 +26,7 @@ struct seen {
 	struct world *world;
 	unsigned calls;
 	enum keyrec_state state;
-	struct keyrec *rec; /* held */
+	struct dnsrec *rec; /* held */
 	unsigned char signature[64];
 	size_t signature_n;
 	bool refused;
@@ -101,19 +101,20 @@ static int end(void **state)
 	return 0;
 }
 
-static void on_key(void *arg, struct keyrec *rec)
+static void on_key(void *arg, struct dnsrec *rec)
 {
 	struct seen *s = arg;
 
 	s->calls++;
 	assert_non_null(rec);
-	s->state = rec->state;
-	keyrec_drop(&s->rec);
-	s->rec = keyrec_hold(rec);
+	assert_non_null(rec->key);
+	s->state = rec->key->state;
+	dnsrec_drop(&s->rec);
+	s->rec = dnsrec_hold(rec);
 	if (s->cancels != 0)
 		ask_cancel(s->world->ask, s->cancels);
 	if (s->asks.n > 0)
-		assert_true(ask_key(s->world->ask, s->asks, on_key, s->other) != 0);
+		assert_true(ask_dns(s->world->ask, DNSREC_KEY, s->asks, on_key, s->other) != 0);
 }
 
 static void on_sign(void *arg, struct slice signature, bool refused)
@@ -133,7 +134,7 @@ static void on_sign(void *arg, struct slice signature, bool refused)
 static void seen_release(struct seen *s, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		keyrec_drop(&s[i].rec);
+		dnsrec_drop(&s[i].rec);
 }
 
 /* Items of the next packet the far end got; 0: none came. */
@@ -183,13 +184,13 @@ static void learn(struct world *w, struct slice name, enum dns_status status, ui
 {
 	struct seen s = { .world = w };
 
-	assert_true(ask_key(w->ask, name, on_key, &s) != 0);
+	assert_true(ask_dns(w->ask, DNSREC_KEY, name, on_key, &s) != 0);
 	turn(w);
 	assert_int_equal(questions(w), 1);
 	answer(w, question(w, name), status, ttl_s);
 	turns(w);
 	assert_int_equal(s.calls, 1);
-	keyrec_drop(&s.rec);
+	dnsrec_drop(&s.rec);
 }
 
 static void questions_of_a_turn_travel_together_each_name_once(void **state)
@@ -198,16 +199,16 @@ static void questions_of_a_turn_travel_together_each_name_once(void **state)
 	struct seen s[4] = { { 0 } };
 	uint64_t first, second;
 
-	ask_key(w->ask, S("a.test"), on_key, &s[0]);
-	ask_key(w->ask, S("b.test"), on_key, &s[1]);
-	ask_key(w->ask, S("a.test"), on_key, &s[2]);
+	ask_dns(w->ask, DNSREC_KEY, S("a.test"), on_key, &s[0]);
+	ask_dns(w->ask, DNSREC_KEY, S("b.test"), on_key, &s[1]);
+	ask_dns(w->ask, DNSREC_KEY, S("a.test"), on_key, &s[2]);
 	assert_int_equal(questions(w), 0);
 	turn(w);
 	assert_int_equal(questions(w), 2);
 	first = question(w, S("a.test"));
 	second = question(w, S("b.test"));
 	/* still the same question while it is open */
-	ask_key(w->ask, S("a.test"), on_key, &s[3]);
+	ask_dns(w->ask, DNSREC_KEY, S("a.test"), on_key, &s[3]);
 	turn(w);
 	assert_int_equal(questions(w), 0);
 	assert_int_equal(ask_open(w->ask), 4);
@@ -231,17 +232,17 @@ static void an_answer_at_hand_comes_after_the_call(void **state)
 	struct world *w = *state;
 	struct seen s[3] = { { .world = w, .asks = S("a.test"), .other = &s[1] }, { 0 }, { 0 } };
 
-	assert_null(ask_key_cached(w->ask, S("a.test")));
+	assert_null(ask_dns_cached(w->ask, DNSREC_KEY, S("a.test")));
 	learn(w, S("a.test"), DNS_OK, 60);
-	assert_int_equal(ask_key_cached(w->ask, S("a.test"))->state, KEYREC_OK);
-	ask_key(w->ask, S("a.test"), on_key, &s[0]);
+	assert_int_equal(ask_dns_cached(w->ask, DNSREC_KEY, S("a.test"))->key->state, KEYREC_OK);
+	ask_dns(w->ask, DNSREC_KEY, S("a.test"), on_key, &s[0]);
 	assert_int_equal(s[0].calls, 0);
 	turns(w);
 	assert_int_equal(s[0].calls, 1);
 	assert_int_equal(s[1].calls, 1);
 	assert_int_equal(questions(w), 0);
 	/* a name that no question can carry */
-	ask_key(w->ask, SLICE_NONE, on_key, &s[2]);
+	ask_dns(w->ask, DNSREC_KEY, SLICE_NONE, on_key, &s[2]);
 	assert_int_equal(s[2].calls, 0);
 	turn(w);
 	assert_int_equal(s[2].state, KEYREC_UNREACHABLE);
@@ -395,10 +396,10 @@ static void answers_are_kept_as_long_as_they_say(void **state)
 		learn(w, slice_str(name), rows[i].status, rows[i].ttl_s);
 		/* The machine's clock goes on as well: a second of room for a slow one. */
 		loop_clock_advance(w->loop, rows[i].kept_s * 1000 - 900);
-		if (ask_key_cached(w->ask, slice_str(name)) == NULL)
+		if (ask_dns_cached(w->ask, DNSREC_KEY, slice_str(name)) == NULL)
 			fail_msg("%s: forgotten too early", rows[i].name);
 		loop_clock_advance(w->loop, 900);
-		if (ask_key_cached(w->ask, slice_str(name)) != NULL)
+		if (ask_dns_cached(w->ask, DNSREC_KEY, slice_str(name)) != NULL)
 			fail_msg("%s: kept too long", rows[i].name);
 	}
 }
@@ -410,12 +411,171 @@ static void the_least_recently_used_answer_goes_first(void **state)
 	learn(w, S("a.test"), DNS_OK, 600);
 	learn(w, S("b.test"), DNS_OK, 600);
 	learn(w, S("c.test"), DNS_OK, 600);
-	assert_non_null(ask_key_cached(w->ask, S("a.test")));
+	assert_non_null(ask_dns_cached(w->ask, DNSREC_KEY, S("a.test")));
 	learn(w, S("d.test"), DNS_OK, 600);
-	assert_null(ask_key_cached(w->ask, S("b.test")));
-	assert_non_null(ask_key_cached(w->ask, S("a.test")));
-	assert_non_null(ask_key_cached(w->ask, S("c.test")));
-	assert_non_null(ask_key_cached(w->ask, S("d.test")));
+	assert_null(ask_dns_cached(w->ask, DNSREC_KEY, S("b.test")));
+	assert_non_null(ask_dns_cached(w->ask, DNSREC_KEY, S("a.test")));
+	assert_non_null(ask_dns_cached(w->ask, DNSREC_KEY, S("c.test")));
+	assert_non_null(ask_dns_cached(w->ask, DNSREC_KEY, S("d.test")));
+}
+
+struct records {
+	unsigned calls;
+	struct dnsrec *rec; /* held */
+};
+
+static void on_records(void *arg, struct dnsrec *rec)
+{
+	struct records *r = arg;
+
+	r->calls++;
+	dnsrec_drop(&r->rec);
+	r->rec = dnsrec_hold(rec);
+}
+
+/* The next question of the packet, of which only the type tells. */
+static uint64_t question_of(struct world *w, unsigned qtype)
+{
+	struct ipc_question q;
+
+	assert_true(ipc_next_question(&w->in, &q));
+	WANT_SLICE(q.name, S("a.test"));
+	assert_int_equal(q.qtype, qtype);
+	return q.ticket;
+}
+
+static void answer_of(struct world *w, uint64_t ticket, unsigned qtype, const struct slice *records, size_t n)
+{
+	buf_clear(&w->out);
+	ipc_begin(&w->out, IPC_ANSWERS);
+	assert_true(ipc_add_answer(&w->out, &(struct ipc_answer){ .ticket = ticket, .qtype = (uint16_t)qtype, .status = DNS_OK,
+	    .secure = true, .ttl_s = 60, .records = records, .record_count = n }));
+	assert_int_equal(send(w->resolver, w->out.at, w->out.n, 0), (ssize_t)w->out.n);
+}
+
+static void each_type_of_a_name_is_a_question_of_its_own(void **state)
+{
+	static const struct {
+		enum dnsrec_type type;
+		unsigned qtype;
+		struct slice on_wire, kept;
+	} rows[] = {
+		{ DNSREC_KEY, IPC_TYPE_TXT, S("v=DKIM1; p="), { NULL, 0 } },
+		{ DNSREC_TXT, IPC_TYPE_TXT, S("v=spf1\0-all"), S("v=spf1\0-all") },
+		{ DNSREC_A, IPC_TYPE_A, S("\300\0\2\1"), S("\0\0\0\0\0\0\0\0\0\0\377\377\300\0\2\1") },
+		{ DNSREC_AAAA, IPC_TYPE_AAAA, S("0123456789abcdef"), S("0123456789abcdef") },
+		{ DNSREC_MX, IPC_TYPE_MX, S("\0\12\2MX\4test\0"), S("\0\12mx.test") },
+		{ DNSREC_PTR, IPC_TYPE_PTR, S("\2mx\4test\0"), S("mx.test") },
+	};
+	enum { N = sizeof(rows) / sizeof(rows[0]) };
+	struct world *w = *state;
+	struct records r[N] = { { 0 } }, again[N] = { { 0 } };
+	uint64_t tickets[N];
+
+	for (size_t i = 0; i < N; i++)
+		assert_true(ask_dns(w->ask, rows[i].type, S("a.test"), on_records, &r[i]) != 0);
+	turn(w);
+	assert_int_equal(questions(w), N);
+	for (size_t i = 0; i < N; i++)
+		tickets[i] = question_of(w, rows[i].qtype);
+	for (size_t i = 0; i < N; i++)
+		answer_of(w, tickets[i], rows[i].qtype, &rows[i].on_wire, 1);
+	for (size_t i = 0; i < N; i++)
+		turn(w);
+	turn(w);
+	for (size_t i = 0; i < N; i++) {
+		assert_int_equal(r[i].calls, 1);
+		assert_int_equal(r[i].rec->status, DNS_OK);
+		assert_true(r[i].rec->secure);
+		assert_int_equal(r[i].rec->key != NULL, rows[i].type == DNSREC_KEY);
+		assert_int_equal(r[i].rec->count, rows[i].type != DNSREC_KEY);
+		if (r[i].rec->count == 1)
+			WANT_SLICE(r[i].rec->records[0], rows[i].kept);
+		/* Nobody's answer is another's: three are kept (CACHE), the last ones. */
+		assert_ptr_equal(ask_dns_cached(w->ask, rows[i].type, S("a.test")), i + CACHE < N ? NULL : r[i].rec);
+		if (i + CACHE < N)
+			continue;
+		ask_dns(w->ask, rows[i].type, S("a.test"), on_records, &again[i]);
+		turn(w);
+		assert_ptr_equal(again[i].rec, r[i].rec);
+	}
+	assert_int_equal(questions(w), 0);
+	assert_null(ask_dns_cached(w->ask, DNSREC_TXT, SLICE_NONE));
+	for (size_t i = 0; i < N; i++) {
+		dnsrec_drop(&r[i].rec);
+		dnsrec_drop(&again[i].rec);
+	}
+}
+
+static void what_is_not_of_its_type_is_a_failure_for_a_second(void **state)
+{
+	struct world *w = *state;
+	struct records r = { 0 };
+
+	ask_dns(w->ask, DNSREC_A, S("a.test"), on_records, &r);
+	turn(w);
+	assert_int_equal(questions(w), 1);
+	answer_of(w, question_of(w, IPC_TYPE_A), IPC_TYPE_A, &S("five!"), 1);
+	turns(w);
+	assert_int_equal(r.rec->status, DNS_SERVFAIL);
+	assert_int_equal(r.rec->count, 0);
+	loop_clock_advance(w->loop, 1000);
+	assert_null(ask_dns_cached(w->ask, DNSREC_A, S("a.test")));
+	/* nobody to ask: each type has its own kind of silence */
+	close(w->resolver);
+	w->resolver = -1;
+	turns(w);
+	loop_clock_advance(w->loop, TIMEOUT_MS);
+	turns(w);
+	ask_dns(w->ask, DNSREC_PTR, S("a.test"), on_records, &r);
+	turns(w);
+	assert_int_equal(r.calls, 2);
+	assert_int_equal(r.rec->status, DNS_TIMEOUT);
+	assert_null(r.rec->key);
+	dnsrec_drop(&r.rec);
+}
+
+/* A peer chooses what we ask, and whoever it asks for gives 64 KiB a name. */
+static void the_cache_is_bounded_by_octets_too(void **state)
+{
+	enum { OCTETS = 65000, NAMES = 2 * LIMIT_DNS_CACHE_OCTETS / OCTETS };
+	static unsigned char text[OCTETS];
+	struct world *w = *state;
+	struct ask *small = w->ask;
+	int r[2];
+	size_t kept = 0;
+
+	assert_int_equal(pair(r), 0);
+	close(w->resolver);
+	w->resolver = r[1];
+	w->ask = ask_new(w->loop, r[0], -1, TIMEOUT_MS, LIMIT_DNS_CACHE);
+	assert_non_null(w->ask);
+	memset(text, 'x', sizeof(text));
+	for (size_t i = 0; i < NAMES; i++) {
+		struct records one = { 0 };
+		char name[16];
+
+		snprintf(name, sizeof(name), "n%zu.test", i);
+		ask_dns(w->ask, DNSREC_TXT, slice_str(name), on_records, &one);
+		turn(w);
+		assert_int_equal(questions(w), 1);
+		answer_of(w, question(w, slice_str(name)), IPC_TYPE_TXT, &(struct slice){ text, sizeof(text) }, 1);
+		turns(w);
+		assert_int_equal(one.rec->records[0].n, sizeof(text));
+		dnsrec_drop(&one.rec);
+	}
+	for (size_t i = 0; i < NAMES; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "n%zu.test", i);
+		if (ask_dns_cached(w->ask, DNSREC_TXT, slice_str(name)) != NULL)
+			kept++;
+		else
+			assert_int_equal(kept, 0); /* those that came last are there */
+	}
+	assert_in_range(kept, LIMIT_DNS_CACHE_OCTETS / OCTETS - 2, LIMIT_DNS_CACHE_OCTETS / OCTETS);
+	ask_free(&w->ask);
+	w->ask = small;
 }
 
 static void silence_is_unreachable_and_a_late_answer_has_no_owner(void **state)
@@ -424,7 +584,7 @@ static void silence_is_unreachable_and_a_late_answer_has_no_owner(void **state)
 	struct seen s[3] = { { 0 } };
 	uint64_t late;
 
-	ask_key(w->ask, S("slow.test"), on_key, &s[0]);
+	ask_dns(w->ask, DNSREC_KEY, S("slow.test"), on_key, &s[0]);
 	turn(w);
 	assert_int_equal(questions(w), 1);
 	late = question(w, S("slow.test"));
@@ -432,7 +592,7 @@ static void silence_is_unreachable_and_a_late_answer_has_no_owner(void **state)
 	turns(w);
 	assert_int_equal(s[0].calls, 0);
 	/* a question of its own, with a later deadline */
-	ask_key(w->ask, S("other.test"), on_key, &s[1]);
+	ask_dns(w->ask, DNSREC_KEY, S("other.test"), on_key, &s[1]);
 	turn(w);
 	loop_clock_advance(w->loop, 1000);
 	turns(w);
@@ -443,10 +603,10 @@ static void silence_is_unreachable_and_a_late_answer_has_no_owner(void **state)
 	turns(w);
 	assert_int_equal(s[0].calls, 1);
 	loop_clock_advance(w->loop, 1000);
-	assert_null(ask_key_cached(w->ask, S("slow.test")));
+	assert_null(ask_dns_cached(w->ask, DNSREC_KEY, S("slow.test")));
 	assert_int_equal(questions(w), 1);
 	/* asked again it is another question, which the late answer does not touch */
-	ask_key(w->ask, S("slow.test"), on_key, &s[2]);
+	ask_dns(w->ask, DNSREC_KEY, S("slow.test"), on_key, &s[2]);
 	turn(w);
 	assert_int_equal(questions(w), 1);
 	assert_true(question(w, S("slow.test")) != late);
@@ -466,7 +626,7 @@ static void the_resolver_is_told_how_long_to_try(void **state)
 	struct seen s = { 0 };
 	struct ipc_question q;
 
-	ask_key(w->ask, S("a.test"), on_key, &s);
+	ask_dns(w->ask, DNSREC_KEY, S("a.test"), on_key, &s);
 	turn(w);
 	assert_int_equal(questions(w), 1);
 	assert_true(ipc_next_question(&w->in, &q));
@@ -480,9 +640,9 @@ static void after_cancel_nothing_comes(void **state)
 	ask_ticket t;
 
 	/* before it is sent, while it is open, and once it is answered but not told */
-	t = ask_key(w->ask, S("a.test"), on_key, &s[0]);
+	t = ask_dns(w->ask, DNSREC_KEY, S("a.test"), on_key, &s[0]);
 	ask_cancel(w->ask, t);
-	t = ask_key(w->ask, S("a.test"), on_key, &s[0]);
+	t = ask_dns(w->ask, DNSREC_KEY, S("a.test"), on_key, &s[0]);
 	turn(w);
 	assert_int_equal(questions(w), 1);
 	ask_cancel(w->ask, t);
@@ -490,15 +650,15 @@ static void after_cancel_nothing_comes(void **state)
 	assert_int_equal(ask_open(w->ask), 0);
 	answer(w, question(w, S("a.test")), DNS_OK, 60);
 	turns(w);
-	assert_non_null(ask_key_cached(w->ask, S("a.test"))); /* the answer was not for nothing */
-	t = ask_key(w->ask, S("a.test"), on_key, &s[0]);
+	assert_non_null(ask_dns_cached(w->ask, DNSREC_KEY, S("a.test"))); /* the answer was not for nothing */
+	t = ask_dns(w->ask, DNSREC_KEY, S("a.test"), on_key, &s[0]);
 	ask_cancel(w->ask, t);
 	turns(w);
 	assert_int_equal(s[0].calls, 0);
 	/* by another's call, of the same name */
-	ask_key(w->ask, S("b.test"), on_key, &s[1]);
-	s[1].cancels = ask_key(w->ask, S("b.test"), on_key, &s[2]);
-	ask_key(w->ask, S("b.test"), on_key, &s[3]);
+	ask_dns(w->ask, DNSREC_KEY, S("b.test"), on_key, &s[1]);
+	s[1].cancels = ask_dns(w->ask, DNSREC_KEY, S("b.test"), on_key, &s[2]);
+	ask_dns(w->ask, DNSREC_KEY, S("b.test"), on_key, &s[3]);
 	turn(w);
 	assert_int_equal(questions(w), 1);
 	answer(w, question(w, S("b.test")), DNS_OK, 60);
@@ -532,13 +692,13 @@ static void questions_outlive_a_resolver_once(void **state)
 	struct seen s[4] = { { 0 } };
 
 	learn(w, S("known.test"), DNS_OK, 600);
-	ask_key(w->ask, S("a.test"), on_key, &s[0]);
+	ask_dns(w->ask, DNSREC_KEY, S("a.test"), on_key, &s[0]);
 	turn(w);
 	assert_int_equal(questions(w), 1);
 	resolver_dies(w);
 	/* while it is away */
-	ask_key(w->ask, S("b.test"), on_key, &s[1]);
-	ask_key(w->ask, S("known.test"), on_key, &s[2]);
+	ask_dns(w->ask, DNSREC_KEY, S("b.test"), on_key, &s[1]);
+	ask_dns(w->ask, DNSREC_KEY, S("known.test"), on_key, &s[2]);
 	turns(w);
 	assert_int_equal(s[0].calls + s[1].calls, 0);
 	assert_int_equal(s[2].state, KEYREC_OK);
@@ -556,7 +716,7 @@ static void questions_outlive_a_resolver_once(void **state)
 	turns(w);
 	assert_int_equal(s[1].state, KEYREC_OK);
 	/* nothing of the outage was kept */
-	ask_key(w->ask, S("a.test"), on_key, &s[3]);
+	ask_dns(w->ask, DNSREC_KEY, S("a.test"), on_key, &s[3]);
 	turn(w);
 	assert_int_equal(questions(w), 1);
 	answer(w, question(w, S("a.test")), DNS_OK, 60);
@@ -572,19 +732,19 @@ static void no_question_waits_for_a_resolver_for_ever(void **state)
 
 	resolver_dies(w);
 	loop_clock_advance(w->loop, TIMEOUT_MS - 1000);
-	ask_key(w->ask, S("a.test"), on_key, &s[0]);
+	ask_dns(w->ask, DNSREC_KEY, S("a.test"), on_key, &s[0]);
 	turns(w);
 	assert_int_equal(s[0].calls, 0);
 	loop_clock_advance(w->loop, 1000);
 	turns(w);
 	assert_int_equal(s[0].state, KEYREC_UNREACHABLE);
-	ask_key(w->ask, S("a.test"), on_key, &s[1]);
+	ask_dns(w->ask, DNSREC_KEY, S("a.test"), on_key, &s[1]);
 	turns(w);
 	assert_int_equal(s[1].state, KEYREC_UNREACHABLE);
 	resolver_comes(w);
 	loop_clock_advance(w->loop, 2 * TIMEOUT_MS);
 	turns(w);
-	ask_key(w->ask, S("a.test"), on_key, &s[2]);
+	ask_dns(w->ask, DNSREC_KEY, S("a.test"), on_key, &s[2]);
 	turns(w);
 	assert_int_equal(questions(w), 1);
 	answer(w, question(w, S("a.test")), DNS_OK, 60);
@@ -600,7 +760,7 @@ static void what_is_no_answer_changes_nothing(void **state)
 	struct seen s[2] = { { 0 } };
 	uint64_t ticket;
 
-	ask_key(w->ask, S("a.test"), on_key, &s[0]);
+	ask_dns(w->ask, DNSREC_KEY, S("a.test"), on_key, &s[0]);
 	turn(w);
 	assert_int_equal(questions(w), 1);
 	ticket = question(w, S("a.test"));
@@ -622,7 +782,7 @@ static void what_is_no_answer_changes_nothing(void **state)
 	answer(w, ticket, DNS_OK, 60);
 	turns(w);
 	assert_int_equal(s[0].calls, 1);
-	assert_int_equal(ask_key_cached(w->ask, S("a.test"))->state, KEYREC_MULTIPLE);
+	assert_int_equal(ask_dns_cached(w->ask, DNSREC_KEY, S("a.test"))->key->state, KEYREC_MULTIPLE);
 	seen_release(s, 2);
 }
 
@@ -637,9 +797,9 @@ static void questions_wait_for_a_resolver_that_does_not_read(void **state)
 	memset(s, 0, sizeof(s));
 	for (unsigned i = 0; i < LIMIT_DNS_PENDING; i++) {
 		snprintf(name, sizeof(name), "n%u.long-enough-to-fill-the-socket.selector._domainkey.example.test", i);
-		assert_true(ask_key(w->ask, slice_str(name), on_key, &s[i]) != 0);
+		assert_true(ask_dns(w->ask, DNSREC_KEY, slice_str(name), on_key, &s[i]) != 0);
 	}
-	assert_true(ask_key(w->ask, S("one-too-many.test"), on_key, &s[LIMIT_DNS_PENDING]) != 0);
+	assert_true(ask_dns(w->ask, DNSREC_KEY, S("one-too-many.test"), on_key, &s[LIMIT_DNS_PENDING]) != 0);
 	turn(w);
 	assert_int_equal(s[LIMIT_DNS_PENDING].calls, 1);
 	assert_int_equal(s[LIMIT_DNS_PENDING].state, KEYREC_UNREACHABLE);
@@ -787,11 +947,11 @@ static void freeing_forgets_what_is_open(void **state)
 	struct seen s[4] = { { 0 } };
 
 	learn(w, S("a.test"), DNS_OK, 60);
-	ask_key(w->ask, S("a.test"), on_key, &s[0]);
-	ask_key(w->ask, S("b.test"), on_key, &s[1]);
+	ask_dns(w->ask, DNSREC_KEY, S("a.test"), on_key, &s[0]);
+	ask_dns(w->ask, DNSREC_KEY, S("b.test"), on_key, &s[1]);
 	sign(w, 1, &s[2]);
 	turn(w);
-	ask_key(w->ask, S("a.test"), on_key, &s[3]);
+	ask_dns(w->ask, DNSREC_KEY, S("a.test"), on_key, &s[3]);
 	sign(w, 1, &s[3]);
 	ask_free(&w->ask);
 	assert_int_equal(s[0].calls, 1);
@@ -810,6 +970,9 @@ int main(void)
 		ROW(addresses_that_do_not_come),
 		ROW(answers_are_kept_as_long_as_they_say),
 		ROW(the_least_recently_used_answer_goes_first),
+		ROW(each_type_of_a_name_is_a_question_of_its_own),
+		ROW(what_is_not_of_its_type_is_a_failure_for_a_second),
+		ROW(the_cache_is_bounded_by_octets_too),
 		ROW(silence_is_unreachable_and_a_late_answer_has_no_owner),
 		ROW(the_resolver_is_told_how_long_to_try),
 		ROW(after_cancel_nothing_comes),

@@ -151,8 +151,10 @@ static int check_dns(const struct conf *c, struct conf_errors *errors)
 
 	arena_init(&a, ARENA_OCTETS);
 	asks = ARENA_ARRAY(&a, c->key_count, struct lookup_ask);
-	for (size_t i = 0; asks && i < c->key_count; i++)
+	for (size_t i = 0; asks && i < c->key_count; i++) {
+		asks[i].qtype = dnsrec_qtype(DNSREC_KEY);
 		asks[i].name = arena_printf(&a, "%s._domainkey.%s", c->keys[i].selector, c->keys[i].domain);
+	}
 	if (asks && (answers || !c->dns.answers) && ask(c, &a, asks, c->key_count, answers)) {
 		code = CTL_DONE;
 		for (size_t i = 0; i < c->key_count; i++) {

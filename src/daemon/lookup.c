@@ -82,11 +82,11 @@ void lookup_many(struct lookup *l, struct arena *a, struct lookup_ask *asks, siz
 
 	l->open = 0;
 	for (size_t i = 0; i < n; i++) {
-		asks[i] = (struct lookup_ask){ .name = asks[i].name, .status = DNS_SERVFAIL };
+		asks[i] = (struct lookup_ask){ .name = asks[i].name, .qtype = asks[i].qtype, .status = DNS_SERVFAIL };
 		if (waits == NULL)
 			continue;
 		waits[i] = (struct lookup_wait){ l, &asks[i], a };
-		if (resolver_dns_ask(l->dns, asks[i].name, IPC_TYPE_TXT, l->timeout_ms, on_answer, &waits[i]) != NULL)
+		if (resolver_dns_ask(l->dns, asks[i].name, (uint16_t)asks[i].qtype, l->timeout_ms, on_answer, &waits[i]) != NULL)
 			l->open++;
 	}
 	if (l->open > 0)
@@ -96,7 +96,7 @@ void lookup_many(struct lookup *l, struct arena *a, struct lookup_ask *asks, siz
 enum dns_status lookup_txt(struct lookup *l, struct slice name, struct arena *a, const struct slice **records_out, size_t *n_out,
     bool *secure_out)
 {
-	struct lookup_ask ask = { .name = name };
+	struct lookup_ask ask = { .name = name, .qtype = IPC_TYPE_TXT };
 
 	lookup_many(l, a, &ask, 1);
 	*records_out = ask.records;

@@ -1,5 +1,5 @@
 /*
- * lookup.h - TXT questions that wait for their answers, for hopsealctl. The resolver's settings and code, on a loop of its own.
+ * lookup.h - questions that wait for their answers, for hopsealctl. The resolver's settings and code, on a loop of its own.
  */
 #ifndef DAEMON_LOOKUP_H
 #define DAEMON_LOOKUP_H
@@ -19,8 +19,9 @@ const char *lookup_warning(const struct lookup *l);
 
 struct lookup_ask {
 	struct slice name; /* any case, final dot optional */
+	unsigned qtype;    /* RFC 1035 number */
 	enum dns_status status;
-	const struct slice *records; /* one a TXT record, its strings joined; in the arena */
+	const struct slice *records; /* as on the wire, names in full, a TXT record's strings joined; in the arena */
 	size_t count;
 	bool secure;
 };

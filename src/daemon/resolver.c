@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/ip.h"
 #include "base/limits.h"
 #include "config/answers.h"
 #include "daemon/resolver_dns.h"
@@ -42,9 +41,11 @@ struct resolver {
 
 static void send_answer(struct serve_client *c, const struct ipc_answer *a)
 {
-	/* The second time into an empty packet, where it fits unless it is over any measure: no parser takes an empty record. */
-	static const struct slice empty = { NULL, 0 };
-	struct ipc_answer cut = *a;
+	/*
+	 * The second time into an empty packet, where all that a DNS message can hold has room, but for thousands of names that
+	 * were compressed in it. A part of the records would be a false answer, none of them too: it is a failure.
+	 */
+	struct ipc_answer failed = { .ticket = a->ticket, .qtype = a->qtype, .status = DNS_SERVFAIL };
 	struct buf *out = serve_out(c);
 
 	if (out == NULL || ipc_add_answer(out, a))
@@ -53,12 +54,10 @@ static void send_answer(struct serve_client *c, const struct ipc_answer *a)
 	out = serve_out(c);
 	if (out == NULL || ipc_add_answer(out, a))
 		return;
-	cut.records = &empty;
-	cut.record_count = 1;
 	buf_clear(out);
 	out = serve_out(c);
 	if (out != NULL)
-		(void)ipc_add_answer(out, &cut);
+		(void)ipc_add_answer(out, &failed);
 }
 
 static void question_free(struct question *q)
@@ -105,36 +104,17 @@ static bool ask_dns(struct resolver *r, struct serve_client *c, const struct ipc
 	return true;
 }
 
-/* The octets of addresses that the file has as text. */
-static void find_addresses(const struct answers *answers, bool v6, struct ipc_answer *a, struct slice records[LIMIT_ADDRESSES],
-    unsigned char octets[LIMIT_ADDRESSES][16], struct slice name)
-{
-	const struct slice *texts;
-	size_t texts_n, n = 0;
-
-	a->status = answers_find(answers, name, v6 ? ANSWERS_AAAA : ANSWERS_A, &texts, &texts_n, &a->secure);
-	for (size_t i = 0; i < texts_n && n < LIMIT_ADDRESSES; i++)
-		if (ip_parse(texts[i], octets[n])) {
-			records[n] = v6 ? slice_of(octets[n], 16) : slice_of(octets[n] + 12, 4);
-			n++;
-		}
-	a->records = records;
-	a->record_count = n;
-}
-
 static void ask_file(struct resolver *r, struct serve_client *c, const struct ipc_question *question)
 {
-	struct ipc_answer a = { .ticket = question->ticket, .qtype = question->qtype, .status = DNS_NODATA, .ttl_s = ANSWERS_TTL_S };
-	struct slice records[LIMIT_ADDRESSES];
-	unsigned char octets[LIMIT_ADDRESSES][16];
+	struct ipc_answer a = { .ticket = question->ticket, .qtype = question->qtype, .ttl_s = ANSWERS_TTL_S };
+	struct arena scratch;
 
-	if (question->qtype == IPC_TYPE_TXT)
-		a.status = answers_txt(r->answers, question->name, &a.records, &a.record_count, &a.secure);
-	else if (question->qtype == IPC_TYPE_A || question->qtype == IPC_TYPE_AAAA)
-		find_addresses(r->answers, question->qtype == IPC_TYPE_AAAA, &a, records, octets, question->name);
+	arena_init(&scratch, ANSWERS_OCTETS);
+	a.status = answers_wire(r->answers, &scratch, question->name, question->qtype, &a.records, &a.record_count, &a.secure);
 	if (a.status != DNS_OK)
 		a.record_count = 0;
 	send_answer(c, &a);
+	arena_clear(&scratch);
 }
 
 static void on_packet(void *arg, struct serve_client *c, struct slice packet)

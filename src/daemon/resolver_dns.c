@@ -7,7 +7,7 @@
 #include <unbound.h>
 #include <unistd.h>
 
-#include "base/limits.h"
+#include "auth/dnsrec.h"
 
 #define ROOT_ANCHOR "/usr/share/dns/root.key"
 #define RESOLV_CONF "/etc/resolv.conf"
@@ -247,16 +247,6 @@ static void query_send(struct dns_query *q, struct ub_ctx *context)
 	query_ready(q);
 }
 
-/* Letters, digits, '-', '_', '.': what else a text name may mean to libunbound ('\') is no name of the mail protocols. */
-static bool name_plain(struct slice name)
-{
-	for (size_t i = 0; i < name.n; i++)
-		if (!ascii_alpha(name.at[i]) && !ascii_digit(name.at[i]) && name.at[i] != '-' && name.at[i] != '_' &&
-		    name.at[i] != '.')
-			return false;
-	return name.n >= 1 && name.n <= 254;
-}
-
 static struct dns_query *query_new(struct resolver_dns *d, struct slice name, uint16_t qtype, uint32_t timeout_ms,
     void (*on)(void *arg, const struct dns_answer *answer), void *arg)
 {
@@ -285,12 +275,15 @@ static struct dns_query *query_new(struct resolver_dns *d, struct slice name, ui
 struct dns_query *resolver_dns_ask(struct resolver_dns *d, struct slice name, uint16_t qtype, uint32_t timeout_ms,
     void (*on)(void *arg, const struct dns_answer *answer), void *arg)
 {
-	bool plain = name_plain(name);
-	struct dns_query *q = query_new(d, plain ? name : SLICE_NONE, qtype, timeout_ms, on, arg);
+	unsigned char octets[DNS_NAME_OCTETS];
+	struct slice normal = SLICE_NONE;
+	/* A name has no octet that is not itself in libunbound's text form: that is the backslash, and no other. */
+	bool can = dns_name_normal(name, octets, &normal);
+	struct dns_query *q = query_new(d, normal, qtype, timeout_ms, on, arg);
 
 	if (q == NULL)
 		return NULL;
-	if (!plain) {
+	if (!can) {
 		q->answer.status = DNS_NXDOMAIN;
 		query_ready(q);
 	} else if (d->use != NULL) {

@@ -38,7 +38,7 @@ void resolver_dns_free(struct resolver_dns **d);
 
 struct dns_query;
 /*
- * resolver_dns_ask - name: text, any case, final dot optional; qtype: RFC 1035 number
+ * resolver_dns_ask - name: text, any case, final dot optional; qtype: RFC 1035 number. No name (dns_name_normal()) does not exist.
  * The answer is borrowed for the call of `on`, never comes before this returns, and ends the query. After timeout_ms it is DNS_TIMEOUT.
  * NULL: no memory.
  */

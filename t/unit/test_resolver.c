@@ -9,7 +9,12 @@
 #include "daemon/lookup.h"
 #include "daemon/resolver_dns.h"
 
-enum { TTL = 300, QUESTION_MS = 15000, SILENT_MS = 400 };
+enum { TTL = 300, QUESTION_MS = 15000, SILENT_MS = 400, CROWD = 4000 };
+
+/* All that a label may have (dns_name_normal()); to a text form of names some of it means more than itself. */
+#define ODD_1 "john+tag!\"#$%&'()*,-/"
+#define ODD_2 "09:;<=>?@[]^_`{|}~"
+#define ODD_NAME ODD_1 "." ODD_2 "._spf.odd.test"
 
 static struct {
 	pid_t servers[2];
@@ -70,6 +75,34 @@ static void put_soa(struct buf *b, unsigned owner)
 
 #define TXT(text) S(text)
 
+/* CROWD records of 12 octets and two in the data, or in full: of TXT those two, of PTR a name of 200 octets that is compressed. */
+static unsigned put_crowd(struct buf *b, unsigned type)
+{
+	unsigned target = (unsigned)b->n + 12;
+	struct buf name;
+
+	if (type == ns_t_ptr) {
+		buf_init(&name, 512);
+		for (unsigned i = 0; i < 4; i++) {
+			buf_octet(&name, 48);
+			for (unsigned k = 0; k < 48; k++)
+				buf_octet(&name, 'n');
+		}
+		buf_add(&name, "\0", 1);
+		put_record(b, 12, type, TTL, buf_get(&name));
+		buf_release(&name);
+	}
+	for (unsigned i = 0; i < CROWD; i++) {
+		unsigned char data[5] = { 2, (unsigned char)(i >> 8), (unsigned char)i, (unsigned char)(0xc0 | target >> 8), (unsigned char)target };
+
+		if (type == ns_t_txt)
+			put_record(b, 12, type, TTL, slice_of(data, 3));
+		else
+			put_record(b, 12, type, TTL, slice_of(data, 5));
+	}
+	return type == ns_t_txt ? CROWD : CROWD + 1;
+}
+
 /* The response to a query; false: none is sent. */
 static bool respond(struct slice query, bool tcp, struct buf *b)
 {
@@ -119,6 +152,20 @@ static bool respond(struct slice query, bool tcp, struct buf *b)
 		buf_add(&data, "\2mx\300\14", 5); /* mx.mail.test, compressed */
 		put_record(b, 12, ns_t_mx, TTL, buf_get(&data));
 		answers = 1;
+	} else if (strcmp(name, "null.test") == 0 && type == ns_t_mx) {
+		put_record(b, 12, ns_t_mx, TTL, S("\0\0\0"));
+		answers = 1;
+	} else if (strcmp(name, "1.2.0.192.in-addr.arpa") == 0 && type == ns_t_ptr) {
+		put_record(b, 12, ns_t_ptr, TTL, S("\1a\4test\0"));
+		put_record(b, 12, ns_t_ptr, TTL, S("\3a\0.\4test\0"));
+		answers = 2;
+	} else if (strncmp(name, "crowd.", 6) == 0 && (type == ns_t_ptr || type == ns_t_txt) && !tcp) {
+		b->at[2] |= 0x02;
+	} else if (strncmp(name, "crowd.", 6) == 0 && (type == ns_t_ptr || type == ns_t_txt)) {
+		answers = put_crowd(b, type);
+	} else if (strcmp(name, "address.test") == 0 && type == ns_t_a) {
+		put_record(b, 12, ns_t_a, TTL, S("\300\0\2\1"));
+		answers = 1;
 	} else if (type != ns_t_txt || strcmp(name, "nodata.test") == 0) {
 		put_soa(b, 12 + 7);
 		authority = 1;
@@ -131,6 +178,14 @@ static bool respond(struct slice query, bool tcp, struct buf *b)
 		answers = 2;
 	} else if (strcmp(name, "one.test") == 0 || strcmp(name, "one.other.test") == 0) {
 		put_record(b, 12, ns_t_txt, TTL, TXT("\13v=DKIM1; p="));
+		answers = 1;
+	} else if (strcmp(name, ODD_NAME) == 0) {
+		put_record(b, 12, ns_t_txt, TTL, TXT("\3odd"));
+		answers = 1;
+	} else if (strcmp(name, "empty.test") == 0) {
+		for (unsigned i = 0; i < 255; i++)
+			buf_octet(&data, 0);
+		put_record(b, 12, ns_t_txt, TTL, buf_get(&data));
 		answers = 1;
 	} else if (strcmp(name, "joined.test") == 0) {
 		put_record(b, 12, ns_t_txt, TTL, TXT("\3v=D\0\4KIM1\4; p="));
@@ -161,6 +216,7 @@ static bool respond(struct slice query, bool tcp, struct buf *b)
 		authority = 1;
 	}
 	b->at[3] = (unsigned char)(0x80 | rcode);
+	b->at[6] = (unsigned char)(answers >> 8);
 	b->at[7] = (unsigned char)answers;
 	b->at[9] = (unsigned char)authority;
 	buf_release(&data);
@@ -320,12 +376,17 @@ static const struct row {
 	{ "joined.test", DNS_OK, TTL, 1, { TXT("v=DKIM1; p=") } },
 	{ "several.test", DNS_OK, TTL, 2, { TXT("one"), TXT("two") } },
 	{ "binary.test", DNS_OK, TTL, 1, { TXT("a\0\377\"") } },
+	{ ODD_NAME, DNS_OK, TTL, 1, { TXT("odd") } },
+	{ "empty.test", DNS_OK, TTL, 1, { TXT("") } },
 	{ "alias.test", DNS_OK, 30, 1, { TXT("v=DKIM1; p=") } },
 	{ "absent.test", DNS_NXDOMAIN, 50, 0, { { NULL, 0 } } },
 	{ "nodata.test", DNS_NODATA, 50, 0, { { NULL, 0 } } },
 	{ "broken.test", DNS_SERVFAIL, 0, 0, { { NULL, 0 } } },
 	{ "a..test", DNS_NXDOMAIN, 0, 0, { { NULL, 0 } } },
 	{ "back\\slash.test", DNS_NXDOMAIN, 0, 0, { { NULL, 0 } } },
+	{ "a\\046b.test", DNS_NXDOMAIN, 0, 0, { { NULL, 0 } } },
+	{ "bl ank.test", DNS_NXDOMAIN, 0, 0, { { NULL, 0 } } },
+	{ "\303\274.test", DNS_NXDOMAIN, 0, 0, { { NULL, 0 } } },
 	{ "label-of-more-than-sixty-three-octets-is-not-a-name-that-can-be-asked.test", DNS_NXDOMAIN, 0, 0, { { NULL, 0 } } },
 };
 
@@ -417,6 +478,47 @@ static void other_types_come_as_on_the_wire_uncompressed(void **state)
 	assert_int_equal(a.status, DNS_OK);
 	assert_true(ipc_record(&a, &record));
 	WANT_SLICE(record, S("\0\12\2mx\4mail\4test\0"));
+	a = one(fd, ns_t_mx, "null.test");
+	assert_true(ipc_record(&a, &record));
+	WANT_SLICE(record, S("\0\0\0"));
+	a = one(fd, ns_t_ptr, "1.2.0.192.in-addr.arpa");
+	assert_int_equal(a.record_count, 2);
+	for (size_t i = 0; i < 2; i++) {
+		assert_true(ipc_record(&a, &record));
+		if (record.n == 8) /* in either order */
+			WANT_SLICE(record, S("\1a\4test\0"));
+		else
+			WANT_SLICE(record, S("\3a\0.\4test\0"));
+	}
+	a = one(fd, ns_t_a, "address.test");
+	assert_true(ipc_record(&a, &record));
+	WANT_SLICE(record, S("\300\0\2\1"));
+	close(fd);
+	assert_int_equal(child_stop(&c), 0);
+}
+
+/* What a DNS message holds fits into one of ours; what it holds compressed may not, and is a failure then. */
+static void thousands_of_records_are_one_answer(void **state)
+{
+	struct child c = start(&w.conf, false);
+	struct ipc_answer a;
+	struct slice record;
+	int fd;
+
+	(void)state;
+	child_ready(&c);
+	fd = child_client(&c);
+	a = one(fd, ns_t_txt, "crowd.test");
+	assert_int_equal(a.status, DNS_OK);
+	assert_int_equal(a.record_count, CROWD);
+	for (size_t i = 0; i < CROWD; i++) {
+		assert_true(ipc_record(&a, &record));
+		assert_int_equal(record.n, 2);
+	}
+	a = one(fd, ns_t_ptr, "crowd.test");
+	assert_int_equal(a.status, DNS_SERVFAIL);
+	assert_int_equal(a.record_count, 0);
+	assert_int_equal(one(fd, ns_t_txt, "one.test").status, DNS_OK);
 	close(fd);
 	assert_int_equal(child_stop(&c), 0);
 }
@@ -486,14 +588,47 @@ static void many_questions_in_one_message_are_answered_each(void **state)
 	assert_int_equal(child_stop(&c), 0);
 }
 
+/* More than LIMIT_IPC in three records. */
+static void write_big(int fd)
+{
+	static char text[60000];
+
+	memset(text, 'b', sizeof(text));
+	for (size_t i = 0; i < 3; i++) {
+		assert_int_equal(write(fd, i ? ",\"" : "\"big.test\": [\"", i ? 2 : 14), i ? 2 : 14);
+		assert_int_equal(write(fd, text, sizeof(text)), (ssize_t)sizeof(text));
+		assert_int_equal(write(fd, "\"", 1), 1);
+	}
+	assert_int_equal(write(fd, "]}\n", 3), 3);
+}
+
 static void offline_answers_come_from_the_file(void **state)
 {
+	static const struct {
+		unsigned qtype;
+		const char *name;
+		enum dns_status status;
+		struct slice record;
+	} others[] = {
+		{ ns_t_a, "mx.test", DNS_OK, S("\300\0\2\1") },
+		{ ns_t_aaaa, "mx.test", DNS_OK, S("\40\1\15\270\0\0\0\0\0\0\0\0\0\0\0\1") },
+		{ ns_t_mx, "two.test", DNS_OK, S("\0\12\2mx\4test\0") },
+		{ ns_t_mx, "null.test", DNS_OK, S("\0\0\0") },
+		{ ns_t_ptr, "1.2.0.192.in-addr.arpa", DNS_OK, S("\2mx\4test\0") },
+		{ ns_t_ptr, "mx.test", DNS_NODATA, { NULL, 0 } },
+		{ ns_t_mx, "slow.test", DNS_TIMEOUT, { NULL, 0 } },
+		{ ns_t_soa, "mx.test", DNS_NODATA, { NULL, 0 } },
+		{ ns_t_txt, "big.test", DNS_SERVFAIL, { NULL, 0 } },
+	};
 	static const char text[] =
 	    "{\"s._domainkey.a.test\": [\"v=DKIM1; p=\"],\n"
-	    " \"two.test\": {\"TXT\": [\"one\", \"two\"], \"secure\": true},\n"
+	    " \"two.test\": {\"TXT\": [\"one\", \"two\"], \"MX\": [\"10 mx.test\"], \"secure\": true},\n"
+	    " \"null.test\": {\"MX\": [\"0 .\"]},\n"
+	    " \"mx.test\": {\"A\": [\"192.0.2.1\"], \"AAAA\": [\"2001:db8::1\"]},\n"
+	    " \"1.2.0.192.in-addr.arpa\": {\"PTR\": [\"mx.test\"]},\n"
 	    " \"alias.test\": {\"CNAME\": \"two.test\"},\n"
 	    " \"slow.test\": {\"error\": \"timeout\"},\n"
-	    " \"broken.test\": {\"error\": \"servfail\"}}\n";
+	    " \"broken.test\": {\"error\": \"servfail\"},\n ";
 	char file[] = "/tmp/test_resolver.XXXXXX";
 	int fd = mkstemp(file), client;
 	struct conf conf = { .dns = { .resolver = "auto", .trust_anchor = "auto", .answers = file } };
@@ -503,6 +638,7 @@ static void offline_answers_come_from_the_file(void **state)
 
 	(void)state;
 	assert_int_equal(write(fd, text, sizeof(text) - 1), (ssize_t)sizeof(text) - 1);
+	write_big(fd);
 	close(fd);
 	c = start(&conf, false);
 	child_ready(&c);
@@ -521,6 +657,13 @@ static void offline_answers_come_from_the_file(void **state)
 	assert_int_equal(one(client, ns_t_txt, "absent.test").status, DNS_NXDOMAIN);
 	assert_int_equal(one(client, ns_t_txt, "slow.test").status, DNS_TIMEOUT); /* at once */
 	assert_int_equal(one(client, ns_t_txt, "broken.test").status, DNS_SERVFAIL);
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		a = one(client, others[i].qtype, others[i].name);
+		if (a.status != others[i].status || a.record_count != (a.status == DNS_OK))
+			fail_msg("%s, type %u: status %d, %zu records", others[i].name, others[i].qtype, a.status, a.record_count);
+		if (ipc_record(&a, &record))
+			WANT_SLICE(record, others[i].record);
+	}
 	close(client);
 	assert_int_equal(child_stop(&c), 0);
 }
@@ -564,8 +707,8 @@ static void lookups_wait_for_all_their_answers(void **state)
 	assert_string_equal(l != NULL ? "" : error, "");
 	arena_init(&a, 1 << 20);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		asks[i].name = slice_str(rows[i].name);
-	asks[sizeof(rows) / sizeof(rows[0])].name = S("silent.test");
+		asks[i] = (struct lookup_ask){ .name = slice_str(rows[i].name), .qtype = ns_t_txt };
+	asks[sizeof(rows) / sizeof(rows[0])] = (struct lookup_ask){ .name = S("silent.test"), .qtype = ns_t_txt };
 	lookup_many(l, &a, asks, sizeof(rows) / sizeof(rows[0]) + 1);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		want_row(&rows[i], asks[i].status, asks[i].records, asks[i].count);
@@ -574,6 +717,12 @@ static void lookups_wait_for_all_their_answers(void **state)
 	assert_int_equal(lookup_txt(l, S("One.TEST."), &a, &records, &n, &secure), DNS_OK);
 	assert_int_equal(n, 1);
 	WANT_SLICE(records[0], S("v=DKIM1; p="));
+	asks[0] = (struct lookup_ask){ .name = S("mail.test"), .qtype = ns_t_mx };
+	asks[1] = (struct lookup_ask){ .name = S("mail.test"), .qtype = ns_t_txt };
+	lookup_many(l, &a, asks, 2);
+	assert_int_equal(asks[0].status, DNS_OK);
+	WANT_SLICE(asks[0].records[0], S("\0\12\2mx\4mail\4test\0"));
+	assert_int_equal(asks[1].status, DNS_NXDOMAIN);
 	assert_null(lookup_warning(l));
 	arena_clear(&a);
 	lookup_free(&l);
@@ -671,6 +820,7 @@ int main(void)
 		cmocka_unit_test(a_truncated_answer_is_asked_for_by_tcp),
 		cmocka_unit_test(a_record_that_lies_about_its_length_is_no_answer),
 		cmocka_unit_test(other_types_come_as_on_the_wire_uncompressed),
+		cmocka_unit_test(thousands_of_records_are_one_answer),
 		cmocka_unit_test(silence_ends_with_the_askers_patience),
 		cmocka_unit_test(many_questions_in_one_message_are_answered_each),
 		cmocka_unit_test(offline_answers_come_from_the_file),

@@ -4,7 +4,7 @@
  */
 #include "auth/dkim2/chain.h"
 #include "auth/dkim2/custody.h"
-#include "auth/dkim2/fold.h"
+#include "auth/fold.h"
 #include "auth/dkim2/input.h"
 #include "base/limits.h"
 #include "fuzz.h"

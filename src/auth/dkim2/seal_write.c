@@ -1,4 +1,4 @@
-#include "auth/dkim2/fold.h"
+#include "auth/fold.h"
 #include "auth/dkim2/input.h"
 #include "auth/dkim2/seal_in.h"
 #include "base/limits.h"

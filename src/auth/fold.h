@@ -1,12 +1,12 @@
 /*
- * fold.h - writes one of the two fields within 78 columns. Pure. For this room only.
+ * fold.h - writes a signature field within 78 columns. Pure. For this room only.
  *
- * A line is broken only where the draft allows white space and no reader is known to mind: behind ';' and ',', around
+ * A line is broken only where DKIM2, DKIM and ARC allow white space and no reader is known to mind: behind ';' and ',', around
  * base64 and inside it, never inside a domain, selector, algorithm or hash name (spec section 9.7). Unfolding by
  * deleting CRLF in front of a blank gives the field as one line.
  */
-#ifndef AUTH_DKIM2_FOLD_H
-#define AUTH_DKIM2_FOLD_H
+#ifndef AUTH_FOLD_H
+#define AUTH_FOLD_H
 
 #include "base/buf.h"
 

@@ -1,4 +1,4 @@
-#include "auth/dkim2/fold.h"
+#include "auth/fold.h"
 #include "base/b64.h"
 
 enum { COLUMNS = 78 };

@@ -28,7 +28,7 @@ bool dns_name_normal(struct slice name, unsigned char out[DNS_NAME_OCTETS], stru
 		return false;
 	for (size_t i = 0; i < name.n; i++) {
 		out[i] = ascii_lower(name.at[i]);
-		if (out[i] == '.' ? label == 0 : !name_octet(out[i]))
+		if (out[i] == '.' ? label == 0 : !name_octet(out[i]) && out[i] != ' ')
 			return false;
 		label = out[i] == '.' ? 0 : label + 1;
 		if (label > LABEL_OCTETS)

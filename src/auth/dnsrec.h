@@ -52,7 +52,8 @@ static inline bool dnsrec_temporary(const struct dnsrec *r)
 
 /*
  * dns_name_normal - may this be asked for? Lower case, without a final dot, in `out`.
- * False: empty, above 253 octets, an empty label or one above 63, octets outside printable ASCII, a backslash
+ * False: empty, above 253 octets, an empty label or one above 63, octets outside printable ASCII, a backslash. A blank is none of
+ *        these: RFC 7208 7.2 writes it as "%_".
  */
 enum { DNS_NAME_OCTETS = 253 };
 bool dns_name_normal(struct slice name, unsigned char out[DNS_NAME_OCTETS], struct slice *normal_out) HS_MUST_USE;

@@ -24,12 +24,13 @@ struct answers {
 
 static const char *const types[ANSWERS_TYPES] = { "TXT", "MX", "A", "AAAA", "PTR", "TLSA", "CNAME" };
 
+/* What a record may point at: no host has a blank in its name, though one may be asked for. */
 static bool name_valid(struct slice s)
 {
 	unsigned char octets[DNS_NAME_OCTETS];
 	struct slice normal;
 
-	return dns_name_normal(s, octets, &normal);
+	return slice_find(s, ' ') == s.n && dns_name_normal(s, octets, &normal);
 }
 
 static bool mx_valid(struct slice s)

@@ -40,7 +40,7 @@ static void names_that_are_none_are_not_asked(void **state)
 	} rows[] = {
 #define ROW(what, text) { what, { (const unsigned char *)text, sizeof(text) - 1 } }
 		ROW("empty", ""), ROW("root", "."), ROW("empty label", "a..test"), ROW("dot in front", ".a.test"), ROW("two dots behind", "a.test.."),
-		ROW("NUL", "a\0.test"), ROW("blank", "a .test"), ROW("8-bit", "\xc3\xa4.test"), ROW("backslash", "a\\046b.test"),
+		ROW("NUL", "a\0.test"), ROW("tab", "a\t.test"), ROW("8-bit", "\xc3\xa4.test"), ROW("backslash", "a\\046b.test"),
 		ROW("label of 64", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.test"),
 #define L50 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa."
 		ROW("254 octets", L50 L50 L50 L50 L50 "test"),
@@ -57,6 +57,7 @@ static void names_that_are_none_are_not_asked(void **state)
 	}
 	assert_int_equal(asks_count(q), 0);
 	assert_null(asks_get(q, DNSREC_A, S(L50 L50 L50 L50 L50 "tes"))); /* 253 */
+	assert_null(asks_get(q, DNSREC_A, S("a b.test")));
 	asks_release(q);
 }
 

@@ -73,6 +73,9 @@ enum {
 	LIMIT_NONCE = 64,                /* octets of n=; draft: PERMERROR */
 	LIMIT_KEYS_HOP = 4,              /* key look-ups a hop; spec 18.3: PERMERROR */
 	LIMIT_KEYS = 50,                 /* key look-ups a message; spec 18.3: PERMERROR */
+	LIMIT_AUTHRES_RESULTS = 100,     /* results of an Authentication-Results field: not read, and ours has no more */
+	LIMIT_AUTHRES_PROPS = 20,        /* properties of such a result: likewise */
+	LIMIT_AUTHRES_VALUE = 400,       /* octets of a value in ours, so that a line stays below 998 when all is escaped: cut */
 	LIMIT_DMARC_AUTHORS = 4,         /* author domains of a From field, RFC 9989 11.5: dmarc=permerror */
 	LIMIT_DMARC_IDENTIFIERS = 10,    /* signing domains below the author's organisational domain that are walked for, RFC 9989 4.10.2: others do not align */
 	LIMIT_DMARC_URIS = 1000,         /* octets of rua= or ruf= of a DMARC record: URIs behind them are dropped */

@@ -332,11 +332,12 @@ json_t *ctl_verdict_json(struct arena *a, const struct dkim2_verdict *v)
 
 struct slice ctl_authres(struct arena *a, const struct dkim2_verdict *v, const char *authserv_id)
 {
+	struct authres_result result = authres_dkim2(a, v);
 	char name[256] = "localhost";
 
 	if (!authserv_id)
 		gethostname(name, sizeof(name) - 1);
-	return authres_value(a, authserv_id ? slice_str(authserv_id) : arena_copy(a, slice_str(name)), v);
+	return authres_value(a, slice_str(authserv_id ? authserv_id : name), &result, 1);
 }
 
 json_t *ctl_judged_json(struct arena *a, const struct dkim2_verdict *v, const char *authserv_id)

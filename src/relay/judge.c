@@ -209,8 +209,11 @@ static void annotate(struct tx *t, const struct dkim2_verdict *v)
 	     i = header_find(&t->header, S("Authentication-Results"), i + 1))
 		if (authres_is_ours(&p->arena, t->header.fields[i].value, id))
 			edit_remove(t->edit, i);
-	if (v)
-		edit_prepend(t->edit, authres_field(&p->arena, id, v));
+	if (v) {
+		struct authres_result result = authres_dkim2(&p->arena, v);
+
+		edit_prepend(t->edit, authres_field(&p->arena, S("Authentication-Results"), id, &result, 1));
+	}
 }
 
 /* RFC 3848, 6531 4.3; there is no word for HELO inside TLS. */

@@ -1,6 +1,6 @@
 /*
- * The value of an Authentication-Results field from outside, and the same octets as words of a reason in our own: a field that
- * begins with our name is ours however it goes on, and ours is one field.
+ * The value of an Authentication-Results field from outside, and the same octets as words of a reason in our own, and as values of
+ * any result: a field that begins with our name is ours however it goes on, ours is one field, and what is written is read again.
  */
 #include "auth/authres.h"
 #include "base/limits.h"
@@ -30,7 +30,8 @@ static void want_field(struct arena *a, struct slice reason)
 {
 	struct dkim2_hop hop = { .i = 1, .d_normal = S("a.test"), .state = DKIM2_FAIL };
 	const struct dkim2_verdict v = { .state = DKIM2_FAIL, .reason = reason, .hops = &hop, .hop_count = 1, .blamed = 1 };
-	struct slice field = authres_field(a, S("mx.c.test"), &v), line, rest = field;
+	struct authres_result result = authres_dkim2(a, &v);
+	struct slice field = authres_field(a, S("Authentication-Results"), S("mx.c.test"), &result, 1), line, rest = field;
 	struct header h;
 	struct fault f = { 0 };
 	size_t depth = 0, results = 0;
@@ -54,6 +55,62 @@ static void want_field(struct arena *a, struct slice reason)
 	WANT(depth == 0 && results == 1);
 }
 
+/* Written, read, and written again it is the same, and as many results. In: names that are keywords of at most 63 octets */
+static void want_round(struct arena *a, struct slice id, const struct authres_result *results, size_t n)
+{
+	struct slice value = authres_value(a, id, results, n), again;
+	const struct authres_result *read;
+	size_t m;
+
+	WANT(value.n > 0);
+	WANT(authres_parse(a, value, &again, &read, &m));
+	WANT(m == n);
+	for (size_t i = 0; i < n; i++)
+		WANT(slice_eq(read[i].method, results[i].method) && slice_eq(read[i].result, results[i].result) && read[i].prop_count <= results[i].prop_count);
+	/* comments are gone now, and nothing else goes any more */
+	value = authres_value(a, id, read, m);
+	WANT(authres_parse(a, value, &again, &read, &m) && m == n);
+	WANT(slice_eq(authres_value(a, again, read, m), value));
+	value = authres_field(a, S("X"), id, read, m);
+	WANT(authres_parse(a, slice_trim(slice_sub(value, 2, SIZE_MAX)), &again, &read, &m) && m == n);
+}
+
+static bool short_names(const struct authres_result *results, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (results[i].method.n > 63 || results[i].result.n > 63)
+			return false;
+	return true;
+}
+
+static void want_read(struct arena *a, struct slice any)
+{
+	const struct authres_result *results;
+	struct slice id;
+	size_t n;
+
+	if (authres_parse(a, any, &id, &results, &n)) {
+		WANT(n <= LIMIT_AUTHRES_RESULTS);
+		if (short_names(results, n) && id.n < LIMIT_AUTHRES_VALUE)
+			want_round(a, S("mx.c.test"), results, n);
+	}
+}
+
+static void want_hostile(struct arena *a, struct slice any)
+{
+	struct slice x, y, rest = any;
+	struct authres_prop props[2];
+	struct authres_result results[2];
+
+	slice_cut(&rest, '\n', &x);
+	slice_cut(&rest, '\n', &y);
+	props[0] = (struct authres_prop){ S("smtp"), S("mailfrom"), x };
+	props[1] = (struct authres_prop){ S("header"), S("b"), y };
+	results[0] = (struct authres_result){ .method = S("spf"), .result = S("fail"), .comment = any, .reason = rest, .props = props, .prop_count = 2 };
+	results[1] = (struct authres_result){ .method = S("dkim"), .result = S("none"), .comment = y };
+	want_round(a, S("mx.c.test"), results, 2);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *at, size_t n)
 {
 	struct slice any = slice_of(at, n);
@@ -64,6 +121,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *at, size_t n)
 	(void)authres_is_ours(&a, any, S("b\xc3\xbc" "cher.example"));
 	want_ours(&a, any);
 	want_field(&a, any);
+	want_read(&a, any);
+	want_hostile(&a, any);
 	WANT(!arena_failed(&a));
 	arena_clear(&a);
 	return 0;

@@ -25,7 +25,8 @@ static void want_tags(struct arena *a, struct slice value)
 /* One field, no line of blanks, no line end that is no fold, a comment that ends. */
 static void want_field(struct arena *a, const struct dkim2_verdict *v)
 {
-	struct slice field = authres_field(a, S("mx.c.test"), v), value, line;
+	struct authres_result result = authres_dkim2(a, v);
+	struct slice field = authres_field(a, S("Authentication-Results"), S("mx.c.test"), &result, 1), value, line;
 	struct header h;
 	struct fault f = { 0 };
 	size_t depth = 0;

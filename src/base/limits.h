@@ -86,6 +86,7 @@ enum {
 	LIMIT_REASON = 200,              /* octets of a peer's value in a reply, log line or comment: cut */
 	LIMIT_LOG_VALUE = 1000,          /* octets of a value in a log line: cut */
 	LIMIT_LOG_BACKLOG = 262144,      /* octets of lines that a process holds when its log does not take them: lost, and counted */
+	LIMIT_DKIM_SHOWN = 50,           /* DKIM-Signature fields that a verdict tells of: others are not looked at */
 	LIMIT_BODY_HASHES = 4,           /* different body hashes of a message that DKIM takes into account: dkim=policy */
 	LIMIT_BODY_CUTS = 8,             /* different hashes of a part of the body, l=, for all mechanisms: as above */
 	LIMIT_SIGNED_NAMES = 10000,      /* field names of an h= of DKIM and ARC: syntax error */

@@ -79,8 +79,9 @@ enum {
 	LIMIT_DMARC_AUTHORS = 4,         /* author domains of a From field, RFC 9989 11.5: dmarc=permerror */
 	LIMIT_DMARC_IDENTIFIERS = 10,    /* signing domains below the author's organisational domain that are walked for, RFC 9989 4.10.2: others do not align */
 	LIMIT_DMARC_URIS = 1000,         /* octets of rua= or ruf= of a DMARC record: URIs behind them are dropped */
-	LIMIT_ARC_SETS = 50,             /* sets of an ARC chain; RFC 8617 4.2.1 and 5.2: arc=fail */
+	LIMIT_ARC_SETS = 50,             /* sets of an ARC chain; RFC 8617 4.2.1 and 5.2: arc=fail, and none of ours is added */
 	LIMIT_ARC_HEADERS = 16777216,    /* octets of header that message signatures of a chain cover besides the newest: older ones are not looked at */
+	LIMIT_ARC_FIELD_OUT = 61440,     /* octets of each of the three fields as we make them: no set of ours is added */
 	LIMIT_MIME_PARAMS = 64,          /* parameters of a Content-Type: no content type */
 	LIMIT_REPORT_STATUS = 1048576,   /* octets of the status part of a report: no report that is read */
 	LIMIT_REPORT_FIELDS = 64,        /* fields of a group in it, and of the header of a part: likewise */

@@ -1,9 +1,10 @@
-/* The ARC suites of t/data: validation, and a message by another implementation. What RFCs decide otherwise stands in arc-deviations.json. */
+/* The ARC suites of t/data: validation, sealing, and a message by another implementation. What RFCs decide otherwise stands in arc-deviations.json. */
 #include "test.h"
 
 #include "vectors.h"
 
 #include "arc_world.h"
+#include "auth/taglist.h"
 
 static bool holds_text(const json_t *list, const char *text)
 {
@@ -109,6 +110,112 @@ static void each_case_is_judged_as_its_suite_says(void **state)
 	json_decref(table);
 }
 
+/* ---- sealing ---- */
+
+/* A tag of a field value in one line, without white space inside; what a suite and we write is compared by these. */
+static struct slice tag_of(struct slice value, const char *name)
+{
+	struct taglist tags;
+	const struct tag *tag;
+	unsigned char *p;
+	size_t n = 0;
+
+	if (!taglist_parse(&arena, value, TAGLIST_UTF8, &tags) || !(tag = taglist_find(&tags, TAGLIST_UTF8, slice_str(name))))
+		return SLICE_NONE;
+	p = arena_take(&arena, tag->value.n);
+	for (size_t i = 0; i < tag->value.n; i++)
+		if (!blank_octet(tag->value.at[i]))
+			p[n++] = tag->value.at[i];
+	return slice_of(p, n);
+}
+
+static struct slice value_in(const struct header *h, const char *name)
+{
+	return h->fields[header_find(h, slice_str(name), 0)].value;
+}
+
+/* What the results of the suite's own server come to: RFC 8617 4.1.1, one value of all its fields. */
+static struct slice results(struct slice message, struct slice id)
+{
+	struct header *h = ARENA_NEW(&arena, struct header);
+	struct slice body, out = id;
+
+	split(message, h, &body);
+	for (size_t k = 0; k < h->n; k++) {
+		struct slice value = slice_trim(h->fields[k].value), own;
+
+		if (slice_ieq(h->fields[k].name, S("Authentication-Results")) && slice_cut(&value, ';', &own) && slice_eq(own, id))
+			out = join(out, S("; "), slice_trim(value));
+	}
+	return out;
+}
+
+static const char *const ams_tags[] = { "a", "b", "bh", "c", "d", "h", "i", "s", "t" };
+/* Not b=: that of the suite covers the message signature in one line, ours covers it as it is folded. */
+static const char *const seal_tags[] = { "a", "cv", "d", "i", "s", "t" };
+
+static void want_fields(const json_t *row, struct slice fields)
+{
+	struct slice ams = in_one_line(vector_text(text_of(row, "AMS"))), as = in_one_line(vector_text(text_of(row, "AS"))),
+	             aar = in_one_line(vector_text(text_of(row, "AAR")));
+	struct header *h = ARENA_NEW(&arena, struct header);
+	struct slice body;
+
+	split(fields, h, &body);
+	assert_int_equal(h->n, 3);
+	for (size_t k = 0; k < ROWS(ams_tags); k++)
+		WANT_SLICE(tag_of(value_in(h, "ARC-Message-Signature"), ams_tags[k]), tag_of(ams, ams_tags[k]));
+	for (size_t k = 0; k < ROWS(seal_tags); k++)
+		WANT_SLICE(tag_of(value_in(h, "ARC-Seal"), seal_tags[k]), tag_of(as, seal_tags[k]));
+	WANT_SLICE(relaxed(h->fields[2].raw), relaxed(join(S("ARC-Authentication-Results: "), aar, S("\r\n"))));
+}
+
+static void what_the_suite_seals_is_sealed_alike(void **state)
+{
+	json_t *index, *table;
+	size_t sealed = 0, refused = 0;
+
+	(void)state;
+	suite("arc-sign", &index, &table);
+	for (size_t i = 0; i < json_array_size(index); i++) {
+		const json_t *scenario = json_array_get(index, i), *tests = json_object_get(scenario, "tests");
+		struct key *key = key_private(vector_text(text_of(scenario, "privatekey")));
+
+		assert_non_null(key);
+		zone_of_records(json_object_get(scenario, "txt_records"));
+		for (size_t k = 0; k < json_array_size(tests); k++) {
+			const json_t *row = json_array_get(tests, k);
+			const char *name = json_string_value(text_of(row, "name"));
+			bool unsealed = deviation(table, "arc-sign", name) || json_string_length(text_of(row, "AS")) == 0;
+			struct slice message = vector_text(text_of(row, "message")), fields, out;
+			struct arc_seal_conf conf = { .d = vector_text(text_of(scenario, "domain")), .selector = vector_text(text_of(scenario, "sel")),
+				.type = KEY_RSA, .authres = results(message, vector_text(text_of(row, "srv-id"))),
+				.h = vector_text(text_of(row, "sig-headers")), .now = json_integer_value(text_of(row, "t")) };
+			struct fault f = { 0 };
+			const struct arc_verdict *v;
+
+			out = seal_with(message, judge_cut(message, -1, 0).v, &conf, key, &fields, &f);
+			if ((out.n == 0) != unsealed)
+				fail_msg("%s: %s", name, out.n ? "sealed" : f.text);
+			if (unsealed) {
+				assert_int_equal(f.code, FAULT_UNSEALED);
+				refused++;
+				continue;
+			}
+			want_fields(row, fields);
+			v = judge_cut(out, -1, 0).v;
+			if (v->state != ARC_PASS)
+				fail_msg("%s: %.*s", name, SLICE_FMT(v->reason));
+			sealed++;
+		}
+		key_drop(&key);
+	}
+	assert_int_equal(sealed, 6);
+	assert_int_equal(refused, 3);
+	json_decref(index);
+	json_decref(table);
+}
+
 static void a_message_of_another_implementation(void **state)
 {
 	const char *folder;
@@ -141,6 +248,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(each_case_is_judged_as_its_suite_says, fresh_arena, end_test),
+		cmocka_unit_test_setup_teardown(what_the_suite_seals_is_sealed_alike, fresh_arena, end_test),
 		cmocka_unit_test_setup_teardown(a_message_of_another_implementation, fresh_arena, end_test),
 	};
 

@@ -1,5 +1,5 @@
 /*
- * arc.h - ARC (RFC 8617): validate the chain of a message. Pure.
+ * arc.h - ARC (RFC 8617): validate the chain of a message, add a set of ours. Pure.
  */
 #ifndef AUTH_ARC_H
 #define AUTH_ARC_H
@@ -43,6 +43,8 @@ struct arc_verdict {
 	uint64_t oldest_pass;      /* RFC 8617 5.2 step 5: the lowest i from which on all message signatures pass, 0: all; only with pass */
 };
 
+/* ---- validate ---- */
+
 struct arc;
 
 /*
@@ -57,5 +59,33 @@ void arc_body_wants(struct arc *c, struct canon_body *body);
 bool arc_step(struct arc *c, const struct canon_body *body);
 const struct arc_verdict *arc_verdict(const struct arc *c);
 void arc_release(struct arc *c); /* what is not in the arena */
+
+/* ---- seal ---- two signatures of one key, one after the other: the message signature, then the seal that covers it */
+
+struct arc_seal_conf {
+	struct slice d, selector;
+	enum key_type type;
+	struct slice authres;      /* the value without the name of its field: "mx.example.net; dkim2=...; dkim=..." */
+	struct slice body_sha256;  /* of the relaxed body, as it leaves */
+	struct slice h;            /* names for the message signature, with colons between; empty: the usual ones */
+	int64_t now;
+};
+
+struct arc_seal;
+
+/*
+ * arc_seal_new - the set that comes next, over the header as it leaves
+ * In:    came: what arc_verdict() said of the message that came; all is borrowed until the fields are there
+ * Fault: UNSEALED with the reason: the chain had failed (RFC 8617 5.1: nobody has to seal, and what stands on a failed chain helps nobody),
+ *        is not known yet (temperror), has as many sets as there may be, is not the one in h, or a field would be too long; INTERNAL: conf
+ *        is not what it has to be; NO_MEMORY
+ */
+struct arc_seal *arc_seal_new(struct arena *a, const struct header *h, const struct field_index *index, const struct arc_verdict *came,
+    const struct arc_seal_conf *conf, struct fault *f);
+/* The digest to be signed next, 32 octets; NULL: none, the fields are ready. */
+const unsigned char *arc_seal_digest(const struct arc_seal *s);
+bool arc_seal_answer(struct arc_seal *s, struct slice signature) HS_MUST_USE; /* false: no memory */
+/* ARC-Seal, ARC-Message-Signature, ARC-Authentication-Results, in that order, folded, CRLF included; empty: no memory, or still to be signed. */
+struct slice arc_seal_fields(struct arc_seal *s);
 
 #endif

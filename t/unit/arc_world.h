@@ -74,10 +74,11 @@ static inline void split(struct slice message, struct header *h, struct slice *b
 	*body = slice_sub(message, at, SIZE_MAX);
 }
 
-static inline struct slice body_hash(struct slice body)
+/* Of so many octets of the relaxed form, CANON_WHOLE: of all. */
+static inline struct slice body_hash(struct slice body, uint64_t octets)
 {
 	struct canon_body *c = canon_body_new(0);
-	int hash = canon_body_want(c, CANON_RELAXED, DIGEST_SHA256, CANON_WHOLE);
+	int hash = canon_body_want(c, CANON_RELAXED, DIGEST_SHA256, octets);
 	struct slice out;
 
 	canon_body_add(c, body);
@@ -165,7 +166,7 @@ static inline struct slice seal_with(struct slice message, const struct arc_verd
 
 	split(message, h, &body);
 	*full = *conf;
-	full->body_sha256 = body_hash(body);
+	full->body_sha256 = body_hash(body, CANON_WHOLE);
 	s = arc_seal_new(&arena, h, field_index_new(&arena, h), came, full, f);
 	if (!s)
 		return SLICE_NONE;
@@ -205,6 +206,7 @@ struct forged {
 	const char *cv;        /* as written; NULL: no cv= */
 	const char *seal_tags; /* further ones, "h=from; " */
 	const char *ams_tags;  /* likewise */
+	const char *ams_l;     /* l=, and the hash is of as much; NULL: no l= */
 	const char *ams_h;     /* default From:To:Subject */
 	const char *ams_c;     /* default relaxed/relaxed; the signature is made as if it were */
 	const char *aar;       /* whole value; default one that fits */
@@ -288,11 +290,11 @@ static __attribute__((noinline, unused)) struct slice forge(struct slice message
 	struct header *h = ARENA_NEW(&arena, struct header);
 
 	split(message, h, &body);
-	hash = b64_text(&arena, body_hash(body));
+	hash = b64_text(&arena, body_hash(body, f->ams_l ? strtoull(f->ams_l, NULL, 10) : CANON_WHOLE));
 	aar = f->aar ? arena_printf(&arena, "ARC-Authentication-Results: %s\r\n", f->aar) :
 	               arena_printf(&arena, "ARC-Authentication-Results:%.*s mx.%s; spf=none\r\n", SLICE_FMT(i), d);
-	ams = arena_printf(&arena, "ARC-Message-Signature:%.*s %sa=%s-sha256; d=%s; s=%s; c=%s;\r\n h=%s; bh=%.*s; b=;\r\n", SLICE_FMT(i),
-	    f->ams_tags ? f->ams_tags : "", a, f->ams_d ? f->ams_d : d, s, f->ams_c ? f->ams_c : "relaxed/relaxed", names, SLICE_FMT(hash));
+	ams = arena_printf(&arena, "ARC-Message-Signature:%.*s%.*s %sa=%s-sha256; d=%s; s=%s; c=%s;\r\n h=%s; bh=%.*s; b=;\r\n", SLICE_FMT(i),
+	    SLICE_FMT(forged_tag("l", f->ams_l)), f->ams_tags ? f->ams_tags : "", a, f->ams_d ? f->ams_d : d, s, f->ams_c ? f->ams_c : "relaxed/relaxed", names, SLICE_FMT(hash));
 	ams = forged_signed(ams, forged_input(h, names, ams), f->which);
 	as = arena_printf(&arena, "ARC-Seal:%.*s %sa=%s-sha256; d=%s; s=%s;%.*s b=;\r\n", SLICE_FMT(i), f->seal_tags ? f->seal_tags : "", a, d, s,
 	    SLICE_FMT(forged_tag("cv", f->cv)));

@@ -82,6 +82,12 @@ enum {
 	LIMIT_ARC_SETS = 50,             /* sets of an ARC chain; RFC 8617 4.2.1 and 5.2: arc=fail, and none of ours is added */
 	LIMIT_ARC_HEADERS = 16777216,    /* octets of header that message signatures of a chain cover besides the newest: older ones are not looked at */
 	LIMIT_ARC_FIELD_OUT = 61440,     /* octets of each of the three fields as we make them: no set of ours is added */
+	LIMIT_SPF_TERMS = 10,            /* terms of an SPF check that ask; RFC 7208 4.6.4: permerror */
+	LIMIT_SPF_VOIDS = 2,             /* of these, such as ask for what is not there; RFC 7208 4.6.4: permerror */
+	LIMIT_SPF_AHEAD = 11,            /* questions an SPF check has asked, the first one and ten more, when the next is asked only once it is needed */
+	LIMIT_SPF_MX = 10,               /* hosts of an MX answer that are looked up; RFC 7208 4.6.4: permerror if the client is none of them */
+	LIMIT_SPF_PTR = 10,              /* names of a PTR answer; RFC 7208 4.6.4: others are not looked at */
+	LIMIT_SPF_EXPLANATION = 400,     /* octets of an SPF explanation, a reply line with its domain; RFC 5321 4.5.3.1.5: cut */
 	LIMIT_MIME_PARAMS = 64,          /* parameters of a Content-Type: no content type */
 	LIMIT_REPORT_STATUS = 1048576,   /* octets of the status part of a report: no report that is read */
 	LIMIT_REPORT_FIELDS = 64,        /* fields of a group in it, and of the header of a part: likewise */

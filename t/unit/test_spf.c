@@ -426,6 +426,34 @@ static void too_many_lookups(void **state)
 	}
 }
 
+/* "v3.a.test" includes v4.a.test, and has nine hosts of its own behind it. */
+static struct dnsrec *from_deep(const void *arg, struct arena *a, enum dnsrec_type type, struct slice name)
+{
+	struct slice text = S("\300\000\002\011"), number;
+	uint64_t n = 0;
+
+	(void)arg;
+	if (type != DNSREC_TXT)
+		return dnsrec_new(type, DNS_OK, &text, 1, false);
+	slice_cut(&name, '.', &number);
+	assert_true(slice_u64(slice_sub(number, 1, 9), 1000, &n));
+	text = arena_printf(a, "v=spf1 include:v%u.a.test", (unsigned)n + 1);
+	for (unsigned i = 0; i < 9; i++)
+		text = arena_printf(a, "%.*s a:h%u.v%u.a.test", SLICE_FMT(text), i, (unsigned)n);
+	return dnsrec_new(type, DNS_OK, &text, 1, false);
+}
+
+/* Lookups are used up at the bottom, and each record on the way has hosts that are never looked at: nine of them are asked for. */
+static void questions_in_vain_are_few(void **state)
+{
+	struct spf_terms terms = terms_of("192.0.2.1", "mail.a.test", "x@v0.a.test");
+	struct spf_run run = run_terms("deep", &terms, from_deep, NULL);
+
+	(void)state;
+	assert_int_equal(run.verdict->state, SPF_PERMERROR);
+	assert_int_equal(run.questions, 20);
+}
+
 static void questions_travel_together(void **state)
 {
 	static const struct {
@@ -511,6 +539,21 @@ static void hosts_and_names_fan_out(void **state)
 			fail_msg("%s: wanted %s and %zu questions, got %s and %zu", rows[i].what, spf_state_name(rows[i].state), rows[i].questions,
 			    spf_state_name(run.verdict->state), run.questions);
 	}
+}
+
+static void nobody_waits_for_what_changes_nothing(void **state)
+{
+	static const struct fan ptr = { "v=spf1 ptr -all", 0, 10 }, mx = { "v=spf1 mx -all", 10, 0 };
+	struct spf_terms terms = terms_of("192.0.2.1", "mail.a.test", "x@a.test");
+	struct asks *q = asks_new(&arena, 50);
+
+	(void)state;
+	/* The newest question is about h9, which is the client: enough for a name, while a host before it could be a temperror. */
+	assert_int_equal(spf_run(&arena, q, &terms, SPF_NEWEST_FIRST, from_fan, &ptr).waits, 3);
+	asks_release(q);
+	q = asks_new(&arena, 50);
+	assert_int_equal(spf_run(&arena, q, &terms, SPF_NEWEST_FIRST, from_fan, &mx).waits, 12);
+	asks_release(q);
 }
 
 /* What a record of 64 KiB is made of; its end decides. */
@@ -623,8 +666,10 @@ int main(void)
 		TEST(an_explanation_is_cut),
 		TEST(octets_that_no_record_may_have),
 		TEST(too_many_lookups),
+		TEST(questions_in_vain_are_few),
 		TEST(questions_travel_together),
 		TEST(hosts_and_names_fan_out),
+		TEST(nobody_waits_for_what_changes_nothing),
 		TEST(records_of_64_kib),
 		TEST(memory_that_is_not_there),
 		TEST(time_is_over),

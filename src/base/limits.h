@@ -76,6 +76,7 @@ enum {
 	LIMIT_AUTHRES_RESULTS = 100,     /* results of an Authentication-Results field: not read, and ours has no more */
 	LIMIT_AUTHRES_PROPS = 20,        /* properties of such a result: likewise */
 	LIMIT_AUTHRES_VALUE = 400,       /* octets of a value in ours, so that a line stays below 998 when all is escaped: cut */
+	LIMIT_AUTHRES_DKIM = 10,         /* DKIM signatures it tells of: the others are counted in a comment */
 	LIMIT_DMARC_AUTHORS = 4,         /* author domains of a From field, RFC 9989 11.5: dmarc=permerror */
 	LIMIT_DMARC_IDENTIFIERS = 10,    /* signing domains below the author's organisational domain that are walked for, RFC 9989 4.10.2: others do not align */
 	LIMIT_DMARC_URIS = 1000,         /* octets of rua= or ruf= of a DMARC record: URIs behind them are dropped */

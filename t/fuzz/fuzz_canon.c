@@ -1,7 +1,8 @@
 /*
- * Header and body hashes against a second, plain reading of spec sections 4, 5.1 and 5.2. The first octet says how the body is cut.
+ * Header and body hashes against a second, plain reading of spec sections 4, 5.1 and 5.2, and of RFC 6376 3.4, 3.7 and 5.4.2. The first
+ * octet says how the body is cut.
  */
-#include "auth/canon.h"
+#include "auth/fieldhash.h"
 #include "base/buf.h"
 #include "base/limits.h"
 #include "fuzz.h"
@@ -53,6 +54,77 @@ static void want_body(struct slice body, size_t piece)
 static bool blank(unsigned char c)
 {
 	return c == ' ' || c == '\t';
+}
+
+/* Line by line; a CRLF behind whatever is left. */
+static void plain_relaxed(struct buf *out, struct slice body)
+{
+	size_t kept = 0;
+
+	while (body.n) {
+		size_t n = 0;
+		bool gap = false;
+
+		while (n < body.n && !slice_starts(slice_sub(body, n, 2), S("\r\n")))
+			n++;
+		for (size_t i = 0; i < n; i++) {
+			if (blank(body.at[i])) {
+				gap = true;
+				continue;
+			}
+			if (gap)
+				buf_octet(out, ' ');
+			gap = false;
+			buf_octet(out, body.at[i]);
+			kept = out->n;
+		}
+		buf_str(out, "\r\n");
+		body = slice_sub(body, n + 2, SIZE_MAX);
+	}
+	out->n = kept ? kept + 2 : 0;
+}
+
+/* Both forms and a part of each, whole and cut. */
+static void want_forms(struct slice body, size_t piece, uint64_t l)
+{
+	struct slice left = body, canonical;
+	struct canon_body *c = canon_body_new(0);
+	int handles[2], again;
+	struct buf plain;
+
+	for (unsigned form = 0; form < CANON_FORMS; form++) {
+		handles[form] = canon_body_want(c, (enum canon_form)form, DIGEST_SHA256, CANON_WHOLE);
+		WANT(handles[form] >= 0 && canon_body_want(c, (enum canon_form)form, DIGEST_SHA256, l) >= 0);
+	}
+	while (left.n) {
+		canon_body_add(c, slice_sub(left, 0, piece));
+		left = slice_sub(left, piece, SIZE_MAX);
+	}
+	canon_body_end(c);
+	buf_init(&plain, SIZE_MAX / 2);
+	for (unsigned form = 0; form < CANON_FORMS; form++) {
+		struct slice rest = body;
+
+		buf_clear(&plain);
+		if (form == CANON_RELAXED) {
+			plain_relaxed(&plain, body);
+		} else {
+			while (slice_ends(rest, S("\r\n")))
+				rest.n -= 2;
+			buf_slice(&plain, rest);
+			buf_str(&plain, "\r\n");
+		}
+		canonical = buf_get(&plain);
+		WANT(canon_body_octets(c, (enum canon_form)form) == canonical.n);
+		want_digest(canonical, canon_body_got(c, handles[form]));
+		again = canon_body_want(c, (enum canon_form)form, DIGEST_SHA256, l);
+		if (l <= canonical.n)
+			want_digest(slice_sub(canonical, 0, (size_t)l), canon_body_got(c, again));
+		else
+			WANT(canon_body_got(c, again).n == 0);
+	}
+	buf_release(&plain);
+	canon_body_free(&c);
 }
 
 /* Name, then the value unfolded and octet by octet. */
@@ -160,6 +232,42 @@ static void want_bare(const struct field *f, size_t from, size_t n)
 	digest_free(&to[DIGEST_SHA256]);
 }
 
+/* The value of each field as an h=, the field itself as what holds the signature. */
+static void want_field_hash(struct arena *a, const struct header *h, const struct field_index *index, const struct field *own)
+{
+	struct field_list list;
+	unsigned char got[32];
+	bool *taken = ARENA_ARRAY(a, h->n, bool);
+	struct buf plain;
+
+	if (!field_list_parse(a, own->value, &list))
+		return;
+	buf_init(&plain, SIZE_MAX / 2);
+	for (size_t k = 0; k < list.n; k++) {
+		size_t i = h->n;
+
+		while (i-- > 0)
+			if (!taken[i] && &h->fields[i] != own && slice_ieq(h->fields[i].name, list.names[k]))
+				break;
+		if (i > h->n)
+			continue;
+		taken[i] = true;
+		plain_field(&plain, &h->fields[i], true);
+	}
+	plain_field(&plain, own, true);
+	plain.n -= 2;
+	WANT(field_hash(a, index, &list, CANON_RELAXED, own, SLICE_NONE, got));
+	want_digest(buf_get(&plain), slice_of(got, 32));
+	for (size_t i = 0; i < h->n; i++) {
+		size_t there = 0;
+
+		for (size_t k = 0; k < h->n; k++)
+			there += slice_ieq(h->fields[k].name, h->fields[i].name);
+		WANT(field_count(index, h->fields[i].name) == there);
+	}
+	buf_release(&plain);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *at, size_t n)
 {
 	struct slice message;
@@ -175,13 +283,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *at, size_t n)
 	header_end(message, &seen, &block, &body);
 	want_body(slice_sub(message, body, SIZE_MAX), at[0] ? at[0] : 1);
 	want_body(message, at[0] ? at[0] : 1);
+	want_forms(slice_sub(message, body, SIZE_MAX), at[0] ? at[0] : 1, at[1]);
+	want_forms(message, SIZE_MAX, at[2]);
 	arena_init(&a, LIMIT_TX_ARENA);
 	if (header_parse(&a, slice_sub(message, 0, block), 100, &h, &f)) {
+		struct field_index *index = field_index_new(&a, &h);
+
 		want_header(&a, &h);
 		for (size_t i = 0; i < h.n; i++) {
 			want_text(&a, &h.fields[i]);
 			want_bare(&h.fields[i], 0, 0);
 			want_bare(&h.fields[i], at[0], at[1]);
+			want_field_hash(&a, &h, index, &h.fields[i]);
 		}
 	}
 	arena_clear(&a);

@@ -523,8 +523,9 @@ static void want_lines(struct slice field)
 
 static void what_is_signed_passes(void **state)
 {
-	static const char *const headers[] = { HEADER, "From: a@a.test\r\n", "", "From: a@a.test\r\nfrom: b@a.test\r\nList-Id: <x>\r\nMIME-Version: 1.0\r\n"
-		"Content-Type: text/plain\r\nResent-To: c@d.test\r\nReferences: <1@x>\r\n <2@x>\r\nReceived: x\r\n" };
+	static const char many[] = "From: a@a.test\r\nfrom: b@a.test\r\nList-Id: <x>\r\nMIME-Version: 1.0\r\nContent-Type: text/plain\r\n"
+	                           "Resent-To: c@d.test\r\nReferences: <1@x>\r\n <2@x>\r\nReceived: x\r\n";
+	static const char *const headers[] = { HEADER, "From: a@a.test\r\n", "", many };
 	static const char *const bodies[] = { "", "\r\n", BODY, "no end" };
 
 	(void)state;

@@ -100,6 +100,57 @@ bool field_list_parse(struct arena *a, struct slice value, struct field_list *li
 	return true;
 }
 
+/* `once`: signed once more than it stands there. */
+static const struct {
+	const char *name;
+	bool once;
+} usual_names[] = {
+	{ "From", true },
+	{ "Sender", false },
+	{ "Reply-To", true },
+	{ "To", true },
+	{ "Cc", true },
+	{ "Subject", true },
+	{ "Date", true },
+	{ "Message-ID", true },
+	{ "In-Reply-To", true },
+	{ "References", true },
+	{ "MIME-Version", true },
+	{ "Content-Type", true },
+	{ "Content-Transfer-Encoding", true },
+	{ "Resent-Date", false },
+	{ "Resent-From", false },
+	{ "Resent-Sender", false },
+	{ "Resent-To", false },
+	{ "Resent-Cc", false },
+	{ "Resent-Message-ID", false },
+	{ "List-Id", false },
+	{ "List-Help", false },
+	{ "List-Unsubscribe", false },
+	{ "List-Unsubscribe-Post", false },
+	{ "List-Subscribe", false },
+	{ "List-Post", false },
+	{ "List-Owner", false },
+	{ "List-Archive", false },
+};
+
+bool field_list_usual(struct arena *a, const struct field_index *index, struct slice more, struct field_list *list_out)
+{
+	enum { NAMES = sizeof(usual_names) / sizeof(*usual_names) };
+	struct field_list list = { 0 };
+	size_t times[NAMES + 1], room = 0;
+
+	for (size_t i = 0; i < NAMES; i++)
+		room += times[i] = field_count(index, slice_str(usual_names[i].name)) + usual_names[i].once;
+	room += times[NAMES] = more.n ? field_count(index, more) : 0;
+	list.names = ARENA_ARRAY(a, room, struct slice);
+	for (size_t i = 0; list.names && i <= NAMES; i++)
+		while (times[i]-- > 0)
+			list.names[list.n++] = i < NAMES ? slice_str(usual_names[i].name) : more;
+	*list_out = list;
+	return list.names != NULL;
+}
+
 size_t field_listed(const struct field_list *list, struct slice name)
 {
 	size_t n = 0;

@@ -27,6 +27,13 @@ struct field_list {
  * Fault: false: no name, an empty one, one that no field can have, above LIMIT_SIGNED_NAMES, no memory (arena_failed())
  */
 bool field_list_parse(struct arena *a, struct slice value, struct field_list *list_out) HS_MUST_USE;
+/*
+ * field_list_usual - what an h= of ours names: the fields RFC 6376 5.4.1 suggests, and what decides how a message is shown, each as
+ * often as it stands there, and those that a message may have once, which somebody could add or double, once more (5.4.2)
+ * In:    more: a further name, as often as it stands there; empty: none
+ * Fault: false: no memory
+ */
+bool field_list_usual(struct arena *a, const struct field_index *index, struct slice more, struct field_list *list_out) HS_MUST_USE;
 /* How often is it named, in any letter case? */
 size_t field_listed(const struct field_list *list, struct slice name);
 /* Is every field of that name among those that are hashed? Also where there is none. */

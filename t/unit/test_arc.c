@@ -512,15 +512,15 @@ static void our_fields_as_they_stand(void **state)
 	}
 	/* Ed25519 signs the same octets alike, so each octet is known */
 	WANT_SLICE(fields,
-	    S("ARC-Seal: a=ed25519-sha256; b=2DIeoYBDGrmlG9zu/CbNXGh2nX4VdIUTj6MixePZCMk1yF/n\r\n"
-	      " jOY/X+LtSQ1OMVrUViiujDmntDSgZSNGXUHBBg==; cv=none; d=a.test; i=1; s=ed;\r\n"
+	    S("ARC-Seal: a=ed25519-sha256; b=O8NKFzeEl/zAvc64oFepRM24tJUwrkDSkwqARJpsFf28dE9O\r\n"
+	      " s/6C1z1QD69ESyaiALS7pjvB4Pk6+icdmUgTAA==; cv=none; d=a.test; i=1; s=ed;\r\n"
 	      " t=1795255200\r\n"
-	      "ARC-Message-Signature: a=ed25519-sha256; b=VO7xc3eklFE/86s3G9iJZFGNk0qF6HmC/1F\r\n"
-	      " d8IX3Dp7gal10ec1Y9JKjTQpAOuPfWquG4218qQwJh1R3U++gDQ==;\r\n"
+	      "ARC-Message-Signature: a=ed25519-sha256; b=pwOqANVK1OsphbHGFlDE0O4uEDCPFsVoFoT\r\n"
+	      " Fd6rS9iMEI999FlcYTrai4+a7YfDUv7HPpP8l0EXXkY9ENhkuDw==;\r\n"
 	      " bh=lWOBwCW7kqGemYdRb0poIPWviiDdE+gSOikKbDYV340=; c=relaxed/relaxed; d=a.test;\r\n"
-	      " h=From:From:Reply-To:Subject:Subject:Date:Date:Message-ID:Message-ID:To:To:\r\n"
-	      " Cc:MIME-Version:Content-Type:Content-Transfer-Encoding:In-Reply-To:\r\n"
-	      " References:DKIM-Signature; i=1; s=ed; t=1795255200\r\n"
+	      " h=From:From:Reply-To:To:To:Cc:Subject:Subject:Date:Date:Message-ID:\r\n"
+	      " Message-ID:In-Reply-To:References:MIME-Version:Content-Type:\r\n"
+	      " Content-Transfer-Encoding:DKIM-Signature; i=1; s=ed; t=1795255200\r\n"
 	      "ARC-Authentication-Results: i=1; mx.a.test; dkim=pass (good signature, 2048\r\n"
 	      " bit) header.d=a.test; spf=pass X: y smtp.mailfrom=alice@a.test; dmarc=pass\r\n"
 	      " header.from=a.test\r\n"));

@@ -9,35 +9,6 @@ enum {
 	COLUMNS = 78
 };
 
-/* What is signed if nobody says otherwise: RFC 6376 5.4.1, and what RFC 8617 4.1.2 adds, DKIM-Signature. */
-static const struct {
-	const char *name;
-	bool once_more; /* may stand but once (RFC 5322 3.6): its absence, or that of a second one, is signed */
-} usual[] = {
-	{ "From", true },
-	{ "Sender", false },
-	{ "Reply-To", true },
-	{ "Subject", true },
-	{ "Date", true },
-	{ "Message-ID", true },
-	{ "To", true },
-	{ "Cc", true },
-	{ "MIME-Version", true },
-	{ "Content-Type", true },
-	{ "Content-Transfer-Encoding", true },
-	{ "In-Reply-To", true },
-	{ "References", true },
-	{ "List-Id", false },
-	{ "List-Help", false },
-	{ "List-Unsubscribe", false },
-	{ "List-Unsubscribe-Post", false },
-	{ "List-Subscribe", false },
-	{ "List-Post", false },
-	{ "List-Owner", false },
-	{ "List-Archive", false },
-	{ "DKIM-Signature", false },
-};
-
 enum stage { MESSAGE, SEAL, READY };
 
 struct arc_seal {
@@ -48,7 +19,7 @@ struct arc_seal {
 	enum stage stage;        /* what is to be signed next */
 	unsigned i;
 	struct slice d;          /* normal */
-	struct slice names;      /* h= */
+	struct field_list names; /* h= */
 	struct slice aar, ams, seal;
 	unsigned char digest[32];
 };
@@ -95,44 +66,22 @@ static bool conf_ok(struct arc_seal *s)
 
 /* ---- what the message signature covers ---- */
 
-/* Each field that is there, and one more of those that may stand but once: nobody adds a second. */
-static struct slice usual_names(struct arc_seal *s)
+/* Names as RFC 8617 4.1.2 allows them, From among them (RFC 6376 5.4). */
+static bool names_ok(const struct field_list *names)
 {
-	struct buf out;
-	struct slice names = SLICE_NONE;
-
-	buf_init(&out, LIMIT_ARC_FIELD_OUT);
-	for (size_t k = 0; k < sizeof(usual) / sizeof(usual[0]); k++) {
-		size_t n = field_count(s->index, slice_str(usual[k].name)) + usual[k].once_more;
-
-		while (n-- && !buf_failed(&out)) {
-			if (out.n)
-				buf_octet(&out, ':');
-			buf_str(&out, usual[k].name);
-		}
-	}
-	if (!buf_failed(&out))
-		names = arena_copy(s->arena, buf_get(&out));
-	buf_release(&out);
-	return names;
+	for (size_t k = 0; k < names->n; k++)
+		if (arc_part_of(names->names[k]) != ARC_PARTS || slice_ieq(names->names[k], S("Authentication-Results")))
+			return false;
+	return field_listed(names, S("From")) > 0;
 }
 
-/* Names as RFC 8617 4.1.2 allows them, From among them (RFC 6376 5.4). */
-static bool names_ok(struct slice names)
+/* RFC 8617 4.1.2: DKIM-Signature too. */
+static bool choose_names(struct arc_seal *s, struct fault *f)
 {
-	struct slice name;
-	bool more, from = false;
+	bool ok = s->conf->h.n ? field_list_parse(s->arena, s->conf->h, &s->names) && names_ok(&s->names) :
+	                         field_list_usual(s->arena, s->index, S("DKIM-Signature"), &s->names);
 
-	do {
-		more = slice_cut(&names, ':', &name);
-		for (size_t k = 0; k < name.n; k++)
-			if (name.at[k] <= ' ' || name.at[k] > '~' || name.at[k] == ';')
-				return false;
-		if (!name.n || arc_part_of(name) != ARC_PARTS || slice_ieq(name, S("Authentication-Results")))
-			return false;
-		from |= slice_ieq(name, S("From"));
-	} while (more);
-	return from;
+	return ok || refuse(f, arena_failed(s->arena) ? FAULT_NO_MEMORY : FAULT_INTERNAL, SLICE_NONE);
 }
 
 /* ---- the fields ---- */
@@ -165,23 +114,21 @@ static void finish(const struct arc_seal *s, struct fold *fold)
 static void write_ams(const struct arc_seal *s, struct buf *out, struct slice signature)
 {
 	struct fold fold;
-	struct slice left = s->names, name;
-	bool first = true, more;
 
 	begin(s, &fold, out, S("ARC-Message-Signature:"), signature);
 	tag(s, &fold, "bh", b64_text(s->arena, s->conf->body_sha256));
 	tag(s, &fold, "c", S("relaxed/relaxed"));
 	tag(s, &fold, "d", s->d);
 	fold.column = COLUMNS; /* h= begins a line, so that it always ends its lines at the same places */
-	do {
-		more = slice_cut(&left, ':', &name);
-		name = arena_printf(s->arena, "%s%.*s%c", first ? "h=" : "", SLICE_FMT(name), more ? ':' : ';');
-		if (first)
-			fold_tag(&fold, name);
+	for (size_t k = 0; k < s->names.n; k++) {
+		struct slice name = s->names.names[k];
+		char end = k + 1 < s->names.n ? ':' : ';';
+
+		if (k == 0)
+			fold_tag(&fold, arena_printf(s->arena, "h=%.*s%c", SLICE_FMT(name), end));
 		else
-			fold_whole(&fold, name);
-		first = false;
-	} while (more);
+			fold_whole(&fold, arena_printf(s->arena, "%.*s%c", SLICE_FMT(name), end));
+	}
 	finish(s, &fold);
 }
 
@@ -253,15 +200,12 @@ static struct field own_field(struct slice raw)
 static bool ams_digest(struct arc_seal *s, struct fault *f)
 {
 	struct slice text = written(s, write_ams, SLICE_NONE, LIMIT_ARC_FIELD_OUT - SIGNED_OCTETS);
-	struct field_list names;
 	struct field own;
 
-	if (!text.n)
+	if (!text.n || s->names.n > LIMIT_SIGNED_NAMES)
 		return unwritten(s, f);
-	if (!field_list_parse(s->arena, s->names, &names))
-		return unwritten(s, f); /* more names than anybody would read */
 	own = own_field(text);
-	return field_hash(s->arena, s->index, &names, CANON_RELAXED, &own, SLICE_NONE, s->digest) || refuse(f, FAULT_NO_MEMORY, SLICE_NONE);
+	return field_hash(s->arena, s->index, &s->names, CANON_RELAXED, &own, SLICE_NONE, s->digest) || refuse(f, FAULT_NO_MEMORY, SLICE_NONE);
 }
 
 static bool seal_digest(struct arc_seal *s)
@@ -303,13 +247,14 @@ struct arc_seal *arc_seal_new(struct arena *a, const struct header *h, const str
 	s->i = (unsigned)s->sets.n + 1;
 	if (!may_seal(s, h, came, f))
 		return NULL;
-	s->names = conf->h.n ? conf->h : usual_names(s);
-	if (!conf_ok(s) || (conf->h.n && !names_ok(conf->h))) {
+	if (!conf_ok(s)) {
 		refuse(f, arena_failed(a) ? FAULT_NO_MEMORY : FAULT_INTERNAL, SLICE_NONE);
 		return NULL;
 	}
+	if (!choose_names(s, f))
+		return NULL;
 	s->aar = written(s, write_aar, SLICE_NONE, LIMIT_ARC_FIELD_OUT);
-	if (!s->names.n || !s->aar.n) {
+	if (!s->aar.n) {
 		unwritten(s, f);
 		return NULL;
 	}

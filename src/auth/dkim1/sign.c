@@ -4,60 +4,12 @@
 #include "base/limits.h"
 #include "crypt/sign.h"
 
-/* RFC 6376 5.4.1, and what decides how a message is shown. `once`: signed once more than it stands there. */
-static const struct {
-	const char *name;
-	bool once;
-} signed_names[] = {
-	{ "From", true },
-	{ "Sender", false },
-	{ "Reply-To", true },
-	{ "To", true },
-	{ "Cc", true },
-	{ "Subject", true },
-	{ "Date", true },
-	{ "Message-ID", true },
-	{ "In-Reply-To", true },
-	{ "References", true },
-	{ "MIME-Version", true },
-	{ "Content-Type", true },
-	{ "Content-Transfer-Encoding", true },
-	{ "Resent-Date", false },
-	{ "Resent-From", false },
-	{ "Resent-Sender", false },
-	{ "Resent-To", false },
-	{ "Resent-Cc", false },
-	{ "Resent-Message-ID", false },
-	{ "List-Id", false },
-	{ "List-Help", false },
-	{ "List-Unsubscribe", false },
-	{ "List-Unsubscribe-Post", false },
-	{ "List-Subscribe", false },
-	{ "List-Post", false },
-	{ "List-Owner", false },
-	{ "List-Archive", false },
-};
-
 struct dkim_sign {
 	struct arena *arena;
 	const struct dkim_sign_conf *conf;
 	struct field_list names;
 	unsigned char digest[32];
 };
-
-static bool list_names(struct dkim_sign *s, const struct field_index *index)
-{
-	enum { NAMES = sizeof(signed_names) / sizeof(*signed_names) };
-	size_t times[NAMES], room = 0;
-
-	for (size_t i = 0; i < NAMES; i++)
-		room += times[i] = field_count(index, slice_str(signed_names[i].name)) + signed_names[i].once;
-	s->names.names = ARENA_ARRAY(s->arena, room, struct slice);
-	for (size_t i = 0; s->names.names && i < NAMES; i++)
-		while (times[i]-- > 0)
-			s->names.names[s->names.n++] = slice_str(signed_names[i].name);
-	return s->names.names != NULL;
-}
 
 static void put_tag(struct fold *fold, struct arena *a, const char *name, struct slice value)
 {
@@ -111,7 +63,7 @@ struct dkim_sign *dkim_sign_new(struct arena *a, const struct header *h, const s
 	s->arena = a;
 	s->conf = conf;
 	buf_init(&text, LIMIT_DKIM2_FIELD_OUT);
-	ok = list_names(s, index);
+	ok = field_list_usual(a, index, SLICE_NONE, &s->names);
 	if (ok) {
 		write_field(s, SLICE_NONE, &text);
 		own.raw = buf_get(&text);

@@ -91,6 +91,7 @@ static void no_chain_is_told_without_a_question(void **state)
 		{ "l= is no number", { { .i = "1", .cv = "none", .ams_tags = "l=-1; " } }, ARC_ABOUT_SYNTAX },
 		{ "a key from elsewhere", { { .i = "1", .cv = "none", .ams_tags = "q=http; " } }, ARC_ABOUT_SYNTAX },
 		{ "a domain that is none", { { .i = "1", .cv = "none", .d = "a..test" } }, ARC_ABOUT_SYNTAX },
+		{ "a domain with a final dot", { { .i = "1", .cv = "none", .d = "a.test." } }, ARC_ABOUT_SYNTAX },
 		{ "an address as domain", { { .i = "1", .cv = "none", .d = "[192.0.2.1]" } }, ARC_ABOUT_SYNTAX },
 	};
 

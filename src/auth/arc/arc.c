@@ -81,16 +81,22 @@ static bool read_time(const struct taglist *tags, const char *name, int64_t *out
 	return true;
 }
 
+/* domain-name, and selector, of RFC 6376 3.1, or the same in U-labels (RFC 8616 3): no literal and no final dot. */
+static bool name_normal(struct arena *a, struct slice name, struct slice *normal_out)
+{
+	return name.n && name.at[0] != '[' && name.at[name.n - 1] != '.' && domain_normal(a, name, normal_out);
+}
+
 /* What both kinds have: RFC 6376 3.5, and 8301 and 8463 for which algorithms there are. */
 static bool read_common(struct arena *a, const struct field *f, const struct taglist *tags, struct signature *s)
 {
 	struct slice b = value_of(tags, "b"), algorithm = value_of(tags, "a"), d = value_of(tags, "d"), selector = value_of(tags, "s"), s_normal;
 
-	if (domain_normal(a, d, &s->d_normal) && domain_valid(s->d_normal))
+	if (name_normal(a, d, &s->d_normal))
 		s->d = d;
 	else
 		s->d_normal = SLICE_NONE;
-	if (domain_normal(a, selector, &s_normal) && domain_valid(s_normal))
+	if (name_normal(a, selector, &s_normal))
 		s->s = selector;
 	if (!s->d.n)
 		return wrong(s, "no domain in d=");

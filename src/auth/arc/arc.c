@@ -239,8 +239,16 @@ static struct finding check_key(struct arc *c, const struct signature *s, const 
 	return found(ARC_PASS, ARC_ABOUT_NOTHING, "");
 }
 
-static struct finding check_body(const struct signature *s, const struct canon_body *body)
+static struct finding no_memory(struct arc *c)
 {
+	c->memory_lost = true;
+	return found(ARC_TEMPERROR, ARC_ABOUT_LIMIT, "no memory");
+}
+
+static struct finding check_body(struct arc *c, const struct signature *s, const struct canon_body *body)
+{
+	if (s->hash == CANON_NO_MEMORY)
+		return no_memory(c);
 	if (s->hash < 0)
 		return found(ARC_FAIL, ARC_ABOUT_LIMIT, "more body hashes than are looked at");
 	/* what stands behind l= is nobody's word: RFC 6376 8.2 */
@@ -263,13 +271,11 @@ static struct finding check_ams(struct arc *c, size_t k, const struct canon_body
 		return found(ARC_FAIL, ARC_ABOUT_SIGNATURE, "signature has expired");
 	if (c->now >= 0 && s->t > c->now + FUTURE_S)
 		return found(ARC_FAIL, ARC_ABOUT_SIGNATURE, "signature is from the future");
-	r = check_body(s, body);
+	r = check_body(c, s, body);
 	if (r.state != ARC_PASS)
 		return r;
-	if (!field_hash(c->arena, c->index, &s->fields, s->header, c->sets.links[k].fields[ARC_AMS], s->hole, digest)) {
-		c->memory_lost = true;
-		return found(ARC_TEMPERROR, ARC_ABOUT_LIMIT, "no memory");
-	}
+	if (!field_hash(c->arena, c->index, &s->fields, s->header, c->sets.links[k].fields[ARC_AMS], s->hole, digest))
+		return no_memory(c);
 	return check_key(c, s, digest);
 }
 

@@ -162,6 +162,38 @@ static void build_dkim2(struct build *b)
 		mistake(b, n, KEY_DKIM2_CLOCK, clock->text, "");
 }
 
+/* A list of domain names, normal. */
+static const char **domains(struct build *b, const struct conf_node *n, enum conf_key_id key, size_t *count_out)
+{
+	const struct conf_value *v = conf_value(n, key);
+	const char **names = ARENA_ARRAY(b->a, v->item_count, const char *);
+	struct slice path = conf_path(b->a, n, conf_row(key)->name), normal;
+	size_t count = 0;
+
+	for (size_t i = 0; names && !v->bad && i < v->item_count; i++) {
+		struct slice text = slice_str(v->items[i]);
+
+		if (slice_starts(text, S("table:")) && key == KEY_LISTENER_DOMAINS)
+			conf_mistake(b->e, v->where, "%.*s holds \"%s\", which is not there yet, expected domain names", SLICE_FMT(path),
+			    v->items[i]);
+		else if (domain_normal(b->a, text, &normal) && domain_valid(normal))
+			names[count++] = arena_string(b->a, normal);
+		else
+			conf_mistake(b->e, v->where, "%.*s holds \"%s\", expected domain names", SLICE_FMT(path), v->items[i]);
+	}
+	*count_out = count;
+	return names;
+}
+
+static void build_dkim(struct build *b)
+{
+	const struct conf_node *arc = conf_tree_one(b->t, GROUP_ARC, b->t->first);
+
+	b->c->dkim.signatures_max = number(b, KEY_DKIM_SIGNATURES);
+	b->c->dkim.trust_l = number(b, KEY_DKIM_PARTIAL) != 0;
+	b->c->arc.trusted = domains(b, arc, KEY_ARC_TRUSTED, &b->c->arc.trusted_count);
+}
+
 static void build_keys(struct build *b)
 {
 	struct conf *c = b->c;
@@ -250,25 +282,6 @@ static void build_clients(struct build *b, struct conf_node *n, struct conf_list
 	l->clients = networks(b, n, KEY_LISTENER_CLIENTS, &l->client_count);
 }
 
-static void build_domains(struct build *b, const struct conf_node *n, struct conf_listener *l)
-{
-	const struct conf_value *v = conf_value(n, KEY_LISTENER_DOMAINS);
-	struct slice normal;
-
-	l->domains = ARENA_ARRAY(b->a, v->item_count, const char *);
-	for (size_t i = 0; l->domains && !v->bad && i < v->item_count; i++) {
-		struct slice text = slice_str(v->items[i]);
-
-		if (slice_starts(text, S("table:")))
-			conf_mistake(b->e, v->where, "%s.domains holds \"%s\", which is not there yet, expected domain names",
-			    n->path, v->items[i]);
-		else if (domain_normal(b->a, text, &normal) && domain_valid(normal))
-			l->domains[l->domain_count++] = arena_string(b->a, normal);
-		else
-			conf_mistake(b->e, v->where, "%s.domains holds \"%s\", expected domain names", n->path, v->items[i]);
-	}
-}
-
 const char *const conf_flag_names[CONF_FLAGS] = { "exploded", "feedback", "feedhere" };
 
 static void build_flags(struct build *b, const struct conf_node *n, struct conf_listener *l)
@@ -336,6 +349,85 @@ static void build_listener_policy(struct build *b, struct conf_node *n, struct c
 		mistake(b, n, KEY_LISTENER_POLICY, v->text, " looks at what service \"pass\" does not check");
 }
 
+/* In the order of their bits (auth/engines.h). */
+static const char *const mechanisms[] = { "dkim2", "dkim", "arc", "spf", "dmarc" };
+enum { MECHANISMS = sizeof(mechanisms) / sizeof(mechanisms[0]), MECHANISM_DKIM2 = 1, MECHANISM_DKIM = 2, MECHANISM_SPF = 8, MECHANISM_DMARC = 16 };
+
+static unsigned verify_bits(struct build *b, const struct conf_node *n, const struct conf_value *v)
+{
+	unsigned bits = 0;
+
+	for (size_t i = 0; i < v->item_count; i++) {
+		size_t k = 0;
+
+		while (k < MECHANISMS && strcmp(mechanisms[k], v->items[i]) != 0)
+			k++;
+		if (k < MECHANISMS)
+			bits |= 1U << k;
+		else
+			conf_mistake(b->e, v->where, "%s.verify holds \"%s\", expected dkim2, dkim, arc, spf or dmarc", n->path, v->items[i]);
+	}
+	return bits & MECHANISM_DMARC ? bits | MECHANISM_DKIM | MECHANISM_SPF : bits;
+}
+
+static unsigned policy_bits(const struct policy *p)
+{
+	unsigned bits = 0;
+
+	for (size_t k = 0; k < MECHANISMS; k++)
+		if (policy_looks_at(p, slice_str(mechanisms[k])))
+			bits |= 1U << k;
+	return bits & MECHANISM_DMARC ? bits | MECHANISM_DKIM | MECHANISM_SPF : bits;
+}
+
+/* What a service that seals extends must have been verified. */
+static void build_verify(struct build *b, struct conf_node *n, struct conf_listener *l)
+{
+	struct conf_value *v = conf_value_edit(n, KEY_LISTENER_VERIFY);
+	unsigned looked_at = policy_bits(l->policy), missing;
+
+	if (v->bad)
+		return;
+	if (l->service == SERVICE_PASS) {
+		if (v->given)
+			conf_mistake(b->e, v->where, "%s.verify, but service \"pass\" verifies nothing, expected another service", n->path);
+		return;
+	}
+	if (!v->given) {
+		l->verify = l->sealing ? MECHANISM_DKIM2 | looked_at : (1U << MECHANISMS) - 1;
+		v->items = ARENA_ARRAY(b->a, MECHANISMS, const char *);
+		for (size_t k = 0; v->items && k < MECHANISMS; k++)
+			if (l->verify & 1U << k)
+				v->items[v->item_count++] = mechanisms[k];
+		return;
+	}
+	l->verify = verify_bits(b, n, v);
+	if (l->sealing && !(l->verify & MECHANISM_DKIM2))
+		conf_mistake(b->e, v->where, "%s.verify without dkim2 on a service that seals, expected it among them", n->path);
+	/* The built-in policy does with what there is. */
+	missing = l->policy == b->built_in ? 0 : looked_at & ~l->verify;
+	for (size_t k = 0; k < MECHANISMS; k++)
+		if (missing & 1U << k)
+			conf_mistake(b->e, v->where, "%s.verify without %s, at which policy \"%s\" looks, expected it among them", n->path,
+			    mechanisms[k], l->policy_name);
+}
+
+static void build_signing(struct build *b, const struct conf_node *n, struct conf_listener *l)
+{
+	const struct conf_value *dkim = conf_value(n, KEY_LISTENER_DKIM), *arc = conf_value(n, KEY_LISTENER_ARC_SEAL);
+
+	l->dkim = l->sealing && dkim->number != 0;
+	if (dkim->given && dkim->number && !l->sealing && !dkim->bad)
+		conf_mistake(b->e, dkim->where, "%s.dkim = true, but service \"%s\" signs nothing, expected outbound", n->path,
+		    conf_value(n, KEY_LISTENER_SERVICE)->text);
+	if (arc->bad || !arc->text)
+		return;
+	if (l->service == SERVICE_PASS)
+		conf_mistake(b->e, arc->where, "%s.arc-seal, but service \"pass\" adds nothing, expected another service", n->path);
+	l->arc_seal = arc->text;
+	l->arc_seal_where = arc->where;
+}
+
 static void build_listener(struct build *b, struct conf_node *n, struct conf_listener *l)
 {
 	struct conf_value *id = conf_value_edit(n, KEY_LISTENER_LISTENER_AUTHSERV_ID);
@@ -345,7 +437,7 @@ static void build_listener(struct build *b, struct conf_node *n, struct conf_lis
 	build_addresses(b, n, l);
 	build_next_hops(b->t, n, l);
 	build_clients(b, n, l);
-	build_domains(b, n, l);
+	l->domains = domains(b, n, KEY_LISTENER_DOMAINS, &l->domain_count);
 	l->next_hop_client = (enum conf_next_hop_client)conf_value(n, KEY_LISTENER_NEXT_HOP_CLIENT)->number;
 	l->proxy_from = networks(b, n, KEY_LISTENER_PROXY_FROM, &l->proxy_from_count);
 	l->xclient_from = networks(b, n, KEY_LISTENER_XCLIENT_FROM, &l->xclient_from_count);
@@ -364,6 +456,8 @@ static void build_listener(struct build *b, struct conf_node *n, struct conf_lis
 	l->authserv_id = id->text;
 	build_tls(b->t, n, l);
 	build_listener_policy(b, n, l);
+	build_verify(b, n, l);
+	build_signing(b, n, l);
 }
 
 static void build_listeners(struct build *b)
@@ -411,6 +505,7 @@ void build_conf(struct conf *c, struct conf_tree *t, const struct build_machine 
 	build_log(&b);
 	build_limits(&b);
 	build_dkim2(&b);
+	build_dkim(&b);
 	build_keys(&b);
 	b.policies = build_policies(t);
 	build_listeners(&b);
@@ -428,6 +523,14 @@ static int key_order(const void *x, const void *y)
 	if (c == 0)
 		c = strcmp(p->selector, q->selector);
 	return c ? c : (p > q) - (p < q);
+}
+
+static bool active_of(const struct conf *c, const char *domain)
+{
+	for (size_t i = 0; i < c->key_count; i++)
+		if (c->keys[i].active && strcmp(c->keys[i].domain, domain) == 0)
+			return true;
+	return false;
 }
 
 void build_check_keys(struct conf *c, struct conf_errors *errors)
@@ -455,6 +558,11 @@ void build_check_keys(struct conf *c, struct conf_errors *errors)
 	}
 	for (const struct conf_node *n = NULL; (n = conf_tree_next(c->tree, GROUP_KEYS, c->tree->first, n));)
 		active += conf_value(n, KEY_KEYS_USE)->number == 0;
+	for (size_t i = 0; i < c->listener_count; i++)
+		if (c->listeners[i].arc_seal && !active_of(c, c->listeners[i].arc_seal))
+			conf_mistake(errors, c->listeners[i].arc_seal_where,
+			    "listener.%s.arc-seal = \"%s\", and there is no active key of that domain, expected one in keys", c->listeners[i].name,
+			    c->listeners[i].arc_seal);
 	for (size_t i = 0; active == 0 && i < c->listener_count; i++)
 		if (c->listeners[i].sealing)
 			conf_mistake(errors, c->listeners[i].where,

@@ -127,6 +127,10 @@ struct conf_listener {
 	unsigned flags;               /* CONF_FLAG_..., set in every seal made here */
 	struct cidr *extend_unverified_from; /* whose chains are extended though they are not Fully Verified */
 	size_t extend_unverified_from_count;
+	unsigned verify;              /* ENGINE_... bits of auth/engines.h */
+	bool dkim;                    /* what begins here is signed with DKIM as well */
+	const char *arc_seal;         /* domain of an active key; NULL: none */
+	const char *arc_seal_where;
 	bool shadow;
 	unsigned greet_pause_ms;
 	const char *authserv_id;      /* hostname by default */
@@ -175,6 +179,14 @@ struct conf {
 		uint64_t undo_octets;     /* undo: of earlier bodies, hashed for a message */
 		int64_t now;              /* clock = "UNIX" for tests; -1: the machine's */
 	} dkim2;
+	struct {
+		unsigned signatures_max;
+		bool trust_l;             /* partial */
+	} dkim;
+	struct {
+		const char **trusted;     /* domains */
+		size_t trusted_count;
+	} arc;
 	struct {
 		unsigned idle_ms, idle_max, max, messages, connect_ms; /* next-hop pool; messages: 0 is any number */
 	} pool;

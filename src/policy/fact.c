@@ -29,6 +29,13 @@ enum fact_stage fact_stage(enum fact fact)
 	return rows[fact].stage;
 }
 
+bool fact_is_about(enum fact fact, struct slice name)
+{
+	struct slice own = slice_str(rows[fact].name);
+
+	return slice_starts(own, name) && (own.n == name.n || own.at[name.n] == '.');
+}
+
 bool fact_find(struct slice name, enum fact *fact_out)
 {
 	for (size_t i = 0; i < FACT_COUNT; i++)

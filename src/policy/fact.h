@@ -25,6 +25,8 @@ struct fact_test {
 
 const char *fact_name(enum fact fact);
 enum fact_stage fact_stage(enum fact fact);
+/* Is that its name, or the part of it before a dot? */
+bool fact_is_about(enum fact fact, struct slice name);
 bool fact_find(struct slice name, enum fact *fact_out);
 /* "listener, service, ...", for a mistake's text. */
 const char *fact_names(struct arena *a);

@@ -19,14 +19,23 @@ struct policy {
 	size_t rule_count;
 };
 
-/* What INTERFACE.md section 3 shows as "inbound", but for its partner. */
+/*
+ * What INTERFACE.md section 3 shows as "inbound", but for its partner; then what DMARC asks for, unless a chain explains it
+ * (auth/outcome.h). Of what could not be found out, only that defers which would decide.
+ */
 static const char *const when_fail[] = { "dkim2 = fail" };
 static const char *const when_permerror[] = { "dkim2 = permerror" };
 static const char *const when_temperror[] = { "dkim2 = temperror" };
+static const char *const when_no_author[] = { "dmarc = permerror" };
+static const char *const when_reject[] = { "dmarc.disposition = reject" };
+static const char *const when_open[] = { "dmarc.disposition = temperror" };
 static const struct rule_text built_in[] = {
 	{ "broken chain", when_fail, 1, "refuse 550 5.7.1 {dkim2.reason}" },
 	{ "bad chain", when_permerror, 1, "refuse 550 5.7.1 {dkim2.reason}" },
 	{ "key unreachable", when_temperror, 1, "defer 451 4.7.5 {dkim2.reason}" },
+	{ "no author", when_no_author, 1, "refuse 550 5.6.0 {dmarc.reason}" },
+	{ "author refuses", when_reject, 1, "refuse 550 5.7.1 DMARC of {from.domain} fails, and its policy is to refuse such mail" },
+	{ "author unreachable", when_open, 1, "defer 451 4.7.5 whether mail of {from.domain} is to be refused is not known yet" },
 };
 
 const char *ruling_name(enum ruling_kind kind)
@@ -80,6 +89,20 @@ struct policy *policy_new(struct arena *a, const char *name, const struct rule_t
 			return NULL;
 		}
 	return p;
+}
+
+bool policy_looks_at(const struct policy *p, struct slice name)
+{
+	for (size_t i = 0; p && i < p->rule_count; i++) {
+		const struct rule *r = &p->rules[i];
+
+		for (size_t j = 0; j < r->test_count; j++)
+			if (fact_is_about(r->tests[j].fact, name))
+				return true;
+		if (then_looks_at(&r->then, name))
+			return true;
+	}
+	return false;
 }
 
 struct policy *policy_built_in(struct arena *a)

@@ -85,5 +85,7 @@ struct ruling policy_rule(const struct policy *p, const struct facts *f, bool la
  * never gets there can be told at load.) p NULL: no.
  */
 bool policy_wants(const struct policy *p, enum fact_stage stage);
+/* Does a rule look at a fact of that name, or one whose name goes on behind it with a dot ("spf", "spf.domain")? p NULL: no. */
+bool policy_looks_at(const struct policy *p, struct slice name);
 
 #endif

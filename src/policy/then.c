@@ -147,6 +147,17 @@ bool then_wants(const struct then *t, enum fact_stage stage)
 	return false;
 }
 
+bool then_looks_at(const struct then *t, struct slice about)
+{
+	struct slice left = t->text, before, name;
+	enum fact fact;
+
+	while (next_fact(&left, &before, &name))
+		if (fact_find(name, &fact) && fact_is_about(fact, about))
+			return true;
+	return false;
+}
+
 struct line {
 	char at[sizeof(((struct fault *)0)->text)];
 	size_t n;

@@ -22,6 +22,7 @@ bool then_parse(struct arena *a, struct slice text, struct then *out, const char
 bool then_ready(const struct then *t, const struct facts *f);
 /* Does one of them become known at this stage or later? */
 bool then_wants(const struct then *t, enum fact_stage stage);
+bool then_looks_at(const struct then *t, struct slice name);
 
 /* The reply: an unknown fact reads "unknown", octets that are not printable ASCII become '?'. */
 void then_fault(const struct then *t, const struct facts *f, struct fault *out);

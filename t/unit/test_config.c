@@ -167,7 +167,7 @@ static void names_types_and_ranges(void **state)
 	static const struct row rows[] = {
 		{ "an unknown setting", GOOD "worker = 1;\n",
 		    "c:3: unknown setting worker, expected one of hostname, authserv-id, workers, user, drain, dns, state, "
-		    "spool, run, log, http, limits, timeouts, dkim2, pool, keys, listener, policy\n" },
+		    "spool, run, log, http, limits, timeouts, dkim2, dkim, arc, pool, keys, listener, policy\n" },
 		{ "an unknown one in a group", GOOD "run: {\n  dir = \"/run/x\";\n  mode = 1;\n};\n",
 		    "c:5: unknown setting run.mode, expected one of dir\n" },
 		{ "a group that is a number", GOOD "run = 1;\n", "c:3: run is not a group, expected run: { ... };\n" },
@@ -523,7 +523,9 @@ static void policies(void **state)
 			"z", "", "refuse 451 4.7.1 no") ");\n otherwise = \"maybe\";"),
 		    "c:6: policy.p.rules[0] \"x\": unknown fact \"dkm2\", expected one of listener, service, client, helo, "
 		    "tls, client-certificate, client-certificate.verified, mail-from, mail-from.domain, rcpt, rcpt.domain, from.domain, dkim2, dkim2.reason, dkim2.level, dkim2.domain, "
-		    "dkim2.sealer, dkim2.hops, dkim2.exploded, dkim2.testing\n"
+		    "dkim2.sealer, dkim2.hops, dkim2.exploded, dkim2.testing, dkim, dkim.domain, dkim.signatures, dkim.aligned, dkim.testing, "
+		    "arc, arc.sealer, arc.instances, arc.trusted, arc.vouches, spf, spf.domain, spf.aligned, spf.explanation, spf.helo, dmarc, "
+		    "dmarc.domain, dmarc.policy, dmarc.disposition, dmarc.reason\n"
 		    "c:8: policy.p.rules[2] \"z\": reply code \"451\", expected 500..559 but not 521\n"
 		    "c:9: policy.p.otherwise: unknown ruling \"maybe\", expected accept, bypass, refuse or defer\n" },
 		{ "a rule without a name", POLICY("rules = ( { then = \"accept\"; } );"),
@@ -546,6 +548,74 @@ static void policies(void **state)
 
 	(void)state;
 	ROWS(rows);
+}
+
+static void what_is_verified_and_signed(void **state)
+{
+#define LOOKS(when) "policy: { p: { rules = (" RULE("x", "\"" when "\"", "accept") "); }; };\n"
+	static const struct row rows[] = {
+		{ "all of it", LISTENER("inbound", "verify = [\"dkim2\", \"dkim\", \"arc\", \"spf\", \"dmarc\"];"), "" },
+		{ "nothing", LISTENER("inbound", "verify = [];"), "" },
+		{ "a mechanism that is none", LISTENER("inbound", "verify = [\"dkim3\"];"),
+		    "c:3: listener.a.verify holds \"dkim3\", expected dkim2, dkim, arc, spf or dmarc\n" },
+		{ "by a service that verifies nothing", LISTENER("pass", "verify = [\"dkim\"];"),
+		    "c:3: listener.a.verify, but service \"pass\" verifies nothing, expected another service\n" },
+		{ "without the chain, where it is to be extended", LISTENER("outbound", "mode = \"proxy\"; verify = [\"dkim\"];") "keys = (" KEY ");\n",
+		    "c:3: listener.a.verify without dkim2 on a service that seals, expected it among them\n" },
+		{ "without what a rule looks at", LISTENER("inbound", "policy = \"p\"; verify = [\"dkim2\", \"dkim\"];") LOOKS("spf = fail"),
+		    "c:3: listener.a.verify without spf, at which policy \"p\" looks, expected it among them\n" },
+		{ "DMARC brings DKIM and SPF along", LISTENER("inbound", "policy = \"p\"; verify = [\"dmarc\"];") LOOKS("spf = fail"), "" },
+		{ "the built-in policy does with what there is", LISTENER("inbound", "verify = [\"dkim2\"];"), "" },
+		{ "a rule of a service that seals", LISTENER("outbound", "mode = \"proxy\"; policy = \"p\";") "keys = (" KEY ");\n" LOOKS("spf = fail"), "" },
+		{ "signatures by a service that makes none", LISTENER("inbound", "dkim = true;"),
+		    "c:3: listener.a.dkim = true, but service \"inbound\" signs nothing, expected outbound\n" },
+		{ "an ARC set", LISTENER("inbound", "arc-seal = \"a.test\";") "keys = (" KEY ");\n", "" },
+		{ "an ARC set without a key", LISTENER("inbound", "arc-seal = \"b.test\";") "keys = (" KEY ");\n",
+		    "c:3: listener.a.arc-seal = \"b.test\", and there is no active key of that domain, expected one in keys\n" },
+		{ "an ARC set of a service that adds nothing", LISTENER("pass", "arc-seal = \"a.test\";") "keys = (" KEY ");\n",
+		    "c:3: listener.a.arc-seal, but service \"pass\" adds nothing, expected another service\n" },
+		{ "a trusted sealer that is no domain", GOOD "arc: { trusted = [\"a..b\"]; };\n",
+		    "c:3: arc.trusted holds \"a..b\", expected domain names\n" },
+		{ "no signature at all", GOOD "dkim: { signatures = 0; };\n", "c:3: dkim.signatures = 0, expected 1..100 signatures\n" },
+	};
+
+	(void)state;
+	ROWS(rows);
+}
+
+static void what_is_verified_by_default(void **state)
+{
+	static const struct {
+		const char *listener;
+		unsigned want;
+	} rows[] = {
+		{ "service = \"inbound\";", 31 },
+		{ "service = \"pass\";", 0 },
+		{ "service = \"outbound\"; mode = \"proxy\";", 1 },
+		{ "service = \"outbound\"; mode = \"proxy\"; policy = \"p\";", 1 | 8 },
+		{ "service = \"outbound\"; mode = \"proxy\"; policy = \"q\";", 1 | 2 | 8 | 16 },
+		{ "service = \"inbound\"; verify = [\"dmarc\", \"dkim2\"];", 1 | 2 | 8 | 16 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char text[1024];
+		struct conf_errors e;
+		struct conf *c;
+
+		snprintf(text, sizeof(text), "hostname = \"mx.test\"; keys = (" KEY ");\n"
+		    "listener: { a: { address = [\"127.0.0.1:25\"]; next-hop = \"127.0.0.1:26\"; %s }; };\n"
+		    "policy: { p: { rules = (" RULE("x", "\"spf = fail\"", "accept") "); };"
+		    " q: { rules = (" RULE("x", "\"client = 192.0.2.1\"", "refuse 550 5.7.1 {dmarc.reason}") "); }; };\n", rows[i].listener);
+		conf_errors_init(&e);
+		put("c", slice_str(text), 0644);
+		c = conf_load("c", &e);
+		assert_non_null(c);
+		if (c->listeners[0].verify != rows[i].want)
+			fail_msg("%s: %#x", rows[i].listener, c->listeners[0].verify);
+		conf_free(&c);
+		conf_errors_release(&e);
+	}
 }
 
 static void the_file_itself(void **state)
@@ -880,6 +950,8 @@ int main(void)
 		cmocka_unit_test(endpoints),
 		cmocka_unit_test(keys),
 		cmocka_unit_test(policies),
+		cmocka_unit_test(what_is_verified_and_signed),
+		cmocka_unit_test(what_is_verified_by_default),
 		cmocka_unit_test(the_file_itself),
 		cmocka_unit_test(included_files_start_from_the_main_one),
 		cmocka_unit_test(what_is_in_force),

@@ -157,7 +157,10 @@ static void mistakes(void **state)
 #define FACTS                                                                                                       \
 	"listener, service, client, helo, tls, client-certificate, client-certificate.verified, mail-from, "         \
 	"mail-from.domain, rcpt, rcpt.domain, from.domain, dkim2, "                                                 \
-	"dkim2.reason, dkim2.level, dkim2.domain, dkim2.sealer, dkim2.hops, dkim2.exploded, dkim2.testing"
+	"dkim2.reason, dkim2.level, dkim2.domain, dkim2.sealer, dkim2.hops, dkim2.exploded, dkim2.testing, dkim, "   \
+	"dkim.domain, dkim.signatures, dkim.aligned, dkim.testing, arc, arc.sealer, arc.instances, arc.trusted, "    \
+	"arc.vouches, spf, spf.domain, spf.aligned, spf.explanation, spf.helo, dmarc, dmarc.domain, dmarc.policy, "  \
+	"dmarc.disposition, dmarc.reason"
 #define SHAPE "expected FACT = VALUE, FACT != VALUE or FACT in LIST"
 	static const struct {
 		const char *when, *then, *want;
@@ -205,7 +208,7 @@ static void mistakes(void **state)
 		{ NULL, "refuse 550 5.7.1 a\tb", "octet 0x09 in a reply, expected printable ASCII" },
 		{ NULL, "refuse 550 5.7.1 a\r\n250 b", "octet 0x0d in a reply, expected printable ASCII" },
 		{ NULL, "refuse 550 5.7.1 n\xc3\xb6", "octet 0xc3 in a reply, expected printable ASCII" },
-		{ NULL, "refuse 550 5.7.1 {dkim}", "unknown fact \"{dkim}\", expected one of " FACTS },
+		{ NULL, "refuse 550 5.7.1 {dkm}", "unknown fact \"{dkm}\", expected one of " FACTS },
 		{ NULL, "refuse 550 5.7.1 a {dkim2", "a brace without its other half in \"a {dkim2\", expected {fact}" },
 		{ NULL, "refuse 550 5.7.1 a} {dkim2}", "a brace without its other half in \"a} {dkim2}\", expected {fact}" },
 		{ NULL, "refuse 550 5.7.1 {dkim2} }", "a brace without its other half in \"{dkim2} }\", expected {fact}" },
@@ -380,16 +383,23 @@ static void wants_tells_what_may_still_be_asked(void **state)
 static void the_built_in_rules(void **state)
 {
 	static const struct {
-		const char *dkim2;
+		const char *dkim2, *dmarc, *disposition;
 		enum ruling_kind kind;
 		int basic;
 		const char *enhanced, *rule;
 	} rows[] = {
-		{ "pass", RULING_ACCEPT, 0, "", "otherwise" },
-		{ "none", RULING_ACCEPT, 0, "", "otherwise" },
-		{ "fail", RULING_REFUSE, 550, "5.7.1", "broken chain" },
-		{ "permerror", RULING_REFUSE, 550, "5.7.1", "bad chain" },
-		{ "temperror", RULING_DEFER, 451, "4.7.5", "key unreachable" },
+		{ "pass", "pass", "none", RULING_ACCEPT, 0, "", "otherwise" },
+		{ "none", "none", "none", RULING_ACCEPT, 0, "", "otherwise" },
+		{ "none", "fail", "none", RULING_ACCEPT, 0, "", "otherwise" },
+		{ "none", "fail", "quarantine", RULING_ACCEPT, 0, "", "otherwise" },
+		{ "none", "temperror", "none", RULING_ACCEPT, 0, "", "otherwise" },
+		{ "fail", "pass", "none", RULING_REFUSE, 550, "5.7.1", "broken chain" },
+		{ "permerror", "pass", "none", RULING_REFUSE, 550, "5.7.1", "bad chain" },
+		{ "temperror", "pass", "none", RULING_DEFER, 451, "4.7.5", "key unreachable" },
+		{ "none", "permerror", "none", RULING_REFUSE, 550, "5.6.0", "no author" },
+		{ "none", "fail", "reject", RULING_REFUSE, 550, "5.7.1", "author refuses" },
+		{ "none", "temperror", "temperror", RULING_DEFER, 451, "4.7.5", "author unreachable" },
+		{ "fail", "temperror", "temperror", RULING_REFUSE, 550, "5.7.1", "broken chain" },
 	};
 	struct policy *p = policy_built_in(&arena);
 	const struct rule_text *texts;
@@ -402,6 +412,10 @@ static void the_built_in_rules(void **state)
 
 		facts_set(&f, FACT_DKIM2, slice_str(rows[i].dkim2));
 		facts_set(&f, FACT_DKIM2_REASON, S("why"));
+		facts_set(&f, FACT_DMARC, slice_str(rows[i].dmarc));
+		facts_set(&f, FACT_DMARC_REASON, S("why"));
+		facts_set(&f, FACT_DMARC_DISPOSITION, slice_str(rows[i].disposition));
+		facts_set(&f, FACT_FROM_DOMAIN, S("a.test"));
 		r = policy_rule(p, &f, false);
 		assert_int_equal(r.kind, rows[i].kind);
 		assert_int_equal(r.fault.basic, rows[i].basic);
@@ -409,9 +423,51 @@ static void the_built_in_rules(void **state)
 		assert_string_equal(r.rule, rows[i].rule);
 	}
 	assert_string_equal(policy_name(p), "built-in");
-	assert_int_equal(policy_text(p, &texts, &otherwise), 3);
+	assert_int_equal(policy_text(p, &texts, &otherwise), 6);
 	assert_string_equal(otherwise, "accept");
 	assert_string_equal(texts[2].then, "defer 451 4.7.5 {dkim2.reason}");
+}
+
+/* What was not verified is no fact, and then its rules do not count. */
+static void the_built_in_rules_without_dmarc(void **state)
+{
+	struct policy *p = policy_built_in(&arena);
+	struct facts f = { .known = { false } };
+
+	(void)state;
+	facts_set(&f, FACT_DKIM2, S("none"));
+	assert_int_equal(policy_rule(p, &f, false).kind, RULING_NONE);
+	assert_int_equal(policy_rule(p, &f, true).kind, RULING_ACCEPT);
+}
+
+static void what_a_policy_looks_at(void **state)
+{
+	static const struct {
+		const char *when, *then, *name;
+		bool want;
+	} rows[] = {
+		{ "dkim = fail", "accept", "dkim", true },
+		{ "dkim.domain = a.test", "accept", "dkim", true },
+		{ "dkim2 = fail", "accept", "dkim", false },
+		{ "dkim = fail", "accept", "dkim2", false },
+		{ "spf != pass", "accept", "spf", true },
+		{ "spf != pass", "accept", "dmarc", false },
+		{ "client = 192.0.2.1", "refuse 550 5.7.1 {dmarc.reason}", "dmarc", true },
+		{ "client = 192.0.2.1", "refuse 550 5.7.1 no {client}", "dmarc", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct rule_text rule = { .name = "r", .when = &rows[i].when, .when_count = 1, .then = rows[i].then };
+		const char *error;
+		size_t at;
+		struct policy *p = policy_new(&arena, "p", &rule, 1, NULL, &error, &at);
+
+		assert_non_null(p);
+		if (policy_looks_at(p, slice_str(rows[i].name)) != rows[i].want)
+			fail_msg("%s, %s: %s", rows[i].when, rows[i].then, rows[i].name);
+	}
+	assert_false(policy_looks_at(NULL, S("dkim")));
 }
 
 static void a_long_list_of_addresses_needs_no_more_memory(void **state)
@@ -446,6 +502,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(reply_text, setup, teardown),
 		cmocka_unit_test_setup_teardown(wants_tells_what_may_still_be_asked, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_built_in_rules, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_built_in_rules_without_dmarc, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_a_policy_looks_at, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_long_list_of_addresses_needs_no_more_memory, setup, teardown),
 	};
 

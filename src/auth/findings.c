@@ -123,13 +123,13 @@ static void add_spf(struct list *l, const struct spf_verdict *v, const struct fi
 		prop(r, S("smtp"), S("mailfrom"), f->mail_from.n ? f->mail_from : v->domain);
 }
 
-static void add_dmarc(struct list *l, const struct dmarc_verdict *v, struct slice from_domain)
+static void add_dmarc(struct list *l, const struct dmarc_verdict *v, const struct findings *f)
 {
 	bool error = v->state == DMARC_TEMPERROR || v->state == DMARC_PERMERROR;
 	struct authres_result *r = add(l, S("dmarc"), dmarc_state_name(v->state), error ? v->reason : SLICE_NONE);
-	const char *disposition = dmarc_policy_name(v->disposition);
+	const char *disposition = dmarc_policy_name(f->override ? DMARC_POLICY_NONE : v->disposition);
 
-	prop(r, S("header"), S("from"), v->author.n ? v->author : from_domain);
+	prop(r, S("header"), S("from"), v->author.n ? v->author : f->from_domain);
 	if (!*v->tag)
 		return;
 	if (error) {
@@ -137,7 +137,8 @@ static void add_dmarc(struct list *l, const struct dmarc_verdict *v, struct slic
 		r->comment = arena_printf(l->arena, "%s=%s", v->tag, dmarc_policy_name(v->policy));
 		return;
 	}
-	r->comment = arena_printf(l->arena, "%s=%s dis=%s%s", v->tag, dmarc_policy_name(v->policy), disposition, v->testing ? " t=y" : "");
+	r->comment = arena_printf(l->arena, "%s=%s dis=%s%s%s%s", v->tag, dmarc_policy_name(v->policy), disposition,
+	    v->testing ? " t=y" : "", f->override ? " override=" : "", f->override ? f->override : "");
 	prop(r, S("policy"), S("dmarc"), slice_str(disposition));
 }
 
@@ -159,7 +160,7 @@ bool findings_results(struct arena *a, const struct findings *f, struct authres_
 	if (f->spf_helo && !(f->spf && f->spf->scope == SPF_HELO))
 		add_spf(&l, f->spf_helo, f);
 	if (f->dmarc)
-		add_dmarc(&l, f->dmarc, f->from_domain);
+		add_dmarc(&l, f->dmarc, f);
 	*out = l.results;
 	*n_out = l.n;
 	return !arena_failed(a);

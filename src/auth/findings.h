@@ -15,7 +15,7 @@
  *              RFC 8601 2.7.2: MAIL FROM as it was said, and HELO where that was checked, once. The comment is what matched
  *   dmarc=fail (sp=reject dis=quarantine t=y) header.from=a.example policy.dmarc=quarantine
  *              RFC 9989 9.1: the comment is what the record asks for, by the tag it was taken from, and what comes of it;
- *              policy.dmarc is the latter too
+ *              policy.dmarc is the latter too. With an override that is none: (p=reject dis=none override=arc)
  *
  * reason= is our words wherever there are some: why it is not pass.
  */
@@ -38,6 +38,7 @@ struct findings { /* NULL, empty: not looked at, not known */
 	struct slice helo;        /* likewise */
 	struct slice client;      /* its address as text, for smtp.remote-ip; empty: not to be told */
 	struct slice from_domain; /* for dmarc when its verdict names no author */
+	const char *override;     /* what explains a failure of DMARC, a word; NULL: nothing does, or nobody asked (outcome.h) */
 };
 
 /* Out: in the arena, borrowing from the verdicts; for authres_value() and authres_field(). False: no memory. */

@@ -101,6 +101,7 @@ enum {
 	LIMIT_BODY_CUTS = 8,             /* different hashes of a part of the body, l=, for all mechanisms: as above */
 	LIMIT_SIGNED_NAMES = 10000,      /* field names of an h= of DKIM and ARC: syntax error */
 	LIMIT_TXT = 65535,               /* octets of a TXT answer: syntax error */
+	LIMIT_DNS_MESSAGE = 250,         /* questions to the DNS a message: those beyond are temperrors */
 	LIMIT_DNS_CACHE = 10000,         /* answers a worker keeps: oldest dropped */
 	LIMIT_DNS_CACHE_OCTETS = 16777216, /* octets of these answers: oldest dropped */
 	LIMIT_DNS_PENDING = 20000,       /* questions a worker has open: temperror */

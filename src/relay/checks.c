@@ -1,76 +1,120 @@
 #include "relay/checks.h"
 
-struct key_ask {
+/* One that is with the resolver. */
+struct question {
 	struct checks *checks;
+	struct question *next;
+	size_t index;
 	ask_ticket ticket; /* 0: answered */
 };
 
 struct checks {
+	struct arena *arena;
+	struct loop *loop;
 	struct ask *ask;
-	struct dkim2_verify *dkim2;
-	struct canon_body *body;
-	struct key_ask *keys;
-	size_t key_count, open;
-	const struct dkim2_verdict *verdict;
-	void (*on)(void *arg);
+	struct engines *engines;
+	struct question *questions;
+	struct loop_later later;   /* answers came */
+	struct loop_timer budget;
+	bool done;
+	void (*on)(void *arg);     /* NULL: nobody waits */
 	void *arg;
 };
 
-static void judge(struct checks *c)
-{
-	dkim2_verify_body(c->dkim2, c->body);
-	c->verdict = dkim2_verify_verdict(c->dkim2);
-}
+static void on_answer(void *arg, struct dnsrec *rec);
 
-static void on_key(void *arg, struct dnsrec *rec)
+/* What the cache has is answered at once. True: something was. */
+static bool ask_new_ones(struct checks *c)
 {
-	struct key_ask *k = arg;
-	struct checks *c = k->checks;
+	struct asks *asks = engines_asks(c->engines);
+	enum dnsrec_type type;
+	struct slice name;
+	size_t index;
+	bool any = false;
 
-	k->ticket = 0;
-	c->open--;
-	dkim2_verify_answer(c->dkim2, (size_t)(k - c->keys), rec->key);
-	if (c->open == 0 && c->on) {
-		judge(c);
-		c->on(c->arg);
+	while (asks_next(asks, &index, &type, &name)) {
+		struct dnsrec *rec = ask_dns_cached(c->ask, type, name);
+		struct question *q;
+
+		if (rec) {
+			asks_answer(asks, index, rec);
+			any = true;
+			continue;
+		}
+		q = ARENA_NEW(c->arena, struct question);
+		if (q) {
+			*q = (struct question){ .checks = c, .next = c->questions, .index = index };
+			q->ticket = ask_dns(c->ask, type, name, on_answer, q);
+		}
+		if (!q || !q->ticket) { /* no memory to ask with: nobody is asked */
+			asks_give_up(asks);
+			return true;
+		}
+		c->questions = q;
 	}
+	return any;
 }
 
-struct checks *checks_new(struct arena *a, struct ask *ask, const struct header *h, const struct dkim2_envelope *envelope,
-    struct dkim2_clock clock, const struct checks_terms *terms)
+static void go_on(struct checks *c)
+{
+	do
+		c->done = engines_step(c->engines);
+	while (ask_new_ones(c));
+}
+
+static void tell(struct checks *c)
+{
+	void (*on)(void *arg) = c->on;
+
+	if (!c->done || !on)
+		return;
+	c->on = NULL;
+	on(c->arg); /* may free it */
+}
+
+static void on_later(void *arg)
+{
+	struct checks *c = arg;
+
+	go_on(c);
+	tell(c);
+}
+
+static void on_answer(void *arg, struct dnsrec *rec)
+{
+	struct question *q = arg;
+	struct checks *c = q->checks;
+
+	q->ticket = 0;
+	asks_answer(engines_asks(c->engines), q->index, rec);
+	/* Those that come in one turn are looked at together. */
+	loop_later(c->loop, &c->later, on_later, c);
+}
+
+static void on_budget(void *arg)
+{
+	struct checks *c = arg;
+
+	asks_give_up(engines_asks(c->engines));
+	on_later(c);
+}
+
+struct checks *checks_new(struct arena *a, struct loop *l, struct ask *ask, const struct header *h, const struct engines_terms *terms,
+    unsigned budget_ms)
 {
 	struct checks *c = ARENA_NEW(a, struct checks);
-	const struct slice *names = NULL;
 
 	if (!c)
 		return NULL;
+	c->arena = a;
+	c->loop = l;
 	c->ask = ask;
-	c->dkim2 = dkim2_verify_new(a, h, envelope, clock, terms->draft);
-	if (!c->dkim2)
+	c->engines = engines_new(a, h, terms);
+	if (!c->engines)
 		return NULL;
-	dkim2_verify_ceiling(c->dkim2, terms->undo_octets);
-	c->body = canon_body_new(dkim2_verify_digests(c->dkim2) | terms->also);
-	c->key_count = dkim2_verify_asks(c->dkim2, &names);
-	c->keys = ARENA_ARRAY(a, c->key_count, struct key_ask);
-	if (!c->body || !c->keys) {
+	go_on(c);
+	if (asks_open(engines_asks(c->engines)) && !loop_timer_set(l, &c->budget, budget_ms, on_budget, c))
 		checks_free(&c);
-		return NULL;
-	}
-	for (size_t i = 0; i < c->key_count; i++) {
-		struct dnsrec *rec = ask_dns_cached(ask, DNSREC_KEY, names[i]);
-
-		if (rec) {
-			dkim2_verify_answer(c->dkim2, i, rec->key);
-			continue;
-		}
-		c->keys[i].checks = c;
-		c->keys[i].ticket = ask_dns(ask, DNSREC_KEY, names[i], on_key, &c->keys[i]);
-		if (!c->keys[i].ticket) {
-			checks_free(&c);
-			return NULL;
-		}
-		c->open++;
-	}
 	return c;
 }
 
@@ -81,42 +125,36 @@ void checks_free(struct checks **cp)
 	*cp = NULL;
 	if (!c)
 		return;
-	for (size_t i = 0; c->keys && i < c->key_count; i++)
-		if (c->keys[i].ticket)
-			ask_cancel(c->ask, c->keys[i].ticket);
-	canon_body_free(&c->body);
-	dkim2_verify_release(c->dkim2);
+	for (struct question *q = c->questions; q; q = q->next)
+		if (q->ticket)
+			ask_cancel(c->ask, q->ticket);
+	loop_later_cancel(c->loop, &c->later);
+	loop_timer_release(&c->budget);
+	engines_release(c->engines);
 }
 
 void checks_body(struct checks *c, struct slice octets)
 {
-	canon_body_add(c->body, octets);
-	dkim2_verify_octets(c->dkim2, octets);
+	engines_body(c->engines, octets);
 }
 
 bool checks_end(struct checks *c, void (*on)(void *arg), void *arg)
 {
-	canon_body_end(c->body);
-	if (c->open == 0) {
-		judge(c);
+	engines_body_end(c->engines);
+	go_on(c);
+	if (c->done)
 		return true;
-	}
 	c->on = on;
 	c->arg = arg;
 	return false;
 }
 
-const struct dkim2_verdict *checks_dkim2(const struct checks *c)
+const struct engines *checks_engines(const struct checks *c)
 {
-	return c->verdict;
+	return c->engines;
 }
 
-struct slice checks_body_sha256(const struct checks *c)
+const struct findings *checks_findings(const struct checks *c)
 {
-	return canon_body_digest(c->body, DIGEST_SHA256);
-}
-
-struct slice checks_body_sha512(const struct checks *c)
-{
-	return canon_body_digest(c->body, DIGEST_SHA512);
+	return engines_findings(c->engines);
 }

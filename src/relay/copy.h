@@ -1,9 +1,10 @@
 /*
- * copy.h - one outgoing copy: its edits, its seal, and the check of what is about to leave (DESIGN.md section 4).
+ * copy.h - one outgoing copy: its edits, its seals and signatures, and the check of what is about to leave (DESIGN.md section 4).
  */
 #ifndef RELAY_COPY_H
 #define RELAY_COPY_H
 
+#include "auth/findings.h"
 #include "mail/edit.h"
 #include "net/ask.h"
 #include "relay/plan.h"
@@ -21,13 +22,17 @@ struct copy_job {
 	struct plan plan;
 	const struct dkim2_verdict *verdict;
 	struct slice body_sha256, body_sha512; /* the latter empty: not at hand */
+	struct slice body_relaxed_sha256;  /* for DKIM and ARC */
+	const char *arc;                   /* domain of the ARC set that is added; NULL: none */
+	const struct findings *found;      /* what that set tells */
+	struct slice authserv_id;
 	unsigned flags;                    /* CONF_FLAG_..., for the seal that names the envelope */
 	struct dkim2_envelope envelope;    /* as it leaves */
 	int64_t now;
 };
 
 /*
- * copy_start - seals and enforces
+ * copy_start - signs, seals and enforces. Signatures that do not build on one another are asked for together.
  * Out:   COPY_WAIT: signatures are asked for, `on` follows; else as copy_result() says. NULL: no memory.
  */
 struct copy *copy_start(const struct copy_job *job, void (*on)(void *arg), void *arg);
@@ -36,6 +41,11 @@ enum copy_state copy_result(const struct copy *c, struct fault *f_out);
 void copy_free(struct copy **c);
 /* How many seals were added. */
 unsigned copy_seals(const struct copy *c);
+/* How many DKIM signatures, and ARC sets. */
+unsigned copy_dkim(const struct copy *c);
+unsigned copy_arc(const struct copy *c);
+/* Why no ARC set was added though one was wanted; NULL: none of that. */
+const struct fault *copy_no_arc(const struct copy *c);
 /* Why no seal was added though one was planned, of a copy that may leave all the same (plan.may_pass); NULL: none of that. */
 const struct fault *copy_unsealed(const struct copy *c);
 

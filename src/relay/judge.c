@@ -10,6 +10,7 @@
 #include "out/log.h"
 #include "relay/trace.h"
 #include "relay/each.h"
+#include "relay/verdict.h"
 #include "relay/view.h"
 
 static void event(struct tx *t, const char *name, const struct fault *f)
@@ -90,16 +91,41 @@ static void inspect(struct tx *t)
 		event(t, "msg_malformed", &t->found);
 }
 
+/* The mailbox of MAIL FROM as SPF and results name it; empty: the null path. */
+static struct slice mailbox(struct arena *a, const struct path *p)
+{
+	return p->domain.n ? arena_printf(a, "%.*s@%.*s", SLICE_FMT(p->local), SLICE_FMT(p->domain)) : p->local;
+}
+
+/* Is what DKIM signs our own? Its hash runs with the others then. */
+static bool signs_dkim(const struct tx *t)
+{
+	const struct conf_listener *l = t->pair->listener->conf;
+
+	return l->dkim && t->from_count && plan_domain(t->pair->relay->conf, t->from, t->from_count, SLICE_NONE);
+}
+
 void judge_header(struct tx *t)
 {
+	static const unsigned char unknown[16] = { [10] = 0xff, [11] = 0xff }; /* 0.0.0.0 */
 	struct pair *p = t->pair;
 	const struct conf *conf = p->relay->conf;
 	const struct conf_listener *l = p->listener->conf;
-	struct dkim2_clock clock = { .now = tx_now_s(t), .future_s = conf->dkim2.future_s };
-	struct checks_terms terms = {
+	struct engines_terms terms = {
+		.run = l->verify,
+		.now = tx_now_s(t),
+		.envelope = &t->envelope,
 		.draft = conf->dkim2.draft,
-		.also = l->sealing ? 1U << DIGEST_SHA256 : 0,
+		.future_s = conf->dkim2.future_s,
 		.undo_octets = conf->dkim2.undo_octets,
+		.signatures_max = conf->dkim.signatures_max,
+		.trust_l = conf->dkim.trust_l,
+		.client_known = memcmp(p->client, unknown, sizeof(unknown)) != 0,
+		.helo = srv_helo(p->srv),
+		.mail_from = mailbox(&p->arena, &t->commands[0].path),
+		.hostname = slice_str(conf->hostname),
+		.explain = true,
+		.also_simple = l->sealing ? 1U << DIGEST_SHA256 : 0,
 	};
 	bool done;
 
@@ -113,107 +139,55 @@ void judge_header(struct tx *t)
 	if (t->ruling.kind == RULING_BYPASS && !l->sealing)
 		return;
 	read_from(t);
-	t->checks = checks_new(&p->arena, p->relay->ask, &t->header, &t->envelope, clock, &terms);
+	terms.from = t->from;
+	terms.from_count = t->from_count;
+	terms.from_single = t->from_single;
+	terms.also_relaxed = l->arc_seal || signs_dkim(t);
+	memcpy(terms.client, p->client, sizeof(terms.client));
+	t->checks = checks_new(&p->arena, p->relay->loop, p->relay->ask, &t->header, &terms, conf->dns.timeout_ms);
 	if (!t->checks)
 		fault_set(&t->found, FAULT_NO_MEMORY, 0);
 }
 
-static void judge_facts(struct tx *t, const struct dkim2_verdict *v)
-{
-	struct arena *a = &t->pair->arena;
-
-	facts_set(&t->facts, FACT_DKIM2, slice_str(dkim2_state_name(v->state)));
-	facts_set(&t->facts, FACT_DKIM2_REASON, v->reason);
-	facts_set(&t->facts, FACT_DKIM2_LEVEL, v->state == DKIM2_NONE ? S("none") : slice_str(dkim2_level_name(v->level)));
-	facts_set(&t->facts, FACT_DKIM2_DOMAIN, v->hop_count ? v->hops[0].d_normal : SLICE_NONE);
-	facts_set(&t->facts, FACT_DKIM2_SEALER, v->hop_count ? v->hops[v->hop_count - 1].d_normal : SLICE_NONE);
-	facts_set(&t->facts, FACT_DKIM2_HOPS, arena_printf(a, "%zu", v->hop_count));
-	facts_set(&t->facts, FACT_DKIM2_EXPLODED, v->exploded ? S("yes") : S("no"));
-	facts_set(&t->facts, FACT_DKIM2_TESTING, v->testing ? S("yes") : S("no"));
-}
-
-/* The event of each kind of finding: what an operator searches for, whatever level the exact string follows. */
-static const char *const findings[DKIM2_KINDS] = {
-	[DKIM2_ABOUT_STRUCTURE] = "dkim2_structure",
-	[DKIM2_ABOUT_LIMIT] = "dkim2_too_many",
-	[DKIM2_ABOUT_TIME] = "dkim2_time",
-	[DKIM2_ABOUT_ENVELOPE] = "dkim2_envelope",
-	[DKIM2_ABOUT_CUSTODY] = "dkim2_custody",
-	[DKIM2_ABOUT_KEY] = "dkim2_key",
-	[DKIM2_ABOUT_ALGORITHM] = "dkim2_algorithm",
-	[DKIM2_ABOUT_SIGNATURE] = "dkim2_signature",
-	[DKIM2_ABOUT_MIXED] = "dkim2_mixed",
-	[DKIM2_ABOUT_HASH] = "dkim2_hash",
-	[DKIM2_ABOUT_RECIPE] = "dkim2_recipe",
-	[DKIM2_ABOUT_WORK] = "dkim2_limit",
-	[DKIM2_ABOUT_FROM] = "dkim2_from",
-};
-
-static void log_finding(const struct tx *t, const char *name, const struct dkim2_verdict *v)
-{
-	struct log_line l = log_begin(LOG_LEVEL_WARNING, name);
-
-	log_str(&l, "tx", t->name);
-	log_str(&l, "listener", t->pair->listener->conf->name);
-	view_log(t->pair, &l);
-	log_u64(&l, "draft", v->draft);
-	log_text(&l, "reason", v->reason);
-	if (v->detail.n)
-		log_text(&l, "note", v->detail);
-	log_end(&l);
-}
-
-/* Does the client have its chains extended whatever they are worth (spec 9.3, 20.16)? */
-static bool arranged(const struct tx *t)
-{
-	const struct conf_listener *l = t->pair->listener->conf;
-
-	for (size_t i = 0; i < l->extend_unverified_from_count; i++)
-		if (cidr_holds(&l->extend_unverified_from[i], t->pair->client))
-			return true;
-	return false;
-}
-
-static void count_verdict(struct tx *t, const struct dkim2_verdict *v)
-{
-	static const enum count by_state[] = {
-		[DKIM2_NONE] = COUNT_DKIM2_NONE, [DKIM2_PASS] = COUNT_DKIM2_PASS, [DKIM2_TEMPERROR] = COUNT_DKIM2_TEMPERROR,
-		[DKIM2_FAIL] = COUNT_DKIM2_FAIL, [DKIM2_PERMERROR] = COUNT_DKIM2_PERMERROR,
-	};
-	struct log_line l;
-
-	count_add(t->pair->relay->counts, t->pair->relay->slot, by_state[v->state], 1);
-	if (findings[v->about])
-		log_finding(t, findings[v->about], v);
-	/* A chain we did not verify is one we do not sign on top of, whoever refuses the message first. */
-	if (t->pair->listener->conf->sealing && plan_chain(v) && !dkim2_fully_verified(v) && !arranged(t))
-		log_finding(t, "dkim2_not_signed", v);
-	if (v->state == DKIM2_PASS || v->state == DKIM2_NONE)
-		return;
-	l = log_begin(LOG_LEVEL_INFO, "auth_result");
-	log_str(&l, "tx", t->name);
-	log_str(&l, "method", "dkim2");
-	log_str(&l, "result", dkim2_state_name(v->state));
-	log_u64(&l, "draft", v->draft);
-	log_text(&l, "reason", v->reason);
-	log_end(&l);
-}
-
-/* Results that claim to be ours but came from outside, and then our own (RFC 8601 section 5). */
-static void annotate(struct tx *t, const struct dkim2_verdict *v)
+/* Results that claim to be ours but came from outside are gone before ours are put on top (RFC 8601 section 5). */
+static void strip_results(struct tx *t)
 {
 	struct pair *p = t->pair;
 	struct slice id = slice_str(p->listener->conf->authserv_id);
+	size_t n = 0;
 
 	for (size_t i = header_find(&t->header, S("Authentication-Results"), 0); i < t->header.n;
 	     i = header_find(&t->header, S("Authentication-Results"), i + 1))
-		if (authres_is_ours(&p->arena, t->header.fields[i].value, id))
+		if (authres_is_ours(&p->arena, t->header.fields[i].value, id)) {
 			edit_remove(t->edit, i);
-	if (v) {
-		struct authres_result result = authres_dkim2(&p->arena, v);
+			n++;
+		}
+	if (n) {
+		struct log_line l = log_begin(LOG_LEVEL_INFO, "ar_forged_removed");
 
-		edit_prepend(t->edit, authres_field(&p->arena, S("Authentication-Results"), id, &result, 1));
+		log_str(&l, "tx", t->name);
+		view_log(p, &l);
+		log_u64(&l, "fields", n);
+		log_end(&l);
 	}
+}
+
+static void annotate(struct tx *t)
+{
+	struct arena *a = &t->pair->arena;
+	struct slice id = slice_str(t->pair->listener->conf->authserv_id);
+	struct authres_result *results;
+	struct findings found;
+	size_t n;
+
+	strip_results(t);
+	if (!t->checks)
+		return;
+	found = *checks_findings(t->checks);
+	if (t->outcome.override != OVERRIDE_NONE)
+		found.override = outcome_override_name(t->outcome.override);
+	if (findings_results(a, &found, &results, &n))
+		edit_prepend(t->edit, authres_field(a, S("Authentication-Results"), id, results, n));
 }
 
 /* RFC 3848, 6531 4.3; there is no word for HELO inside TLS. */
@@ -265,7 +239,7 @@ static struct plan make_plan(struct tx *t, const struct dkim2_verdict *v, bool c
 		.from_count = t->from_count,
 		.from_single = t->from_single,
 		.known_client = p->known_client,
-		.arranged = arranged(t),
+		.arranged = verdict_arranged(t),
 		.changed = changed || edit_touches(t->edit, dkim2_covers),
 		.from_changed = edit_touches(t->edit, is_from),
 		.wanted = t->envelope.rcpt_count + t->told_split,
@@ -301,10 +275,10 @@ static bool add_require_tls(struct tx *t, const struct dkim2_verdict *v)
 /* Signed by arrangement, or not for all that. */
 static void log_arranged(const struct tx *t)
 {
-	const struct dkim2_verdict *v = checks_dkim2(t->checks);
+	const struct dkim2_verdict *v = checks_findings(t->checks)->dkim2;
 
-	if (plan_chain(v) && !dkim2_fully_verified(v) && arranged(t))
-		log_finding(t, copy_seals(t->copy) ? "dkim2_out_of_band" : "dkim2_not_signed", v);
+	if (v && plan_chain(v) && !dkim2_fully_verified(v) && verdict_arranged(t))
+		verdict_chain_event(t, copy_seals(t->copy) ? "dkim2_out_of_band" : "dkim2_not_signed", v);
 }
 
 static void on_sealed(void *arg)
@@ -315,32 +289,43 @@ static void on_sealed(void *arg)
 	enum copy_state state = copy_result(t->copy, &f);
 
 	log_arranged(t);
+	if (copy_no_arc(t->copy))
+		event(t, "arc_not_sealed", copy_no_arc(t->copy));
 	if (state == COPY_REFUSED)
 		tx_end_fault(t, &f);
 	else
 		send_start(t);
 }
 
-static void seal(struct tx *t, const struct dkim2_verdict *v)
+/* What this hop adds with keys of its own: seals and a DKIM signature of a service that seals, an ARC set of any. */
+static void sign(struct tx *t)
 {
 	struct pair *p = t->pair;
+	const struct conf_listener *l = p->listener->conf;
+	const struct engines *engines = checks_engines(t->checks);
+	const struct findings *found = checks_findings(t->checks);
 	struct copy_job job = {
 		.arena = &p->arena,
 		.ask = p->relay->ask,
 		.conf = p->relay->conf,
 		.came = &t->header,
 		.edit = t->edit,
-		.plan = make_plan(t, v, false),
-		.verdict = v,
-		.body_sha256 = checks_body_sha256(t->checks),
-		.body_sha512 = checks_body_sha512(t->checks),
-		.flags = p->listener->conf->flags,
+		.plan = { .kind = PLAN_NOTHING, .why = "none" },
+		.verdict = found->dkim2,
+		.body_sha256 = engines_simple(engines, DIGEST_SHA256),
+		.body_sha512 = engines_simple(engines, DIGEST_SHA512),
+		.body_relaxed_sha256 = engines_relaxed_sha256(engines),
+		.arc = l->arc_seal,
+		.found = found,
+		.authserv_id = slice_str(l->authserv_id),
+		.flags = l->flags,
 		.envelope = t->envelope,
 		.now = tx_now_s(t),
 	};
 	struct fault f = { 0 };
 
-	t->plan = job.plan;
+	if (l->sealing)
+		t->plan = job.plan = make_plan(t, found->dkim2, false);
 	if (!t->unshadowed) { /* what it would have done is in the log */
 		send_start(t);
 		return;
@@ -421,14 +406,15 @@ static void judged(void *arg)
 {
 	struct tx *t = arg;
 	const struct conf_listener *l = t->pair->listener->conf;
-	const struct dkim2_verdict *v = t->checks ? checks_dkim2(t->checks) : NULL;
 	struct fault f = { 0 };
+	bool out;
 
-	if (v) {
-		count_verdict(t, v);
-		judge_facts(t, v);
-	}
-	if (t->ruling.kind != RULING_BYPASS && ruled_out(t, &f)) {
+	if (t->checks)
+		verdict_take(t);
+	out = t->ruling.kind != RULING_BYPASS && ruled_out(t, &f);
+	if (t->checks)
+		verdict_report(t);
+	if (out) {
 		tx_end_fault(t, &f);
 		return;
 	}
@@ -443,16 +429,16 @@ static void judged(void *arg)
 		return;
 	}
 	if (l->service == SERVICE_INBOUND)
-		annotate(t, v);
-	if (!add_require_tls(t, v)) {
+		annotate(t);
+	if (!add_require_tls(t, t->checks ? checks_findings(t->checks)->dkim2 : NULL)) {
 		fault_note(&f, FAULT_REQUIRETLS, 0, "no hop of ours can account for a field in a sealed message");
 		tx_end_fault(t, &f);
 		return;
 	}
 	if (l->service != SERVICE_PASS && t->unshadowed)
 		add_received(t);
-	if (l->sealing && v)
-		seal(t, v);
+	if (t->checks && (l->sealing || l->arc_seal))
+		sign(t);
 	else
 		send_start(t);
 }

@@ -62,6 +62,12 @@ static bool explodes(const struct plan_facts *f)
 	return f->wanted > 1 || f->listener->service == SERVICE_LIST_OUT;
 }
 
+/* DKIM asks nothing of the sender: what counts is that it aligns with From (RFC 9989). */
+static const char *signer(const struct plan_facts *f)
+{
+	return f->listener->dkim ? plan_domain(f->conf, f->from, f->from_count, SLICE_NONE) : NULL;
+}
+
 static struct plan without_chain(const struct plan_facts *f)
 {
 	bool ours = f->from_count > 0 && plan_domain(f->conf, f->from, f->from_count, SLICE_NONE);
@@ -74,12 +80,17 @@ static struct plan without_chain(const struct plan_facts *f)
 	d = plan_domain(f->conf, f->from, f->from_count, f->mail_from_domain);
 	if (!d && bound(f))
 		return refuse(FAULT_UNSEALED, "no_key", S("no key fits both From and MAIL FROM"));
-	if (!d)
-		return unsealed(f, FAULT_UNSEALED, "foreign_sender", S("no key fits both From and MAIL FROM"));
+	if (!d) {
+		struct plan p = unsealed(f, FAULT_UNSEALED, "foreign_sender", S("no key fits both From and MAIL FROM"));
+
+		if (p.kind == PLAN_NOTHING && f->known_client)
+			p.dkim = signer(f);
+		return p;
+	}
 	if (!f->known_client)
 		/* Our seal is our word: only who may send to anyone gets it. And without it this copy must not leave. */
 		return refuse(FAULT_UNSEALED, "foreign_client", S("client may not send for this domain"));
-	return (struct plan){ .kind = PLAN_ORIGINATE, .enforce = true, .d = d, .exploded = explodes(f), .why = "originate" };
+	return (struct plan){ .kind = PLAN_ORIGINATE, .enforce = true, .d = d, .dkim = signer(f), .exploded = explodes(f), .why = "originate" };
 }
 
 bool plan_chain(const struct dkim2_verdict *came)

@@ -18,6 +18,7 @@ struct plan {
 	enum plan_kind kind;
 	bool enforce;             /* the newest seal must fit the envelope when it leaves */
 	const char *d;            /* ORIGINATE, EXTEND: domain whose active keys sign */
+	const char *dkim;         /* domain whose active keys sign with DKIM (NOTHING, ORIGINATE); NULL: nobody does */
 	const char *bridge;       /* EXTEND: one that signs a hop with nd= d before that, since MAIL FROM does not follow from the last rt=; NULL: none */
 	bool content_later;       /* the bridge leaves what changed to the hop behind it, for whose d= From is Authentic */
 	bool exploded;            /* the hop says so */

@@ -85,7 +85,7 @@ static void log_tls(struct log_line *l, const char *key, const struct tls *tls)
 static void log_transaction(struct tx *t, const char *outcome, short code, const char *enhanced, const char *text, const struct fault *f)
 {
 	struct pair *p = t->pair;
-	const struct dkim2_verdict *v = t->checks ? checks_dkim2(t->checks) : NULL;
+	const struct dkim2_verdict *v = t->checks ? checks_findings(t->checks)->dkim2 : NULL;
 	struct log_line l = log_begin(LOG_LEVEL_INFO, "transaction");
 
 	log_str(&l, "tx", t->name);
@@ -130,7 +130,10 @@ static void log_transaction(struct tx *t, const char *outcome, short code, const
 	if (p->listener->conf->sealing) {
 		log_str(&l, "plan", t->plan.why);
 		log_u64(&l, "seals", t->copy ? copy_seals(t->copy) : 0);
+		log_u64(&l, "dkim_signatures", t->copy ? copy_dkim(t->copy) : 0);
 	}
+	if (t->copy && copy_arc(t->copy))
+		log_u64(&l, "arc_sets", copy_arc(t->copy));
 	if (!t->unshadowed)
 		log_str(&l, "shadow", "yes");
 	if (t->lost_final)

@@ -4,6 +4,7 @@
 #ifndef RELAY_TX_H
 #define RELAY_TX_H
 
+#include "auth/outcome.h"
 #include "relay/checks.h"
 #include "relay/copy.h"
 #include "relay/relay.h"
@@ -81,6 +82,7 @@ struct tx {
 	size_t from_count;
 	bool from_single;          /* one From field, which can be read */
 	struct fault found;        /* a fault of the message, told after its end */
+	struct outcome outcome;    /* once the checks are done */
 	struct facts facts;
 	struct ruling ruling;
 	struct edit *edit;

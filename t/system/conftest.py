@@ -118,9 +118,12 @@ def daemons(room, ports, sink, keyring):
             port = ports.take()
             addresses[name] = ("127.0.0.1", port)
             base = {"address": ["127.0.0.1:%d" % port], "next_hop": sink.address, "policy": "own"}
+            # One mechanism unless a test asks for more; None has the default of the program.
             if own.get("service", service) == "outbound":
-                base.update(mode="proxy", clients=["127.0.0.0/8"])
-            conf_listeners[name] = merge(base, own)
+                base.update(mode="proxy", clients=["127.0.0.0/8"], dkim=False)
+            if own.get("service", service) == "inbound":
+                base.update(verify=["dkim2"])
+            conf_listeners[name] = {k: v for k, v in merge(base, own).items() if v is not None}
         conf = {
             "hostname": "mx.c.test",
             "workers": 1,
@@ -154,7 +157,8 @@ def daemons(room, ports, sink, keyring):
 def hopseal(room, ports, sink, keyring):
     """
     hopseal(service, ...) is a running daemon in front of `sink`.
-        listener=    more settings of its listener
+        listener=    more settings of its listener; None: that of the program. Without any, inbound verifies dkim2 alone
+                     and outbound signs no DKIM
         listeners=   name -> settings, for several
         policy=      rules of the listener's policy; otherwise= its end
         keys=        keys it signs with

@@ -120,7 +120,11 @@ static void judge(struct bulk *b, const char *file, uint64_t number, bool lf)
 {
 	struct ctl_message *m = &b->message;
 	struct fault f = { .code = FAULT_NONE };
+	const struct dkim2_envelope *envelope;
+	const struct findings *found;
 	const struct dkim2_verdict *v;
+	struct engines_terms terms;
+	unsigned run = b->judge.only ? b->judge.only : ENGINES_ALL;
 	struct slice where;
 
 	if (m->octets.n == 0) {
@@ -131,22 +135,31 @@ static void judge(struct bulk *b, const char *file, uint64_t number, bool lf)
 		cannot(b, file, number, CTL_BAD, f.text);
 		return;
 	}
-	v = ctl_judge(m, b->dns, b->delivered ? envelope_of(m) : b->envelope, b->judge.clock, b->judge.draft);
-	if (!v && arena_failed(&m->arena)) {
+	envelope = b->delivered ? envelope_of(m) : b->envelope;
+	terms = judge_terms(&m->arena, &b->judge, envelope, run);
+	if (envelope)
+		terms.mail_from = judge_mailbox(&m->arena, envelope->mail_from);
+	found = ctl_judge(m, b->dns, &terms);
+	if (!found && arena_failed(&m->arena)) {
 		cannot(b, file, number, CTL_TEMPORARY, "not judged");
 		return;
 	}
-	if (!v) {
+	if (!found) {
 		b->stopped = true;
 		worse(b, CTL_TEMPORARY);
 		return;
 	}
+	v = found->dkim2;
 	where = where_is(&m->arena, file, number);
-	tally_add(b->tally, v, where);
+	tally_add(b->tally, found, where);
 	b->tally->lf += lf;
-	worse(b, ctl_judge_code(v->state));
+	worse(b, ctl_findings_code(found, b->judge.only));
 	if (b->judge.json) {
-		print_json(b, file, number, ctl_judged_json(&m->arena, v, b->authserv_id));
+		print_json(b, file, number, ctl_judged_json(&m->arena, found, run, b->authserv_id));
+	} else if (b->each && !v) {
+		progress_hide(&b->progress);
+		printf("%.*s: %.*s\n", SLICE_FMT(ctl_plain(&m->arena, where, true)),
+		    SLICE_FMT(ctl_plain(&m->arena, ctl_authres(&m->arena, found, b->authserv_id), false)));
 	} else if (b->each) {
 		progress_hide(&b->progress);
 		printf("%-9s  %.*s", dkim2_state_name(v->state), SLICE_FMT(ctl_plain(&m->arena, where, true)));
@@ -304,10 +317,9 @@ static int bulk(struct bulk *b, const char *path)
 
 static int options_read(struct bulk *b, struct arena *a, int argc, char **argv)
 {
-	enum { ONLY = 1, AUTHSERV_ID, DELIVERED, EACH };
+	enum { AUTHSERV_ID = 1, DELIVERED, EACH };
 	static const struct option options[] = {
-		JUDGE_OPTIONS,
-		{ "only", required_argument, NULL, ONLY },
+		JUDGE_ALL_OPTIONS,
 		{ "authserv-id", required_argument, NULL, AUTHSERV_ID },
 		{ "delivered", no_argument, NULL, DELIVERED },
 		{ "each", no_argument, NULL, EACH },
@@ -319,9 +331,6 @@ static int options_read(struct bulk *b, struct arena *a, int argc, char **argv)
 		return CTL_TEMPORARY;
 	while (code == CTL_DONE && (option = ctl_option(argc, argv, options)) >= 0) {
 		switch (option) {
-		case ONLY:
-			code = ctl_only(optarg);
-			break;
 		case AUTHSERV_ID:
 			b->authserv_id = optarg;
 			break;

@@ -91,7 +91,7 @@ static int explain(const struct explain *o, struct ctl_message *m, const char *f
 	dns = ctl_dns_new(o->judge.dns, &code);
 	if (!dns)
 		return code;
-	s.verdict = ctl_judge(m, dns, s.envelope, o->judge.clock, o->judge.draft);
+	s.verdict = ctl_judge_chain(m, dns, s.envelope, o->judge.clock, o->judge.draft);
 	ctl_dns_free(&dns);
 	if (!s.verdict)
 		return CTL_TEMPORARY;

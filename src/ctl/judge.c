@@ -2,7 +2,10 @@
 #include <unistd.h>
 
 #include "auth/authres.h"
+#include "base/ip.h"
 #include "ctl/judge.h"
+#include "mail/addr.h"
+#include "mail/from.h"
 
 static bool lines_end_in_lf(struct slice octets)
 {
@@ -99,20 +102,23 @@ bool judge_options_init(struct arena *a, struct judge_options *o, int argc)
 	return o->rcpts != NULL;
 }
 
-/* Only dkim2 is there; the names that will be are told from those that never were. */
-int ctl_only(const char *list)
+int ctl_only(const char *list, unsigned *only_out)
 {
 	struct slice rest = slice_str(list), name;
+	unsigned only = 0;
 	bool more = true;
 
 	while (more) {
+		size_t k = 0;
+
 		more = slice_cut(&rest, ',', &name);
-		if (slice_eq(name, S("dkim2")))
-			continue;
-		if (slice_eq(name, S("dkim")) || slice_eq(name, S("arc")) || slice_eq(name, S("spf")) || slice_eq(name, S("dmarc")))
-			return ctl_usage("--only %.*s: this version verifies dkim2 alone", SLICE_FMT(name));
-		return ctl_usage("--only %s: a list of dkim2, dkim, arc, spf, dmarc was expected", list);
+		while (k < ENGINES && !slice_eq(name, slice_str(engine_names[k])))
+			k++;
+		if (k == ENGINES)
+			return ctl_usage("--only %s: a list of dkim2, dkim, arc, spf, dmarc was expected", list);
+		only |= 1U << k;
 	}
+	*only_out = only;
 	return CTL_DONE;
 }
 
@@ -156,6 +162,16 @@ int judge_option(struct judge_options *o, int option, const char *value)
 		break;
 	case JUDGE_DRAFT:
 		return judge_draft(value, &o->draft);
+	case JUDGE_ONLY:
+		return ctl_only(value, &o->only);
+	case JUDGE_HELO:
+		o->helo = value;
+		break;
+	case JUDGE_CLIENT_IP:
+		o->client_known = ip_parse(slice_str(value), o->client);
+		if (!o->client_known)
+			return ctl_usage("--client-ip %s: an IP address was expected", value);
+		break;
 	case JUDGE_JSON:
 		o->json = true;
 		break;
@@ -183,12 +199,16 @@ int judge_envelope(struct arena *a, const struct judge_options *o, const struct 
 	struct dkim2_envelope *e = ARENA_NEW(a, struct dkim2_envelope);
 
 	*envelope_out = NULL;
-	if (!o->mail_from && o->rcpt_count == 0)
-		return CTL_DONE;
-	if (!o->mail_from || o->rcpt_count == 0)
-		return ctl_usage("an envelope is --mail-from and at least one --rcpt");
 	if (!e)
 		return CTL_TEMPORARY;
+	if (!o->mail_from && o->rcpt_count == 0)
+		return CTL_DONE;
+	/* SPF needs no recipient; a chain is held against the whole envelope. */
+	if (o->mail_from && o->rcpt_count == 0 && (o->client_known || (o->only && !(o->only & ENGINE_DKIM2))))
+		return ctl_path(a, o->mail_from, true, &e->mail_from) ? CTL_DONE :
+		    ctl_usage("--mail-from %s: a path like <user@example.net> or <> was expected", o->mail_from);
+	if (!o->mail_from || o->rcpt_count == 0)
+		return ctl_usage("an envelope is --mail-from and at least one --rcpt");
 	if (!ctl_path(a, o->mail_from, true, &e->mail_from))
 		return ctl_usage("--mail-from %s: a path like <user@example.net> or <> was expected", o->mail_from);
 	e->rcpt_count = o->rcpt_count;
@@ -196,41 +216,71 @@ int judge_envelope(struct arena *a, const struct judge_options *o, const struct 
 	return judge_paths(a, "--rcpt", o->rcpts, o->rcpt_count, &e->rcpt_to);
 }
 
-static bool keys_give(struct dkim2_verify *v, struct ctl_dns *dns, struct arena *a)
+struct slice judge_mailbox(struct arena *a, struct slice bracketed)
 {
-	const struct slice *names;
-	size_t n = dkim2_verify_asks(v, &names);
-	struct keyrec **records = ARENA_ARRAY(a, n + 1, struct keyrec *);
+	struct path p;
 
-	if (!records || !ctl_dns_keys(dns, names, n, records))
-		return false;
-	for (size_t i = 0; i < n; i++)
-		dkim2_verify_answer(v, i, records[i]);
-	return true;
+	if (!path_parse(bracketed, &p) || p.null)
+		return SLICE_NONE;
+	return arena_printf(a, "%.*s@%.*s", SLICE_FMT(p.local), SLICE_FMT(p.domain));
 }
 
-const struct dkim2_verdict *ctl_judge(struct ctl_message *m, struct ctl_dns *dns, const struct dkim2_envelope *envelope,
+struct engines_terms judge_terms(struct arena *a, const struct judge_options *o, const struct dkim2_envelope *envelope, unsigned run)
+{
+	struct engines_terms terms = {
+		.run = run,
+		.now = o->clock.now,
+		.envelope = envelope,
+		.draft = o->draft,
+		.future_s = o->clock.future_s,
+		.signatures_max = CTL_DKIM_SIGNATURES,
+		.client_known = o->client_known,
+		.helo = o->helo ? slice_str(o->helo) : SLICE_NONE,
+		.hostname = S("unknown"),
+		.explain = true,
+	};
+	struct slice bracketed;
+
+	memcpy(terms.client, o->client, sizeof(terms.client));
+	if (o->mail_from && ctl_path(a, o->mail_from, true, &bracketed))
+		terms.mail_from = judge_mailbox(a, bracketed);
+	return terms;
+}
+
+const struct findings *ctl_judge(struct ctl_message *m, struct ctl_dns *dns, const struct engines_terms *terms)
+{
+	struct engines_terms all = *terms;
+	struct slice *from = NULL;
+	size_t first = header_find(&m->header, S("From"), 0);
+	const struct findings *found = NULL;
+	struct engines *e;
+	bool done = false;
+
+	all.from_single = from_domains(&m->arena, &m->header, &from, &all.from_count) &&
+	    header_find(&m->header, S("From"), first + 1) >= m->header.n;
+	all.from = from;
+	e = engines_new(&m->arena, &m->header, &all);
+	if (e) {
+		engines_body(e, m->body);
+		engines_body_end(e);
+	}
+	while (e && !(done = engines_step(e)) && ctl_dns_answer(dns, engines_asks(e)))
+		;
+	if (done && engines_dkim2_changes(e))
+		found = engines_findings(e);
+	engines_release(e);
+	if (!found && arena_failed(&m->arena))
+		ctl_complain("no memory");
+	return found;
+}
+
+const struct dkim2_verdict *ctl_judge_chain(struct ctl_message *m, struct ctl_dns *dns, const struct dkim2_envelope *envelope,
     struct dkim2_clock clock, unsigned draft)
 {
-	struct dkim2_verify *v = dkim2_verify_new(&m->arena, &m->header, envelope, clock, draft);
-	const struct dkim2_verdict *verdict = NULL;
-	struct canon_body *body;
+	const struct findings *found = ctl_judge(m, dns,
+	    &(struct engines_terms){ .run = ENGINE_DKIM2, .now = clock.now, .future_s = clock.future_s, .envelope = envelope, .draft = draft });
 
-	body = v ? canon_body_new(dkim2_verify_digests(v)) : NULL;
-	if (body && keys_give(v, dns, &m->arena)) {
-		canon_body_add(body, m->body);
-		dkim2_verify_octets(v, m->body);
-		canon_body_end(body);
-		dkim2_verify_body(v, body);
-		verdict = dkim2_verify_verdict(v);
-		if (verdict && !dkim2_verify_changes(v))
-			verdict = NULL;
-	}
-	canon_body_free(&body);
-	dkim2_verify_release(v);
-	if (!verdict && arena_failed(&m->arena))
-		ctl_complain("no memory");
-	return verdict;
+	return found ? found->dkim2 : NULL;
 }
 
 int ctl_judge_code(enum dkim2_state state)
@@ -248,6 +298,80 @@ int ctl_judge_code(enum dkim2_state state)
 		break;
 	}
 	return CTL_BAD;
+}
+
+/* 65, 75, 1, 0: from the worst on (INTERFACE.md section 2). */
+static void worse(int *code, int one)
+{
+	static const int order[] = { CTL_DONE, CTL_NONE, CTL_TEMPORARY, CTL_BAD };
+	size_t a = 0, b = 0;
+
+	while (order[a] != *code)
+		a++;
+	while (order[b] != one)
+		b++;
+	*code = order[a > b ? a : b];
+}
+
+static int dkim_code(enum dkim_state state)
+{
+	switch (state) {
+	case DKIM_PASS:
+		return CTL_DONE;
+	case DKIM_TEMPERROR:
+		return CTL_TEMPORARY;
+	case DKIM_FAIL:
+	case DKIM_PERMERROR:
+		return CTL_BAD;
+	case DKIM_NONE:
+	case DKIM_NEUTRAL:
+	case DKIM_POLICY:
+		break;
+	}
+	return CTL_NONE;
+}
+
+static int arc_code(enum arc_state state)
+{
+	static const int codes[] = { [ARC_NONE] = CTL_NONE, [ARC_PASS] = CTL_DONE, [ARC_FAIL] = CTL_BAD, [ARC_PERMERROR] = CTL_BAD,
+		[ARC_TEMPERROR] = CTL_TEMPORARY };
+
+	return codes[state];
+}
+
+static int spf_code(enum spf_state state)
+{
+	static const int codes[] = { [SPF_NONE] = CTL_NONE, [SPF_PASS] = CTL_DONE, [SPF_NEUTRAL] = CTL_NONE, [SPF_SOFTFAIL] = CTL_BAD,
+		[SPF_FAIL] = CTL_BAD, [SPF_PERMERROR] = CTL_BAD, [SPF_TEMPERROR] = CTL_TEMPORARY };
+
+	return codes[state];
+}
+
+static int dmarc_code(enum dmarc_state state)
+{
+	static const int codes[] = { [DMARC_NONE] = CTL_NONE, [DMARC_PASS] = CTL_DONE, [DMARC_FAIL] = CTL_BAD, [DMARC_PERMERROR] = CTL_BAD,
+		[DMARC_TEMPERROR] = CTL_TEMPORARY };
+
+	return codes[state];
+}
+
+int ctl_findings_code(const struct findings *f, unsigned only)
+{
+	int code = CTL_DONE;
+
+	if (!only)
+		return ctl_judge_code(f->dkim2->state);
+	if (only & ENGINE_DKIM2)
+		worse(&code, ctl_judge_code(f->dkim2->state));
+	if (only & ENGINE_DKIM)
+		worse(&code, dkim_code(f->dkim->state));
+	if (only & ENGINE_ARC)
+		worse(&code, arc_code(f->arc->state));
+	if (only & ENGINE_SPF)
+		worse(&code, f->spf ? spf_code(f->spf->state) : CTL_NONE);
+	if (only & ENGINE_DMARC)
+		worse(&code, dmarc_code(f->dmarc->state));
+	return code;
 }
 
 const char *ctl_level_text(enum dkim2_level level)
@@ -330,18 +454,67 @@ json_t *ctl_verdict_json(struct arena *a, const struct dkim2_verdict *v)
 	    last ? number(last->m) : json_null(), "flags", flags, "hops", hops, "instances", instances);
 }
 
-struct slice ctl_authres(struct arena *a, const struct dkim2_verdict *v, const char *authserv_id)
+static json_t *dkim_json(struct arena *a, const struct dkim_verdict *v)
 {
-	struct authres_result result = authres_dkim2(a, v);
+	json_t *all = json_array();
+
+	for (size_t i = 0; i < v->n; i++) {
+		const struct dkim_signature *s = &v->signatures[i];
+
+		json_array_append_new(all, json_pack("{s:o, s:o, s:o, s:s, s:o}", "d", or_null(a, s->d), "s", or_null(a, s->s), "a",
+		    or_null(a, s->a), "result", dkim_state_name(s->state), "reason", or_null(a, s->reason)));
+	}
+	return all;
+}
+
+static json_t *arc_json(struct arena *a, const struct arc_verdict *v)
+{
+	return json_pack("{s:s, s:o, s:o}", "result", arc_state_name(v->state), "instances", number(v->instances), "reason",
+	    or_null(a, v->reason));
+}
+
+/* Without a client's address there is nothing to judge. */
+static json_t *spf_json(struct arena *a, const struct spf_verdict *v)
+{
+	if (!v)
+		return json_pack("{s:s, s:n, s:s, s:n}", "result", "none", "domain", "scope", "mfrom", "explanation");
+	return json_pack("{s:s, s:o, s:s, s:o}", "result", spf_state_name(v->state), "domain", or_null(a, v->domain), "scope",
+	    v->scope == SPF_HELO ? "helo" : "mfrom", "explanation", or_null(a, v->explanation));
+}
+
+static json_t *dmarc_json(struct arena *a, const struct dmarc_verdict *v)
+{
+	return json_pack("{s:s, s:s, s:o, s:s}", "result", dmarc_state_name(v->state), "policy", dmarc_policy_name(v->policy), "domain",
+	    or_null(a, v->domain), "disposition", dmarc_policy_name(v->disposition));
+}
+
+struct slice ctl_authres(struct arena *a, const struct findings *f, const char *authserv_id)
+{
+	struct authres_result *results;
 	char name[256] = "localhost";
+	size_t n;
 
 	if (!authserv_id)
 		gethostname(name, sizeof(name) - 1);
-	return authres_value(a, slice_str(authserv_id ? authserv_id : name), &result, 1);
+	if (!findings_results(a, f, &results, &n))
+		return SLICE_NONE;
+	return authres_value(a, authserv_id ? slice_str(authserv_id) : arena_copy(a, slice_str(name)), results, n);
 }
 
-json_t *ctl_judged_json(struct arena *a, const struct dkim2_verdict *v, const char *authserv_id)
+json_t *ctl_judged_json(struct arena *a, const struct findings *f, unsigned run, const char *authserv_id)
 {
-	return json_pack("{s:o, s:o}", "dkim2", ctl_verdict_json(a, v), "authentication_results",
-	    ctl_json(a, ctl_authres(a, v, authserv_id)));
+	json_t *all = json_object();
+
+	if (f->dkim2)
+		json_object_set_new(all, "dkim2", ctl_verdict_json(a, f->dkim2));
+	if (f->dkim)
+		json_object_set_new(all, "dkim", dkim_json(a, f->dkim));
+	if (f->arc)
+		json_object_set_new(all, "arc", arc_json(a, f->arc));
+	if (run & (ENGINE_SPF | ENGINE_DMARC))
+		json_object_set_new(all, "spf", spf_json(a, f->spf));
+	if (f->dmarc)
+		json_object_set_new(all, "dmarc", dmarc_json(a, f->dmarc));
+	json_object_set_new(all, "authentication_results", ctl_json(a, ctl_authres(a, f, authserv_id)));
+	return all;
 }

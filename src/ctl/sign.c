@@ -236,10 +236,10 @@ static int judge_received(const struct sign *o, struct ctl_message *m, const str
 	dns = ctl_dns_new(o->dns, &code);
 	if (!dns)
 		return code;
-	v = ctl_judge(m, dns, envelope, clock, 9);
+	v = ctl_judge_chain(m, dns, envelope, clock, 9);
 	envelope = v && !envelope ? received_sealed(&m->arena, v) : NULL;
 	if (envelope)
-		v = ctl_judge(m, dns, envelope, clock, 9);
+		v = ctl_judge_chain(m, dns, envelope, clock, 9);
 	ctl_dns_free(&dns);
 	*came_out = v;
 	return v ? CTL_DONE : CTL_TEMPORARY;

@@ -84,11 +84,42 @@ static bool named_before(const struct dkim2_verdict *v, size_t hop)
 	return false;
 }
 
-void tally_add(struct tally *t, const struct dkim2_verdict *v, struct slice where)
+static void add_others(struct tally *t, const struct findings *f)
 {
-	enum dkim2_state state = v->state < TALLY_STATES ? v->state : DKIM2_PERMERROR;
+	if (f->dkim)
+		t->others[1][f->dkim->state]++;
+	if (f->arc)
+		t->others[2][f->arc->state]++;
+	if (f->spf)
+		t->others[3][f->spf->state]++;
+	if (f->dmarc)
+		t->others[4][f->dmarc->state]++;
+}
+
+/* In the order of engine_names. */
+static const char *other_name(size_t engine, size_t state)
+{
+	switch (engine) {
+	case 1:
+		return dkim_state_name((enum dkim_state)state);
+	case 2:
+		return arc_state_name((enum arc_state)state);
+	case 3:
+		return spf_state_name((enum spf_state)state);
+	default:
+		return dmarc_state_name((enum dmarc_state)state);
+	}
+}
+
+void tally_add(struct tally *t, const struct findings *f, struct slice where)
+{
+	const struct dkim2_verdict *v = f->dkim2;
+	enum dkim2_state state = v && v->state < TALLY_STATES ? v->state : DKIM2_PERMERROR;
 
 	t->messages++;
+	add_others(t, f);
+	if (!v)
+		return;
 	t->by_state[state]++;
 	if (v->reason.n)
 		add_reason(t, v, where);
@@ -124,11 +155,33 @@ void tally_sort(struct tally *t)
 
 static void print_results(const struct tally *t)
 {
+	uint64_t all = 0;
+
+	for (size_t i = 0; i < ORDER; i++)
+		all += t->by_state[order[i]];
+	if (!all)
+		return;
 	puts("\n  result        messages");
 	for (size_t i = 0; i < ORDER; i++)
 		if (t->by_state[order[i]])
 			printf("  %-12s %9llu  %5.1f %%\n", dkim2_state_name(order[i]), (unsigned long long)t->by_state[order[i]],
 			    100.0 * (double)t->by_state[order[i]] / (double)t->messages);
+}
+
+static void print_others(const struct tally *t)
+{
+	bool head = false;
+
+	for (size_t e = 1; e < ENGINES; e++)
+		for (size_t i = 0; i < TALLY_RESULTS; i++) {
+			if (!t->others[e][i])
+				continue;
+			if (!head)
+				puts("\n  others        messages");
+			head = true;
+			printf("  %-5s %-9s %6llu  %5.1f %%\n", engine_names[e], other_name(e, i), (unsigned long long)t->others[e][i],
+			    100.0 * (double)t->others[e][i] / (double)t->messages);
+		}
 }
 
 static void print_more(uint64_t rows, uint64_t others, const char *what)
@@ -182,6 +235,7 @@ void tally_print(const struct tally *t)
 		print_results(t);
 	print_reasons(&a, t);
 	print_domains(&a, t);
+	print_others(t);
 	arena_clear(&a);
 }
 
@@ -195,6 +249,24 @@ static json_t *states_json(const uint64_t by_state[TALLY_STATES], bool none)
 		if (none || order[i] != DKIM2_NONE)
 			json_object_set_new(o, dkim2_state_name(order[i]), json_integer((json_int_t)by_state[order[i]]));
 	return o;
+}
+
+static json_t *others_json(const struct tally *t)
+{
+	json_t *all = json_object();
+
+	for (size_t e = 1; e < ENGINES; e++) {
+		json_t *one = json_object();
+
+		for (size_t i = 0; i < TALLY_RESULTS; i++)
+			if (t->others[e][i])
+				json_object_set_new(one, other_name(e, i), json_integer((json_int_t)t->others[e][i]));
+		if (json_object_size(one))
+			json_object_set_new(all, engine_names[e], one);
+		else
+			json_decref(one);
+	}
+	return all;
 }
 
 json_t *tally_json(struct arena *a, const struct tally *t)
@@ -216,8 +288,8 @@ json_t *tally_json(struct arena *a, const struct tally *t)
 		json_decref(states);
 		json_array_append_new(domains, o);
 	}
-	return json_pack("{s:I, s:o, s:o, s:I, s:o, s:I, s:I, s:I, s:I}", "messages", (json_int_t)t->messages, "results",
-	    states_json(t->by_state, true), "reasons", reasons, "other_reasons", (json_int_t)t->reasons.others, "domains", domains,
+	return json_pack("{s:I, s:o, s:o, s:o, s:I, s:o, s:I, s:I, s:I, s:I}", "messages", (json_int_t)t->messages, "results",
+	    states_json(t->by_state, true), "others", others_json(t), "reasons", reasons, "other_reasons", (json_int_t)t->reasons.others, "domains", domains,
 	    "other_domains", (json_int_t)t->domains.others, "lf", (json_int_t)t->lf, "unreadable", (json_int_t)t->unreadable,
 	    "passed_over", (json_int_t)t->passed_over);
 }

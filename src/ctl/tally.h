@@ -5,11 +5,12 @@
 #ifndef CTL_TALLY_H
 #define CTL_TALLY_H
 
-#include "auth/dkim2/dkim2.h"
+#include "auth/engines.h"
 #include "base/map.h"
 #include "ctl/ctl.h"
 
 enum { TALLY_ROWS = 10000 };
+enum { TALLY_RESULTS = 8 };
 #define TALLY_STATES DKIM2_SKIPPED /* those of a message */
 
 struct tally_row {
@@ -31,6 +32,7 @@ struct tally {
 	struct arena arena;
 	uint64_t messages;               /* that were judged */
 	uint64_t by_state[TALLY_STATES];
+	uint64_t others[ENGINES][TALLY_RESULTS]; /* of the other mechanisms, each by its own states */
 	uint64_t lf;                     /* had LF line ends */
 	uint64_t unreadable;             /* files and messages that could not be judged */
 	uint64_t passed_over;            /* a Maildir's own files and folders */
@@ -41,7 +43,7 @@ struct tally {
 struct tally *tally_new(void);
 void tally_free(struct tally **t);
 
-void tally_add(struct tally *t, const struct dkim2_verdict *v, struct slice where);
+void tally_add(struct tally *t, const struct findings *f, struct slice where);
 /* Most messages first; then nothing more is added. */
 void tally_sort(struct tally *t);
 

@@ -1,8 +1,6 @@
 #include <stdio.h>
 
-#include "base/ip.h"
 #include "ctl/judge.h"
-#include "policy/rule.h"
 
 struct verify {
 	struct judge_options judge;
@@ -11,31 +9,18 @@ struct verify {
 
 static int options_read(struct verify *o, struct arena *a, int argc, char **argv)
 {
-	enum { ONLY = 1, HELO, CLIENT_IP, AUTHSERV_ID };
+	enum { AUTHSERV_ID = 1 };
 	static const struct option options[] = {
-		JUDGE_OPTIONS,
-		{ "only", required_argument, NULL, ONLY },
-		{ "helo", required_argument, NULL, HELO },
-		{ "client-ip", required_argument, NULL, CLIENT_IP },
+		JUDGE_ALL_OPTIONS,
 		{ "authserv-id", required_argument, NULL, AUTHSERV_ID },
 		{ NULL, 0, NULL, 0 },
 	};
-	unsigned char address[16];
 	int option, code = CTL_DONE;
 
 	if (!judge_options_init(a, &o->judge, argc))
 		return CTL_TEMPORARY;
 	while (code == CTL_DONE && (option = ctl_option(argc, argv, options)) >= 0) {
 		switch (option) {
-		case ONLY:
-			code = ctl_only(optarg);
-			break;
-		case HELO: /* SPF's, like the next */
-			break;
-		case CLIENT_IP:
-			if (!ip_parse(slice_str(optarg), address))
-				code = ctl_usage("--client-ip %s: an IP address was expected", optarg);
-			break;
 		case AUTHSERV_ID:
 			o->authserv_id = optarg;
 			break;
@@ -91,11 +76,76 @@ static void print_text(struct arena *a, const struct dkim2_verdict *v)
 		print_instance(a, &v->instances[i]);
 }
 
+static void print_signature(struct arena *a, const struct dkim_signature *s)
+{
+	printf("  d=%.*s s=%.*s", SLICE_FMT(ctl_plain(a, s->d, false)), SLICE_FMT(ctl_plain(a, s->s, false)));
+	printf(" a=%.*s  %s", SLICE_FMT(ctl_plain(a, s->a, false)), dkim_state_name(s->state));
+	printf(s->reason.n ? ": %.*s\n" : "\n", SLICE_FMT(ctl_plain(a, s->reason, false)));
+}
+
+static void print_reason(struct arena *a, struct slice reason)
+{
+	if (reason.n)
+		printf("  reason: %.*s\n", SLICE_FMT(ctl_plain(a, reason, false)));
+}
+
+static void print_arc(struct arena *a, const struct arc_verdict *v)
+{
+	printf("arc=%s", arc_state_name(v->state));
+	if (v->instances)
+		printf(" (%llu set%s)", (unsigned long long)v->instances, v->instances == 1 ? "" : "s");
+	putchar('\n');
+	print_reason(a, v->reason);
+	for (size_t i = 0; i < v->n; i++)
+		printf("  i=%llu d=%.*s\n", (unsigned long long)v->sets[i].i, SLICE_FMT(ctl_plain(a, v->sets[i].d, false)));
+}
+
+static void print_spf(struct arena *a, const struct spf_verdict *v, const char *which)
+{
+	printf("%s=%s", which, spf_state_name(v->state));
+	if (v->domain.n)
+		printf(" (%s %.*s)", v->scope == SPF_HELO ? "HELO" : "MAIL FROM", SLICE_FMT(ctl_plain(a, v->domain, false)));
+	putchar('\n');
+	print_reason(a, v->reason.n ? v->reason : v->explanation);
+}
+
+static void print_dmarc(struct arena *a, const struct dmarc_verdict *v)
+{
+	printf("dmarc=%s", dmarc_state_name(v->state));
+	if (v->domain.n)
+		printf(" (policy of %.*s: %s, disposition: %s)", SLICE_FMT(ctl_plain(a, v->domain, false)), dmarc_policy_name(v->policy),
+		    dmarc_policy_name(v->disposition));
+	putchar('\n');
+	print_reason(a, v->reason);
+}
+
+static void print_findings(struct arena *a, const struct findings *f, unsigned run)
+{
+	if (f->dkim2)
+		print_text(a, f->dkim2);
+	if (f->dkim) {
+		printf("dkim=%s\n", dkim_state_name(f->dkim->state));
+		for (size_t i = 0; i < f->dkim->n; i++)
+			print_signature(a, &f->dkim->signatures[i]);
+	}
+	if (f->arc)
+		print_arc(a, f->arc);
+	if (f->spf)
+		print_spf(a, f->spf, "spf");
+	else if (run & (ENGINE_SPF | ENGINE_DMARC))
+		puts("spf=none (no --client-ip)");
+	if (f->spf_helo)
+		print_spf(a, f->spf_helo, "spf");
+	if (f->dmarc)
+		print_dmarc(a, f->dmarc);
+}
+
 static int judge(struct verify *o, struct ctl_message *m, const char *file)
 {
 	const struct dkim2_envelope *envelope;
-	const struct dkim2_verdict *v = NULL;
-	struct slice results;
+	const struct findings *found;
+	unsigned run = o->judge.only ? o->judge.only : ENGINES_ALL;
+	struct engines_terms terms;
 	struct ctl_dns *dns;
 	int code = judge_envelope(&m->arena, &o->judge, &envelope);
 
@@ -106,18 +156,19 @@ static int judge(struct verify *o, struct ctl_message *m, const char *file)
 	dns = ctl_dns_new(o->judge.dns, &code);
 	if (!dns)
 		return code;
-	v = ctl_judge(m, dns, envelope, o->judge.clock, o->judge.draft);
+	terms = judge_terms(&m->arena, &o->judge, envelope, run);
+	found = ctl_judge(m, dns, &terms);
 	ctl_dns_free(&dns);
-	if (!v)
+	if (!found)
 		return CTL_TEMPORARY;
 	if (o->judge.json) {
-		ctl_print_json(ctl_judged_json(&m->arena, v, o->authserv_id));
+		ctl_print_json(ctl_judged_json(&m->arena, found, run, o->authserv_id));
 	} else {
-		results = ctl_authres(&m->arena, v, o->authserv_id);
-		print_text(&m->arena, v);
-		printf("Authentication-Results: %.*s\n", SLICE_FMT(ctl_plain(&m->arena, results, false)));
+		print_findings(&m->arena, found, run);
+		printf("Authentication-Results: %.*s\n",
+		    SLICE_FMT(ctl_plain(&m->arena, ctl_authres(&m->arena, found, o->authserv_id), false)));
 	}
-	return ctl_judge_code(v->state);
+	return ctl_findings_code(found, o->judge.only);
 }
 
 int ctl_verify(int argc, char **argv)

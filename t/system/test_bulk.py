@@ -194,7 +194,7 @@ def test_an_empty_file_is_bad_and_an_empty_folder_is_nothing(put, dns, room):
     os.mkdir(os.path.join(room, "void"))
     assert bulk(dns, os.path.join(room, "void"), code=1) == {
         "messages": [], "summary": {"messages": 0, "results": {"pass": 0, "fail": 0, "permerror": 0, "temperror": 0, "none": 0},
-                                    "reasons": [], "other_reasons": 0, "domains": [], "other_domains": 0, "lf": 0, "unreadable": 0,
+                                    "others": {}, "reasons": [], "other_reasons": 0, "domains": [], "other_domains": 0, "lf": 0, "unreadable": 0,
                                     "passed_over": 0, "draft": "09", "interrupted": False}}
 
 
@@ -249,7 +249,8 @@ def test_the_summary_as_text(put, dns, key, keyring):
         "3 had LF line ends, taken as the CRLF of the wire", "", "  result        messages", "  pass                 3   60.0 %",
         "  fail                 1   20.0 %", "  none                 1   20.0 %", "", "   messages  reason",
         "          1  fail: " + reason, "             in %s/bad" % folder, "",
-        "   messages       pass       fail  permerror  temperror  signed by", "          4          3          1          0          0  a.test"]
+        "   messages       pass       fail  permerror  temperror  signed by", "          4          3          1          0          0  a.test", "",
+        "  others        messages", "  dkim  none           5  100.0 %", "  arc   none           5  100.0 %", "  dmarc none           5  100.0 %"]
 
 
 def test_what_is_told_apart_has_a_limit(put, dns, key):
@@ -267,7 +268,7 @@ def test_what_is_told_apart_has_a_limit(put, dns, key):
 
 
 @pytest.mark.parametrize("args", [(), ("a", "b"), ("--delivered", "--mail-from", "s@a.test", "--rcpt", "r@c.test", "x"), ("--rcpt", "r@c.test", "x"),
-                                  ("--only", "spf", "x"), ("--html", "o", "x")])
+                                  ("--only", "spf3", "x"), ("--html", "o", "x")])
 def test_called_wrongly(args):
     done = ctl("bulk", *args)
     assert done.returncode == 64 and b"usage: hopsealctl bulk" in done.stderr and done.stdout == b""

@@ -135,6 +135,10 @@ static struct ub_ctx *context_new(struct resolver_dns *d, const char *anchor_fil
 		/* A forwarder that was silent is asked again at once: 14 s a question and 44 s afterwards become about 1 s. */
 		{ "infra-keep-probing:", "yes" },
 		{ "infra-host-ttl:", "5" },
+		/* A bogus answer is looked at eight signatures at a time, each as costly as its zone likes: twice, not six times. */
+		{ "val-max-restart:", "1" },
+		/* As long as libunbound keeps any other failure. */
+		{ "val-bogus-ttl:", "5" },
 		{ "edns-buffer-size:", "1232" },
 		{ "outgoing-range:", "512" },
 		{ "num-queries-per-thread:", "4096" },

@@ -526,9 +526,13 @@ static unsigned ttl_of(enum dns_status status, unsigned ttl_s)
 	case DNS_NXDOMAIN:
 	case DNS_NODATA:
 		return clamp(ttl_s, TTL_MIN_S, TTL_NEGATIVE_MAX_S);
-	default:
-		return TTL_UNREACHABLE_S;
+	case DNS_SERVFAIL:
+	case DNS_BOGUS:
+		return 0; /* the resolver keeps it for five seconds, and a second for each worker more would be too long */
+	case DNS_TIMEOUT:
+		break;
 	}
+	return TTL_UNREACHABLE_S;
 }
 
 static void name_receive(struct ask *a, struct name *n, struct ipc_answer *answer)

@@ -33,7 +33,7 @@ typedef uint64_t ask_ticket; /* 0: no memory, no answer will come */
  * ask_dns - what the DNS says of `name`, which is normal (dns_name_normal()). `rec` is borrowed for the call (dnsrec_hold() to
  * keep); of DNSREC_KEY it has the key record.
  * Same name and type asked while a question is open: one question. Cached by the answer's TTL (5 s..1 day; negative 5..300 s;
- * unreachable 1 s), as many as cache_max and LIMIT_DNS_CACHE_OCTETS allow.
+ * timed out 1 s; other failures not, but by the resolver, five seconds), as many as cache_max and LIMIT_DNS_CACHE_OCTETS allow.
  *
  * The time-out is that of one question, begun when it was first asked. Who asks one after the other and has that time for all
  * of them together (a message) runs one timer of as long from its first question on, cancels what is open then, and takes it
@@ -46,7 +46,7 @@ struct dnsrec *ask_dns_cached(struct ask *a, enum dnsrec_type type, struct slice
 /* What a host name has of one family; IPv4 addresses as ::ffff:a.b.c.d. */
 struct ask_addresses {
 	enum dns_status status; /* DNS_OK: at least one address; DNS_TIMEOUT also when nobody could be asked */
-	unsigned ttl_s;         /* 5 s..1 day, negative 5..300 s, unreachable 1 s */
+	unsigned ttl_s;         /* 5 s..1 day, negative 5..300 s, timed out 1 s, other failures 0 */
 	size_t count;           /* at most LIMIT_ADDRESSES, the first of the answer */
 	unsigned char at[LIMIT_ADDRESSES][16];
 };

@@ -383,8 +383,8 @@ static void answers_are_kept_as_long_as_they_say(void **state)
 		{ "absent: its TTL", DNS_NXDOMAIN, 120, 120 },
 		{ "absent: at least 5 s", DNS_NODATA, 1, 5 },
 		{ "absent: at most 300 s", DNS_NXDOMAIN, 3600, 300 },
-		{ "failed: 1 s", DNS_SERVFAIL, 3600, 1 },
-		{ "bogus: 1 s", DNS_BOGUS, 3600, 1 },
+		{ "failed: by the resolver", DNS_SERVFAIL, 3600, 0 },
+		{ "bogus: by the resolver", DNS_BOGUS, 3600, 0 },
 		{ "timed out: 1 s", DNS_TIMEOUT, 3600, 1 },
 	};
 	struct world *w = *state;
@@ -395,10 +395,12 @@ static void answers_are_kept_as_long_as_they_say(void **state)
 		snprintf(name, sizeof(name), "n%zu.test", i);
 		learn(w, slice_str(name), rows[i].status, rows[i].ttl_s);
 		/* The machine's clock goes on as well: a second of room for a slow one. */
-		loop_clock_advance(w->loop, rows[i].kept_s * 1000 - 900);
-		if (ask_dns_cached(w->ask, DNSREC_KEY, slice_str(name)) == NULL)
-			fail_msg("%s: forgotten too early", rows[i].name);
-		loop_clock_advance(w->loop, 900);
+		if (rows[i].kept_s > 0) {
+			loop_clock_advance(w->loop, rows[i].kept_s * 1000 - 900);
+			if (ask_dns_cached(w->ask, DNSREC_KEY, slice_str(name)) == NULL)
+				fail_msg("%s: forgotten too early", rows[i].name);
+			loop_clock_advance(w->loop, 900);
+		}
 		if (ask_dns_cached(w->ask, DNSREC_KEY, slice_str(name)) != NULL)
 			fail_msg("%s: kept too long", rows[i].name);
 	}
@@ -507,7 +509,7 @@ static void each_type_of_a_name_is_a_question_of_its_own(void **state)
 	}
 }
 
-static void what_is_not_of_its_type_is_a_failure_for_a_second(void **state)
+static void what_is_not_of_its_type_is_a_failure(void **state)
 {
 	struct world *w = *state;
 	struct records r = { 0 };
@@ -519,7 +521,6 @@ static void what_is_not_of_its_type_is_a_failure_for_a_second(void **state)
 	turns(w);
 	assert_int_equal(r.rec->status, DNS_SERVFAIL);
 	assert_int_equal(r.rec->count, 0);
-	loop_clock_advance(w->loop, 1000);
 	assert_null(ask_dns_cached(w->ask, DNSREC_A, S("a.test")));
 	/* nobody to ask: each type has its own kind of silence */
 	close(w->resolver);
@@ -971,7 +972,7 @@ int main(void)
 		ROW(answers_are_kept_as_long_as_they_say),
 		ROW(the_least_recently_used_answer_goes_first),
 		ROW(each_type_of_a_name_is_a_question_of_its_own),
-		ROW(what_is_not_of_its_type_is_a_failure_for_a_second),
+		ROW(what_is_not_of_its_type_is_a_failure),
 		ROW(the_cache_is_bounded_by_octets_too),
 		ROW(silence_is_unreachable_and_a_late_answer_has_no_owner),
 		ROW(the_resolver_is_told_how_long_to_try),

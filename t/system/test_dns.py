@@ -143,6 +143,7 @@ def test_a_silent_resolver_is_a_451_within_the_budget_and_recovers(hopseal, sink
     assert len(sink.wait(1)) == 1
 
 
+@pytest.mark.slow
 def test_a_resolver_that_is_away_is_a_451(hopseal, world, keyring):
     relay = start(hopseal, world, timeout=2000)
     world.stop()
@@ -235,7 +236,7 @@ def test_what_a_server_says_of_a_key(hopseal, sink, server, keyring, said):
     got = make(keyring.key("evil.test"))
     server.records.update(got if isinstance(got, dict) else {KEY: got})
     server.records["e._domainkey.a.test"] = keyring.key("a.test").record
-    relay = ask(hopseal, server, timeout=1500)
+    relay = ask(hopseal, server, timeout=900 if said == "nothing" else 20000)
     with relay.connect() as c:
         code = 550 if want == "syntax" else want
         c.deliver(message(keyring, "evil.test"), "<s@evil.test>", code=code, text=TEXTS.get(want))
@@ -367,7 +368,7 @@ def test_a_zone_that_costs_much(hopseal, sink, server, keyring, room, costly):
     # A zone of too many hashes is taken for one that is not signed (RFC 9276 3.2): its key is absent.
     assert got.code == (550 if costly is many_hashes else 451), got
     print("%s: %d ms of the resolver's processor, %d questions" % (costly.__name__, used, server.asked))
-    assert used < 10000, "%d ms" % used
+    assert used < 10000, "%d ms" % used     # half a second, on a machine of our day with nothing else to do
 
 
 # ---- servers and resolvers that go away and come back ----
@@ -461,6 +462,7 @@ def test_a_resolver_killed_under_load_costs_nothing(sink, crowd):
     relay.event("dns_up")
 
 
+@pytest.mark.slow
 def test_a_resolver_killed_twice_costs_answers_but_no_session(sink, crowd):
     """What two resolvers did not survive is not asked of a third."""
     relay, away, clients = crowd
@@ -490,8 +492,8 @@ def test_a_resolver_that_stands_still_costs_answers_but_no_session(hopseal, sink
             c.want(451, "4.7.5")
         relay.event("dns_timeout")
         os.kill(pid, signal.SIGCONT)
-        until("a verdict", lambda: away.code(clients[0], 0) == 250, AGAIN)
-        all_alive(away, clients)
+        for i, c in enumerate(clients):
+            until("a verdict", lambda: away.code(c, i) == 250, AGAIN)
     finally:
         for c in clients:
             c.close()

@@ -12,7 +12,7 @@
 enum { TTL = 300, QUESTION_MS = 15000, SILENT_MS = 400, CROWD = 4000 };
 
 /* All that a label may have (dns_name_normal()); to a text form of names some of it means more than itself. */
-#define ODD_1 "john+tag!\"#$%&'()*,-/"
+#define ODD_1 " john+tag !\"#$%&'()*,-/"
 #define ODD_2 "09:;<=>?@[]^_`{|}~"
 #define ODD_NAME ODD_1 "." ODD_2 "._spf.odd.test"
 
@@ -385,7 +385,7 @@ static const struct row {
 	{ "a..test", DNS_NXDOMAIN, 0, 0, { { NULL, 0 } } },
 	{ "back\\slash.test", DNS_NXDOMAIN, 0, 0, { { NULL, 0 } } },
 	{ "a\\046b.test", DNS_NXDOMAIN, 0, 0, { { NULL, 0 } } },
-	{ "bl ank.test", DNS_NXDOMAIN, 50, 0, { { NULL, 0 } } },
+	{ "t\tab.test", DNS_NXDOMAIN, 0, 0, { { NULL, 0 } } },
 	{ "\303\274.test", DNS_NXDOMAIN, 0, 0, { { NULL, 0 } } },
 	{ "label-of-more-than-sixty-three-octets-is-not-a-name-that-can-be-asked.test", DNS_NXDOMAIN, 0, 0, { { NULL, 0 } } },
 };

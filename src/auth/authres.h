@@ -36,6 +36,12 @@ bool authres_is_ours(struct arena *a, struct slice value, struct slice authserv_
 bool authres_parse(struct arena *a, struct slice value, struct slice *id_out, const struct authres_result **results_out, size_t *n_out) HS_MUST_USE;
 
 /*
+ * authres_glean - the same of what another server wrote, who is believed: results that cannot be read are left out instead of
+ * costing all. Pairs that are no properties ("action=none") are passed over, values that want quotes are taken without.
+ */
+bool authres_glean(struct arena *a, struct slice value, struct slice *id_out, const struct authres_result **results_out, size_t *n_out) HS_MUST_USE;
+
+/*
  * authres_value - the value without name and folding: "mx.example.net; dkim2=pass (...) header.d=a.example"
  * In:    any octets as values, comments and reasons. Nobody's value ends more than itself: control octets are dropped, what is no
  *        UTF-8 becomes '?', what is above LIMIT_AUTHRES_VALUE is cut, and what is no plain word or address is quoted. A method,

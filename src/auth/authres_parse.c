@@ -147,9 +147,25 @@ static bool take_pvalue(struct arena *a, struct slice *s, struct slice *out)
 struct reader {
 	struct arena *arena;
 	struct slice rest;
+	bool lenient;
 	struct authres_prop *props; /* of all results */
 	size_t prop_room, prop_count;
 };
+
+/* As servers write values that are neither tokens nor quoted: header.b=ab/cd== */
+static bool take_run(struct slice *s, struct slice *out)
+{
+	size_t n = 0;
+
+	while (n < s->n && s->at[n] > 0x20 && s->at[n] != 0x7f && !strchr("\"(),;<>[\\]", s->at[n]))
+		n++;
+	return n > 0 && slice_take(s, n, out);
+}
+
+static bool read_value(struct reader *r, struct slice *out)
+{
+	return r->lenient && !next_is(r->rest, '"') ? take_run(&r->rest, out) : take_pvalue(r->arena, &r->rest, out);
+}
 
 /* ptype is taken. */
 static bool read_prop(struct reader *r, struct slice ptype, size_t of_this)
@@ -158,7 +174,7 @@ static bool read_prop(struct reader *r, struct slice ptype, size_t of_this)
 
 	if (!take_sign(&r->rest, '.') || !take_keyword(&r->rest, &prop.property) || !take_sign(&r->rest, '='))
 		return false;
-	if (!take_pvalue(r->arena, &r->rest, &prop.value) || of_this == LIMIT_AUTHRES_PROPS || r->prop_count == r->prop_room)
+	if (!read_value(r, &prop.value) || of_this == LIMIT_AUTHRES_PROPS || r->prop_count == r->prop_room)
 		return false;
 	r->props[r->prop_count++] = prop;
 	return true;
@@ -179,7 +195,10 @@ static bool read_rest(struct reader *r, struct authres_result *out)
 		/* a property that ends in a quote is followed by the next one without a blank, if somebody likes */
 		if ((!blank && out->prop_count == 0) || !take_keyword(&r->rest, &word) || !cfws_skip(&r->rest))
 			return false;
-		if (next_is(r->rest, '=')) {
+		if (next_is(r->rest, '=') && r->lenient && !slice_ieq(word, S("reason"))) {
+			if (!take_sign(&r->rest, '=') || !read_value(r, &word)) /* action=none: no property, and nobody's harm */
+				return false;
+		} else if (next_is(r->rest, '=')) {
 			if (reason || out->prop_count || !slice_ieq(word, S("reason")))
 				return false;
 			if (!take_sign(&r->rest, '=') || !take_value(r->arena, &r->rest, &out->reason))
@@ -225,18 +244,27 @@ static bool read_id(struct reader *r, struct slice *id_out)
 	return known && next_is(r->rest, ';');
 }
 
+static bool begin(struct reader *r, struct slice value, struct authres_result **results_out, size_t *room_out, struct slice *id_out)
+{
+	size_t room = counted(value, ';', LIMIT_AUTHRES_RESULTS);
+
+	r->rest = value;
+	r->prop_room = counted(value, '=', (size_t)LIMIT_AUTHRES_RESULTS * LIMIT_AUTHRES_PROPS);
+	*room_out = room;
+	*results_out = ARENA_ARRAY(r->arena, room, struct authres_result);
+	r->props = ARENA_ARRAY(r->arena, r->prop_room, struct authres_prop);
+	return *results_out && r->props && utf8_valid(value) && read_id(r, id_out);
+}
+
 bool authres_parse(struct arena *a, struct slice value, struct slice *id_out, const struct authres_result **results_out, size_t *n_out)
 {
-	struct reader r = { .arena = a, .rest = value };
+	struct reader r = { .arena = a };
 	struct authres_result *results;
 	struct slice id, word;
-	size_t room = counted(value, ';', LIMIT_AUTHRES_RESULTS), n = 0;
+	size_t room, n = 0;
 	bool first = true, known;
 
-	r.prop_room = counted(value, '=', (size_t)LIMIT_AUTHRES_RESULTS * LIMIT_AUTHRES_PROPS);
-	results = ARENA_ARRAY(a, room, struct authres_result);
-	r.props = ARENA_ARRAY(a, r.prop_room, struct authres_prop);
-	if (!results || !r.props || !utf8_valid(value) || !read_id(&r, &id))
+	if (!begin(&r, value, &results, &room, &id))
 		return false;
 	for (; r.rest.n; first = false) {
 		if (!take_sign(&r.rest, ';'))
@@ -250,6 +278,57 @@ bool authres_parse(struct arena *a, struct slice value, struct slice *id_out, co
 		if (n == room || !read_result(&r, word, &results[n], &known))
 			return false;
 		n += known;
+	}
+	*id_out = id;
+	*results_out = results;
+	*n_out = n;
+	return true;
+}
+
+/* Up to the next ';' that stands in no comment and no quoted string; it is dropped. */
+static struct slice next_part(struct slice *rest)
+{
+	struct slice part;
+	size_t n = 0, depth = 0;
+	bool quoted = false;
+
+	for (; n < rest->n; n++) {
+		unsigned char c = rest->at[n];
+
+		if (c == '\\' && (quoted || depth))
+			n++;
+		else if (c == '"' && !depth)
+			quoted = !quoted;
+		else if (c == '(' && !quoted)
+			depth++;
+		else if (c == ')' && depth)
+			depth--;
+		else if (c == ';' && !quoted && !depth)
+			break;
+	}
+	part = slice_sub(*rest, 0, n);
+	*rest = slice_sub(*rest, n < rest->n ? n + 1 : rest->n, SIZE_MAX);
+	return part;
+}
+
+bool authres_glean(struct arena *a, struct slice value, struct slice *id_out, const struct authres_result **results_out, size_t *n_out)
+{
+	struct reader r = { .arena = a, .lenient = true };
+	struct authres_result *results;
+	struct slice id, word, left;
+	size_t room, n = 0, props;
+	bool known;
+
+	if (!begin(&r, value, &results, &room, &id))
+		return false;
+	left = slice_sub(r.rest, 1, SIZE_MAX);
+	while (left.n && n < room) {
+		r.rest = next_part(&left);
+		props = r.prop_count;
+		if (cfws_skip(&r.rest) && take_keyword(&r.rest, &word) && read_result(&r, word, &results[n], &known) && known)
+			n++;
+		else
+			r.prop_count = props;
 	}
 	*id_out = id;
 	*results_out = results;

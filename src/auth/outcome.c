@@ -24,7 +24,7 @@ static bool says_pass(struct arena *a, struct slice aar, struct slice author)
 	struct slice id, domain;
 	size_t n;
 
-	if (!authres_parse(a, aar, &id, &results, &n))
+	if (!authres_glean(a, aar, &id, &results, &n))
 		return false;
 	for (size_t i = 0; i < n; i++) {
 		if (!slice_ieq(results[i].method, S("dmarc")) || !slice_ieq(results[i].result, S("pass")))

@@ -89,8 +89,16 @@ static void want_read(struct arena *a, struct slice any)
 	struct slice id;
 	size_t n;
 
+	const struct authres_result *gleaned;
+	size_t more;
+	bool gleans = authres_glean(a, any, &id, &gleaned, &more);
+
+	WANT(!gleans || more <= LIMIT_AUTHRES_RESULTS);
 	if (authres_parse(a, any, &id, &results, &n)) {
-		WANT(n <= LIMIT_AUTHRES_RESULTS);
+		WANT(n <= LIMIT_AUTHRES_RESULTS && gleans && more == n);
+		for (size_t i = 0; i < n; i++)
+			WANT(slice_eq(results[i].method, gleaned[i].method) && slice_eq(results[i].result, gleaned[i].result) &&
+			    results[i].prop_count == gleaned[i].prop_count);
 		if (short_names(results, n) && id.n < LIMIT_AUTHRES_VALUE)
 			want_round(a, S("mx.c.test"), results, n);
 	}

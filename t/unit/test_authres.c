@@ -587,6 +587,45 @@ static void want_case(const json_t *one)
 	}
 }
 
+static void what_others_write_is_gleaned(void **state)
+{
+	static const struct {
+		const char *name, *value, *results; /* NULL: nothing can be read */
+	} rows[] = {
+		{ "no property", "a.test; dmarc=pass action=none header.from=b.test", "dmarc=pass header.from:b.test" },
+		{ "a value that wants quotes", "a.test; dkim=pass header.b=Ab/d+E==; spf=none", "dkim=pass header.b:Ab/d+E== spf=none" },
+		{ "a result that cannot be read", "a.test; dkim; spf=none; x=fail p.q; y=pass", "spf=none y=pass" },
+		{ "a sign in a comment", "a.test; dkim=pass (x; dmarc=pass) header.d=a; spf=none", "dkim=pass header.d:a spf=none" },
+		{ "a sign in quotes", "a.test; dkim=fail reason=\"x; dmarc=pass\"; spf=none", "dkim=fail spf=none" },
+		{ "a comment without end takes all that follows", "a.test; spf=none; dkim=pass (x; dmarc=pass", "spf=none" },
+		{ "quotes without end too", "a.test; spf=none; dkim=fail reason=\"x; dmarc=pass", "spf=none" },
+		{ "an escaped quote ends none", "a.test; dkim=fail reason=\"x\\\"; dmarc=pass\"; spf=none", "dkim=fail spf=none" },
+		{ "no name", "; dmarc=pass", NULL },
+		{ "another version", "a.test 2; dmarc=pass", NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ROWS(rows); i++) {
+		const struct authres_result *results;
+		struct slice id;
+		struct buf b;
+		size_t n;
+
+		buf_init(&b, 4096);
+		if (authres_glean(&arena, slice_str(rows[i].value), &id, &results, &n) != (rows[i].results != NULL))
+			fail_msg("%s", rows[i].name);
+		for (size_t k = 0; rows[i].results && k < n; k++) {
+			buf_printf(&b, "%s%.*s=%.*s", k ? " " : "", SLICE_FMT(results[k].method), SLICE_FMT(results[k].result));
+			for (size_t p = 0; p < results[k].prop_count; p++)
+				buf_printf(&b, " %.*s.%.*s:%.*s", SLICE_FMT(results[k].props[p].ptype), SLICE_FMT(results[k].props[p].property),
+				    SLICE_FMT(results[k].props[p].value));
+		}
+		if (rows[i].results)
+			WANT_SLICE(buf_get(&b), slice_str(rows[i].results));
+		buf_release(&b);
+	}
+}
+
 static void public_cases(void **state)
 {
 	char folder[400];
@@ -620,6 +659,7 @@ int main(void)
 		TEST(reading_is_bounded),
 		TEST(what_is_written_is_read),
 		TEST(writing_is_bounded),
+		TEST(what_others_write_is_gleaned),
 		TEST(public_cases),
 	};
 

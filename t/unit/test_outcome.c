@@ -33,6 +33,16 @@ static void rows_of_arc(void **state)
 		{ "it names no author", ARC_PASS, "trusted.test", "mx; dmarc=pass", NULL, NULL, DMARC_FAIL, true, false, false, DMARC_POLICY_REJECT },
 		{ "what cannot be read says nothing", ARC_PASS, "trusted.test", "mx dmarc=pass header.from=a.test", NULL, NULL, DMARC_FAIL, true,
 		    false, false, DMARC_POLICY_REJECT },
+		{ "as one large provider writes it", ARC_PASS, "trusted.test",
+		    "i=1; mx.trusted.test 1; spf=pass (sender ip is 192.0.2.1) smtp.rcpttodomain=b.test smtp.mailfrom=a.test; dmarc=pass (p=reject sp=none "
+		    "pct=100) action=none header.from=a.test; dkim=pass (signature was verified) header.d=a.test; arc=none" + 5, NULL, NULL, DMARC_FAIL, true,
+		    true, false, DMARC_POLICY_NONE },
+		{ "and as another one does", ARC_PASS, "trusted.test",
+		    "mx.trusted.test; dkim=pass header.i=@a.test header.s=s1 header.b=Ab/d+E==; spf=pass (domain of s@a.test designates 192.0.2.1 as permitted "
+		    "sender) smtp.mailfrom=s@a.test; dmarc=pass (p=REJECT sp=REJECT dis=NONE) header.from=a.test", NULL, NULL, DMARC_FAIL, true, true, false,
+		    DMARC_POLICY_NONE },
+		{ "a quoted string says nothing", ARC_PASS, "trusted.test", "mx; spf=none reason=\"x; dmarc=pass header.from=a.test\"", NULL, NULL,
+		    DMARC_FAIL, true, false, false, DMARC_POLICY_REJECT },
 		{ "a comment says nothing", ARC_PASS, "trusted.test", "mx; spf=none (dmarc=pass header.from=a.test)", NULL, NULL, DMARC_FAIL, true,
 		    false, false, DMARC_POLICY_REJECT },
 		{ "a chain that fails", ARC_FAIL, "trusted.test", PASS_A, NULL, NULL, DMARC_FAIL, false, false, false, DMARC_POLICY_REJECT },

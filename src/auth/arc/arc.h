@@ -75,7 +75,7 @@ struct arc_seal;
 
 /*
  * arc_seal_new - the set that comes next, over the header as it leaves
- * In:    came: what arc_verdict() said of the message that came; all is borrowed until the fields are there
+ * In:    came: what arc_verdict() said of the message that came; conf: copied; all else, and what its slices hold, borrowed until the fields are there
  * Fault: UNSEALED with the reason: the chain had failed (RFC 8617 5.1: nobody has to seal, and what stands on a failed chain helps nobody),
  *        is not known yet (temperror), has as many sets as there may be, is not the one in h, or a field would be too long; INTERNAL: conf
  *        is not what it has to be; NO_MEMORY

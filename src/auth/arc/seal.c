@@ -14,7 +14,7 @@ enum stage { MESSAGE, SEAL, READY };
 struct arc_seal {
 	struct arena *arena;
 	const struct field_index *index;
-	const struct arc_seal_conf *conf;
+	struct arc_seal_conf conf;
 	struct arc_sets sets;
 	enum stage stage;        /* what is to be signed next */
 	unsigned i;
@@ -55,7 +55,7 @@ static bool may_seal(struct arc_seal *s, const struct header *h, const struct ar
 
 static bool conf_ok(struct arc_seal *s)
 {
-	const struct arc_seal_conf *conf = s->conf;
+	const struct arc_seal_conf *conf = &s->conf;
 
 	for (size_t k = 0; k < conf->authres.n; k++)
 		if (conf->authres.at[k] == 0x7f || (conf->authres.at[k] < ' ' && !strchr("\t\r\n", conf->authres.at[k] ? conf->authres.at[k] : 'x')))
@@ -78,7 +78,7 @@ static bool names_ok(const struct field_list *names)
 /* RFC 8617 4.1.2: DKIM-Signature too. */
 static bool choose_names(struct arc_seal *s, struct fault *f)
 {
-	bool ok = s->conf->h.n ? field_list_parse(s->arena, s->conf->h, &s->names) && names_ok(&s->names) :
+	bool ok = s->conf.h.n ? field_list_parse(s->arena, s->conf.h, &s->names) && names_ok(&s->names) :
 	                         field_list_usual(s->arena, s->index, S("DKIM-Signature"), &s->names);
 
 	return ok || refuse(f, arena_failed(s->arena) ? FAULT_NO_MEMORY : FAULT_INTERNAL, SLICE_NONE);
@@ -89,7 +89,7 @@ static bool choose_names(struct arc_seal *s, struct fault *f)
 static void begin(const struct arc_seal *s, struct fold *fold, struct buf *out, struct slice name, struct slice signature)
 {
 	fold_start(fold, out, name);
-	fold_tag(fold, s->conf->type == KEY_RSA ? S("a=rsa-sha256;") : S("a=ed25519-sha256;"));
+	fold_tag(fold, s->conf.type == KEY_RSA ? S("a=rsa-sha256;") : S("a=ed25519-sha256;"));
 	fold_tag(fold, S("b="));
 	fold_b64(fold, signature, S(";"));
 }
@@ -102,8 +102,8 @@ static void tag(const struct arc_seal *s, struct fold *fold, const char *name, s
 static void finish(const struct arc_seal *s, struct fold *fold)
 {
 	tag(s, fold, "i", arena_printf(s->arena, "%u", s->i));
-	tag(s, fold, "s", s->conf->selector);
-	fold_tag(fold, arena_printf(s->arena, "t=%lld", (long long)s->conf->now));
+	tag(s, fold, "s", s->conf.selector);
+	fold_tag(fold, arena_printf(s->arena, "t=%lld", (long long)s->conf.now));
 	fold_end(fold);
 }
 
@@ -116,7 +116,7 @@ static void write_ams(const struct arc_seal *s, struct buf *out, struct slice si
 	struct fold fold;
 
 	begin(s, &fold, out, S("ARC-Message-Signature:"), signature);
-	tag(s, &fold, "bh", b64_text(s->arena, s->conf->body_sha256));
+	tag(s, &fold, "bh", b64_text(s->arena, s->conf.body_sha256));
 	tag(s, &fold, "c", S("relaxed/relaxed"));
 	tag(s, &fold, "d", s->d);
 	fold.column = COLUMNS; /* h= begins a line, so that it always ends its lines at the same places */
@@ -145,7 +145,7 @@ static void write_seal(const struct arc_seal *s, struct buf *out, struct slice s
 /* Words as they stand in the value, with one blank between: its own folds go. */
 static void write_aar(const struct arc_seal *s, struct buf *out, struct slice signature)
 {
-	struct slice left = s->conf->authres;
+	struct slice left = s->conf.authres;
 	struct fold fold;
 
 	(void)signature;
@@ -243,7 +243,7 @@ struct arc_seal *arc_seal_new(struct arena *a, const struct header *h, const str
 	}
 	s->arena = a;
 	s->index = index;
-	s->conf = conf;
+	s->conf = *conf;
 	s->i = (unsigned)s->sets.n + 1;
 	if (!may_seal(s, h, came, f))
 		return NULL;

@@ -73,7 +73,7 @@ struct dkim_terms {
 struct dkim;
 /*
  * dkim_new - reads the DKIM-Signature fields and asks for the keys of those that may pass
- * In:    all borrowed until the verdict was used; index is of the fields of h
+ * In:    terms: copied; all else borrowed until the verdict was used; index is of the fields of h
  * Fault: NULL: no memory
  */
 struct dkim *dkim_new(struct arena *a, struct asks *asks, const struct header *h, const struct field_index *index,
@@ -106,7 +106,7 @@ struct dkim_sign;
  * h= names the fields RFC 6376 5.4.1 suggests, and what MIME is shown by, each as often as it stands there, and those that a message
  * may have once, which somebody could add or double, once more (5.4.2).
  *
- * In:    all borrowed until the field was given out
+ * In:    conf: copied; all else, and what its slices hold, borrowed until the field was given out
  * Fault: NULL: UNSEALED: it would be longer than LIMIT_DKIM2_FIELD_OUT; NO_MEMORY
  */
 struct dkim_sign *dkim_sign_new(struct arena *a, const struct header *h, const struct field_index *index,

@@ -6,7 +6,7 @@
 
 struct dkim_sign {
 	struct arena *arena;
-	const struct dkim_sign_conf *conf;
+	struct dkim_sign_conf conf;
 	struct field_list names;
 	unsigned char digest[32];
 };
@@ -19,7 +19,7 @@ static void put_tag(struct fold *fold, struct arena *a, const char *name, struct
 /* Up to b=, whose place does not depend on what is in it. */
 static void write_field(const struct dkim_sign *s, struct slice signature, struct buf *out)
 {
-	const struct dkim_sign_conf *c = s->conf;
+	const struct dkim_sign_conf *c = &s->conf;
 	struct fold fold;
 
 	fold_start(&fold, out, S("DKIM-Signature:"));
@@ -61,7 +61,7 @@ struct dkim_sign *dkim_sign_new(struct arena *a, const struct header *h, const s
 		return NULL;
 	}
 	s->arena = a;
-	s->conf = conf;
+	s->conf = *conf;
 	buf_init(&text, LIMIT_DKIM2_FIELD_OUT);
 	ok = field_list_usual(a, index, SLICE_NONE, &s->names);
 	if (ok) {

@@ -12,7 +12,7 @@ struct dkim {
 	struct arena *arena;
 	struct asks *asks;
 	const struct field_index *index;
-	const struct dkim_terms *terms;
+	struct dkim_terms terms;
 	struct judged *judged;
 	struct dkim_signature *signatures;
 	struct {
@@ -58,9 +58,9 @@ static bool body_hash_fits(struct dkim *d, const struct dkim_field *f)
 static void read_one(struct dkim *d, size_t k, const struct field *f)
 {
 	struct judged *j = &d->judged[k];
-	bool whole = dkim_field_read(d->arena, f, d->terms, &j->field, &d->signatures[k]);
+	bool whole = dkim_field_read(d->arena, f, &d->terms, &j->field, &d->signatures[k]);
 
-	if (k >= d->terms->signatures_max)
+	if (k >= d->terms.signatures_max)
 		found(d, k, DKIM_POLICY, DKIM_ABOUT_LIMIT, S("too many signatures"));
 	else if (!whole)
 		j->done = true;
@@ -84,7 +84,7 @@ struct dkim *dkim_new(struct arena *a, struct asks *asks, const struct header *h
 	d->arena = a;
 	d->asks = asks;
 	d->index = index;
-	d->terms = terms;
+	d->terms = *terms;
 	for (size_t k = 0; k < room; k++, at++) {
 		at = header_find(h, name, at);
 		d->signatures[k].field = at;
@@ -188,7 +188,7 @@ static void judge_signature(struct dkim *d, size_t k, const struct key *key, con
 		found(d, k, DKIM_TEMPERROR, DKIM_ABOUT_NOTHING, S("no memory"));
 	else if (!verify_sha256(key, digest, f->signature))
 		found(d, k, DKIM_FAIL, DKIM_ABOUT_SIGNATURE, S("signature does not match"));
-	else if (f->octets < canon_body_octets(body, f->body) && !d->terms->trust_l)
+	else if (f->octets < canon_body_octets(body, f->body) && !d->terms.trust_l)
 		found(d, k, DKIM_POLICY, DKIM_ABOUT_PARTIAL, S("body goes on behind what is signed"));
 	else
 		found(d, k, DKIM_PASS, DKIM_ABOUT_NOTHING, SLICE_NONE);

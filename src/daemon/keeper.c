@@ -68,11 +68,11 @@ static struct key *read_key(const char *file)
 /* Only what a listener of this configuration may sign with. */
 static bool read_keys(struct keeper *k, const struct conf *conf)
 {
-	bool sealing = false;
+	bool signing = false;
 
 	for (size_t i = 0; i < conf->listener_count; i++)
-		sealing |= conf->listeners[i].sealing;
-	if (!sealing || conf->key_count == 0)
+		signing |= conf->listeners[i].sealing || conf->listeners[i].arc_seal;
+	if (!signing || conf->key_count == 0)
 		return true;
 	k->keys = calloc(conf->key_count, sizeof(*k->keys));
 	if (k->keys == NULL)

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unbound-event.h>
 #include <unbound.h>
 #include <unistd.h>
@@ -17,6 +18,8 @@ enum {
 	FORWARDERS = 3,   /* as many as resolv.conf(5) takes */
 	FORWARDER_OCTETS = 80,
 	ANSWER_ARENA_OCTETS = 1 << 20,
+	SOCKETS = 4096,   /* of questions that are out, at most; with 512, names of a server that is silent kept others waiting */
+	FILES = 2 * SOCKETS,
 };
 
 enum query_state { /* only query_enter() writes it */
@@ -128,10 +131,26 @@ static void read_resolv_conf(struct resolver_dns *d)
 	fclose(f);
 }
 
+/* Each question that is out has a socket of its own; as many as half the files we may have. */
+static unsigned sockets(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return SOCKETS / 8;
+	if (files.rlim_cur < FILES && files.rlim_max > files.rlim_cur) {
+		files.rlim_cur = files.rlim_max < FILES ? files.rlim_max : FILES;
+		if (setrlimit(RLIMIT_NOFILE, &files) < 0 && getrlimit(RLIMIT_NOFILE, &files) < 0)
+			return SOCKETS / 8;
+	}
+	return files.rlim_cur < FILES ? (unsigned)files.rlim_cur / 2 : SOCKETS;
+}
+
 /* Options and anchors come before ub_ctx_zone_remove(), which finalises the context and reads the anchor file. */
 static struct ub_ctx *context_new(struct resolver_dns *d, const char *anchor_file, char error[256])
 {
-	static const char *const options[][2] = {
+	char range[16];
+	const char *const options[][2] = {
 		/* A forwarder that was silent is asked again at once: 14 s a question and 44 s afterwards become about 1 s. */
 		{ "infra-keep-probing:", "yes" },
 		{ "infra-host-ttl:", "5" },
@@ -140,7 +159,7 @@ static struct ub_ctx *context_new(struct resolver_dns *d, const char *anchor_fil
 		/* As long as libunbound keeps any other failure. */
 		{ "val-bogus-ttl:", "5" },
 		{ "edns-buffer-size:", "1232" },
-		{ "outgoing-range:", "512" },
+		{ "outgoing-range:", range },
 		{ "num-queries-per-thread:", "4096" },
 		{ "outgoing-num-tcp:", "32" },
 		{ "msg-cache-size:", "8m" },
@@ -153,6 +172,7 @@ static struct ub_ctx *context_new(struct resolver_dns *d, const char *anchor_fil
 	struct ub_ctx *c = ub_ctx_create_event(loop_base(d->loop));
 	int bad = c == NULL ? UB_NOMEM : 0;
 
+	snprintf(range, sizeof(range), "%u", sockets());
 	for (size_t i = 0; bad == 0 && i < sizeof(options) / sizeof(options[0]); i++)
 		bad = ub_ctx_set_option(c, options[i][0], options[i][1]);
 	for (size_t i = 0; bad == 0 && i < d->forwarder_count; i++)

@@ -20,6 +20,8 @@ enum {
 	ANSWER_ARENA_OCTETS = 1 << 20,
 	SOCKETS = 4096,   /* of questions that are out, at most; with 512, names of a server that is silent kept others waiting */
 	FILES = 2 * SOCKETS,
+	FAILURES = 3,     /* in a row, and a context is left for a fresh one */
+	FRESH_MS = 1000,  /* so often at the most */
 };
 
 enum query_state { /* only query_enter() writes it */
@@ -28,11 +30,19 @@ enum query_state { /* only query_enter() writes it */
 	QUERY_READY,   /* answered; its caller hears at the end of the turn */
 };
 
+/* A libunbound context: what it keeps of failures (five seconds, of whatever name) dies with it. */
+struct context {
+	struct context *next; /* of those that were left */
+	struct ub_ctx *ub;
+	size_t open;          /* questions it has; it may not go before they do */
+	bool validates;
+};
+
 struct dns_query {
 	struct dns_query *prev, *next; /* of all */
 	struct resolver_dns *dns;
 	enum query_state state;
-	struct ub_ctx *context; /* that has it */
+	struct context *context; /* that has it */
 	int async_id;
 	struct loop_timer timer;
 	struct loop_later later;
@@ -46,10 +56,13 @@ struct dns_query {
 
 struct resolver_dns {
 	struct loop *loop;
-	struct ub_ctx *checking; /* validates; NULL: never */
-	struct ub_ctx *plain;    /* does not; NULL: not needed any more */
-	struct ub_ctx *use;      /* one of both; NULL: questions are held */
-	struct ub_ctx *old;      /* to be deleted outside of its calls */
+	struct context *checking; /* validates; NULL: never */
+	struct context *plain;    /* does not; NULL: not needed any more */
+	struct context *use;      /* one of both; NULL: questions are held */
+	struct context *left;     /* to be deleted outside of their calls, once nothing is open there */
+	char *anchor;             /* file; NULL: none */
+	unsigned failed;          /* answers in a row that were none: it is not one name, nobody answers */
+	int64_t fresh_ms;         /* when a context was left last */
 	struct dns_query *queries;
 	struct dns_query *probe;
 	struct loop_timer probe_again;
@@ -63,7 +76,11 @@ struct resolver_dns {
 
 static void query_enter(struct dns_query *q, enum query_state state)
 {
+	if (q->state == QUERY_ASKED)
+		q->context->open--;
 	q->state = state;
+	if (q->state == QUERY_ASKED)
+		q->context->open++;
 }
 
 /* contexts */
@@ -147,8 +164,9 @@ static unsigned sockets(void)
 }
 
 /* Options and anchors come before ub_ctx_zone_remove(), which finalises the context and reads the anchor file. */
-static struct ub_ctx *context_new(struct resolver_dns *d, const char *anchor_file, char error[256])
+static struct context *context_new(struct resolver_dns *d, const char *anchor_file, char error[256])
 {
+	struct context *made = calloc(1, sizeof(*made));
 	char range[16];
 	const char *const options[][2] = {
 		/* A forwarder that was silent is asked again at once: 14 s a question and 44 s afterwards become about 1 s. */
@@ -169,7 +187,7 @@ static struct ub_ctx *context_new(struct resolver_dns *d, const char *anchor_fil
 		{ "unblock-lan-zones:", "yes" },
 	};
 	static const char *const zones[] = { "test.", "home.arpa." };
-	struct ub_ctx *c = ub_ctx_create_event(loop_base(d->loop));
+	struct ub_ctx *c = made != NULL ? ub_ctx_create_event(loop_base(d->loop)) : NULL;
 	int bad = c == NULL ? UB_NOMEM : 0;
 
 	snprintf(range, sizeof(range), "%u", sockets());
@@ -181,22 +199,67 @@ static struct ub_ctx *context_new(struct resolver_dns *d, const char *anchor_fil
 		bad = ub_ctx_add_ta_file(c, anchor_file);
 	for (size_t i = 0; bad == 0 && i < sizeof(zones) / sizeof(zones[0]); i++)
 		bad = ub_ctx_zone_remove(c, zones[i]);
-	if (bad == 0)
-		return c;
+	if (bad == 0) {
+		*made = (struct context){ .ub = c, .validates = anchor_file != NULL };
+		return made;
+	}
 	snprintf(error, 256, "libunbound%s%s: %s", anchor_file != NULL ? ", trust anchor " : "",
 	    anchor_file != NULL ? anchor_file : "", ub_strerror(bad));
 	if (c != NULL)
 		ub_ctx_delete(c);
+	free(made);
 	return NULL;
+}
+
+static void context_free(struct context *c)
+{
+	if (c == NULL)
+		return;
+	ub_ctx_delete(c->ub);
+	free(c);
 }
 
 static void on_tidy(void *arg)
 {
 	struct resolver_dns *d = arg;
 
-	if (d->old != NULL)
-		ub_ctx_delete(d->old);
-	d->old = NULL;
+	for (struct context **at = &d->left, *c; (c = *at) != NULL;) {
+		if (c->open != 0) {
+			at = &c->next;
+			continue;
+		}
+		*at = c->next;
+		context_free(c);
+	}
+}
+
+static void context_leave(struct resolver_dns *d, struct context *c)
+{
+	c->next = d->left;
+	d->left = c;
+	loop_later(d->loop, &d->tidy, on_tidy, d);
+}
+
+/*
+ * Where nobody has answered lately, libunbound goes on saying so for five seconds after somebody does: another context asks at once.
+ * Without memory, or leave to read the anchor, things stay as they are.
+ */
+static void context_freshen(struct resolver_dns *d)
+{
+	int64_t now_ms = loop_now_ms(d->loop);
+	struct context *c;
+	char error[256];
+
+	if (d->failed < FAILURES || now_ms < d->fresh_ms + FRESH_MS)
+		return;
+	d->failed = 0;
+	d->fresh_ms = now_ms;
+	c = context_new(d, d->use->validates ? d->anchor : NULL, error);
+	if (c == NULL)
+		return;
+	*(d->use == d->checking ? &d->checking : &d->plain) = c;
+	context_leave(d, d->use);
+	d->use = c;
 }
 
 /* queries */
@@ -205,8 +268,10 @@ static void query_free(struct dns_query *q)
 {
 	struct resolver_dns *d = q->dns;
 
-	if (q->state == QUERY_ASKED)
-		ub_cancel(q->context, q->async_id);
+	if (q->state == QUERY_ASKED) {
+		ub_cancel(q->context->ub, q->async_id);
+		query_enter(q, QUERY_READY);
+	}
 	*(q->prev != NULL ? &q->prev->next : &d->queries) = q->next;
 	if (q->next != NULL)
 		q->next->prev = q->prev;
@@ -226,9 +291,17 @@ static void on_ready(void *arg)
 
 static void query_ready(struct dns_query *q)
 {
+	struct resolver_dns *d = q->dns;
+
 	query_enter(q, QUERY_READY);
+	if (q->answer.status == DNS_SERVFAIL || q->answer.status == DNS_TIMEOUT)
+		d->failed++;
+	else if (q->answer.status != DNS_BOGUS)
+		d->failed = 0;
 	loop_timer_stop(&q->timer);
-	loop_later(q->dns->loop, &q->later, on_ready, q);
+	loop_later(d->loop, &q->later, on_ready, q);
+	if (d->left != NULL)
+		loop_later(d->loop, &d->tidy, on_tidy, d);
 }
 
 static void on_unbound(void *arg, int rcode, void *packet, int octets, int sec, char *why_bogus, int ratelimited)
@@ -252,19 +325,19 @@ static void on_timer(void *arg)
 	struct dns_query *q = arg;
 
 	if (q->state == QUERY_ASKED)
-		ub_cancel(q->context, q->async_id);
+		ub_cancel(q->context->ub, q->async_id);
 	q->answer.status = DNS_TIMEOUT;
 	query_ready(q);
 }
 
-static void query_send(struct dns_query *q, struct ub_ctx *context)
+static void query_send(struct dns_query *q, struct context *context)
 {
 	int bad;
 
-	query_enter(q, QUERY_ASKED);
 	q->context = context;
+	query_enter(q, QUERY_ASKED);
 	/* What libunbound has at hand it answers from inside this call; the query is READY then. */
-	bad = ub_resolve_event(context, q->name, q->qtype, 1, q, on_unbound, &q->async_id);
+	bad = ub_resolve_event(context->ub, q->name, q->qtype, 1, q, on_unbound, &q->async_id);
 	if (bad == 0)
 		return;
 	q->answer.status = bad == UB_SYNTAX ? DNS_NXDOMAIN : DNS_SERVFAIL;
@@ -311,6 +384,7 @@ struct dns_query *resolver_dns_ask(struct resolver_dns *d, struct slice name, ui
 		q->answer.status = DNS_NXDOMAIN;
 		query_ready(q);
 	} else if (d->use != NULL) {
+		context_freshen(d);
 		query_send(q, d->use);
 	}
 	return q;
@@ -325,7 +399,7 @@ void resolver_dns_cancel(struct dns_query *q)
 
 static void probe_start(void *arg);
 
-static void use(struct resolver_dns *d, struct ub_ctx *context)
+static void use(struct resolver_dns *d, struct context *context)
 {
 	d->use = context;
 	for (struct dns_query *q = d->queries; q != NULL; q = q->next)
@@ -340,9 +414,8 @@ static void on_probe(void *arg, const struct dns_answer *answer)
 	d->probe = NULL;
 	if (answer->status == DNS_OK && answer->with_signatures) {
 		/* Signatures come through: the context that validates is right for good. */
-		d->old = d->plain;
+		context_leave(d, d->plain);
 		d->plain = NULL;
-		loop_later(d->loop, &d->tidy, on_tidy, d);
 		use(d, d->checking);
 		return;
 	}
@@ -402,6 +475,11 @@ struct resolver_dns *resolver_dns_new(struct loop *l, const char *resolver, cons
 		warn(arg, "no " ROOT_ANCHOR " (package dns-root-data): answers are not validated");
 		anchor = NULL;
 	}
+	if (anchor != NULL && (d->anchor = strdup(anchor)) == NULL) {
+		snprintf(error_out, 256, "no memory");
+		resolver_dns_free(&d);
+		return NULL;
+	}
 	if ((anchor != NULL && (d->checking = context_new(d, anchor, error_out)) == NULL) ||
 	    ((anchor == NULL || probe) && (d->plain = context_new(d, NULL, error_out)) == NULL)) {
 		resolver_dns_free(&d);
@@ -428,9 +506,8 @@ void resolver_dns_free(struct resolver_dns **dp)
 	loop_timer_release(&d->probe_again);
 	loop_later_cancel(d->loop, &d->tidy);
 	on_tidy(d);
-	if (d->checking != NULL)
-		ub_ctx_delete(d->checking);
-	if (d->plain != NULL)
-		ub_ctx_delete(d->plain);
+	context_free(d->checking);
+	context_free(d->plain);
+	free(d->anchor);
 	free(d);
 }

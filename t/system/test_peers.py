@@ -1,4 +1,5 @@
 """Real servers around hopseal, two or three at a time; test_matrix.py has each with each."""
+import contextlib
 import json
 import os
 import smtplib
@@ -11,8 +12,9 @@ from client import Client
 from mail import BASE, NOW, added, body_of, name_of, values
 from mtas import Dovecot, Exim, OpenSmtpd
 from peers import HAProxy, Postfix, need
-from relay import CTL, run
+from relay import CTL, ROOT, run
 from seal import checked, seal
+from tap import Tap
 from test_extensions import FIELD, REQUIRE, WITH_PRDR, block, dot, rcpts
 from test_tls import connect, tls
 from wait import DEADLINE, until
@@ -107,6 +109,34 @@ def test_from_postfix_to_postfix_through_both(hopseal, keyring, postfix):
     (stored,) = until("the message in its mailbox", lambda: behind.mailbox("r1"))
     assert values(stored, "Authentication-Results") == ["mx.c.test; dkim2=pass (i=1 a.test pass) header.d=a.test"]
     checked(stored, keyring)
+
+
+def list_posts():
+    """One of our own making, and a real one where there is one."""
+    own = [os.path.join(ROOT, "t", "data", "list-post.eml")]
+    vectors = os.environ.get("HOPSEAL_VECTORS")
+    return own + ([os.path.join(vectors, "real", "list-post.eml")] if vectors else [])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", list_posts(), ids=["own", "real"][:len(list_posts())])
+def test_postfix_brings_a_list_post_that_is_judged(hopseal, sink, ports, postfix, file):
+    """By all mechanisms, with the client's own address; every octet that Postfix sent arrives."""
+    relay = hopseal("inbound", listener={"verify": None, "policy": "built-in"}, answers={"ietf.org": ["v=spf1 ip4:192.0.2.1 -all"]})
+    with open(file, "rb") as f:
+        message = f.read()
+    with contextlib.closing(Tap(ports.take(), relay.address()[1])) as tap:
+        mta = postfix(tap.port, "smtp_line_length_limit = 0\n")
+        with Client(("127.0.0.1", mta.port)) as c:
+            c.deliver(message, sender="<dispatch-bounces@ietf.org>", recipients=("<r1@c.test>",))
+        content = sink.one().content
+        sent = tap.of("r1@c.test").content
+    assert body_of(sent) == body_of(message)
+    assert sorted(name_of(f) for f in added(sent, content)) == ["authentication-results", "received"]
+    results = values(content, "Authentication-Results")[0]
+    assert "; dkim2=none; dkim=" in results and "; arc=" in results and "; dmarc=none header.from=" in results
+    assert "; spf=fail (-all) " in results and "smtp.mailfrom=dispatch-bounces@ietf.org" in results
+    assert relay.event("dmarc_result")["spf"] == "fail"
 
 
 @pytest.mark.slow

@@ -14,6 +14,8 @@ need_probe() {
 	nettle-dev) pkg-config --exists hogweed ;;
 	lib*-dev) pkg-config --exists "${1%-dev}" ;;
 	libnet-ssleay-perl) perl -MNet::SSLeay -e 1 2>/dev/null ;;
+	libopendkim11) ldconfig -p | grep -q 'libopendkim\.so\.11' ;;
+	libmail-dkim-perl) perl -MMail::DKIM -e 1 2>/dev/null ;;
 	python3-*) /usr/bin/python3 -c "import ${1#python3-}" 2>/dev/null ;;
 	unbound) PATH=$PATH:/usr/sbin command -v unbound >/dev/null ;;
 	postfix) PATH=$PATH:/usr/sbin command -v postfix >/dev/null ;;

@@ -7,7 +7,7 @@
 own=$T
 T=$own/inbound PORT=$((PORT + 1))
 mkdir -p "$T"
-hopseal_conf 'service = "inbound"; policy = "all";'
+hopseal_conf 'service = "inbound"; verify = ["dkim2"]; policy = "all";'
 "$HOPSEAL" -f -c "$T/hopseal.conf" &
 SINK_PORT=$PORT PORT=$((PORT - 1)) T=$own
 hopseal_conf "$hopseal_outbound" "$(hopseal_key s1 "$W/msgs/s1.pem")"

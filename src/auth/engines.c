@@ -130,8 +130,10 @@ struct engines *engines_new(struct arena *a, const struct header *h, const struc
 	if (terms->client_known)
 		e->found.client = client_text(a, terms->client);
 	e->asks = asks_new(a, LIMIT_DNS_MESSAGE);
-	e->index = e->asks && (e->terms.run & (ENGINE_DKIM | ENGINE_ARC) || terms->also_relaxed) ? field_index_new(a, h) : NULL;
-	if (e->asks && start(e, h) && !arena_failed(a))
+	if (e->asks && (e->terms.run & (ENGINE_DKIM | ENGINE_ARC) || terms->also_relaxed))
+		e->index = field_index_new(a, h);
+	/* all that came before start() is in the arena */
+	if (!arena_failed(a) && start(e, h) && !arena_failed(a))
 		return e;
 	engines_release(e);
 	return NULL;

@@ -361,6 +361,13 @@ static int severity(const struct dmarc_verdict *v)
 	}
 }
 
+static bool no_memory(struct dmarc *d)
+{
+	d->verdict = (struct dmarc_verdict){ .state = DMARC_TEMPERROR, .author = d->authors[0].domain, .reason = S("no memory"), .tag = "" };
+	d->done = true;
+	return true;
+}
+
 bool dmarc_step(struct dmarc *d)
 {
 	const struct author *worst = d->authors;
@@ -376,6 +383,9 @@ bool dmarc_step(struct dmarc *d)
 		if (severity(&author->verdict) > severity(&worst->verdict))
 			worst = author;
 	}
+	/* an identifier that could not be kept may be the one that aligns */
+	if (arena_failed(d->arena))
+		return no_memory(d);
 	if (!all)
 		return false;
 	d->verdict = worst->verdict;

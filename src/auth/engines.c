@@ -77,7 +77,9 @@ static bool start(struct engines *e, const struct header *h)
 	e->body = canon_body_new((e->dkim2 ? dkim2_verify_digests(e->dkim2) : 0) | e->terms.also_simple);
 	if (!e->body)
 		return false;
-	e->relaxed = e->terms.also_relaxed ? canon_body_want(e->body, CANON_RELAXED, DIGEST_SHA256, CANON_WHOLE) : -1;
+	e->relaxed = e->terms.also_relaxed ? canon_body_want(e->body, CANON_RELAXED, DIGEST_SHA256, CANON_WHOLE) : CANON_LIMIT;
+	if (e->relaxed == CANON_NO_MEMORY)
+		return false;
 	if (wants(e, ENGINE_DKIM)) {
 		e->dkim = dkim_new(e->arena, e->asks, h, e->index, &dkim);
 		if (!e->dkim)

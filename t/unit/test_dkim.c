@@ -632,6 +632,19 @@ static void the_field_as_it_looks(void **state)
 	key_drop(&key);
 }
 
+/* What took no memory is not signed as if it were nothing. */
+static void no_hash_of_the_body(void **state)
+{
+	struct dkim_sign_conf conf = { .d = S("a.test"), .selector = S("s1"), .type = KEY_RSA, .now = NOW };
+	struct fault f = { 0 };
+	struct header h;
+
+	(void)state;
+	assert_true(header_parse(&arena, S("From: x@a.test\r\n"), 9, &h, &f));
+	assert_null(dkim_sign_new(&arena, &h, field_index_new(&arena, &h), &conf, &f));
+	assert_int_equal(f.code, FAULT_NO_MEMORY);
+}
+
 static void a_field_that_would_be_too_long(void **state)
 {
 	struct dkim_sign_conf conf = { .d = S("a.test"), .selector = S("s1"), .type = KEY_RSA, .now = NOW, .body_sha256 = relaxed_sha256(MESSAGE) };
@@ -666,6 +679,7 @@ int main(void)
 		TEST(what_is_signed_passes),
 		TEST(what_is_added_breaks_it),
 		TEST(the_field_as_it_looks),
+		TEST(no_hash_of_the_body),
 		TEST(a_field_that_would_be_too_long),
 	};
 

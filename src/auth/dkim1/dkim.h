@@ -95,7 +95,7 @@ void dkim_release(struct dkim *d);
 struct dkim_sign_conf {
 	struct slice d, selector;  /* normal */
 	enum key_type type;        /* RSA or Ed25519 */
-	struct slice body_sha256;  /* 32 octets: of the relaxed body, as it leaves */
+	struct slice body_sha256;  /* 32 octets: of the relaxed body, as it leaves; empty is a fault: it took no memory */
 	int64_t now;               /* t= */
 	int64_t expire_s;          /* from then on; 0: no x= */
 };

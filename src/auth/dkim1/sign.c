@@ -56,7 +56,7 @@ struct dkim_sign *dkim_sign_new(struct arena *a, const struct header *h, const s
 	bool ok;
 
 	(void)h;
-	if (!s) {
+	if (!s || conf->body_sha256.n != sizeof(s->digest)) { /* no hash of the body: there was no memory for it */
 		fault_set(f, FAULT_NO_MEMORY, 0);
 		return NULL;
 	}

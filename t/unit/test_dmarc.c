@@ -172,7 +172,8 @@ static void outcomes(void **state)
 		{ "np and something exists", REC("a.test", "p=reject; sp=none; np=quarantine") ", \"x.a.test\": {\"MX\": [\"1 m.test\"]}", "x.a.test", NULL, NULL, "fail none sp none a.test a.test" },
 		{ "np and something below exists", REC("a.test", "p=reject; sp=none; np=quarantine") ", \"_dmarc.x.a.test\": [\"x\"]", "x.a.test", NULL, NULL, "fail none sp none a.test a.test" },
 		{ "np is not for the domain itself", REC("a.test", "p=none; np=reject"), "a.test", NULL, NULL, "fail none p none a.test a.test" },
-		{ "np and nobody knows", REC("a.test", "p=none; np=reject") ", \"x.a.test\": {\"error\": \"timeout\"}", "x.a.test", NULL, NULL, "temperror none p none a.test a.test" },
+		{ "np and nobody knows", REC("a.test", "p=none; np=reject") ", \"x.a.test\": {\"error\": \"timeout\"}", "x.a.test", NULL, NULL, "temperror reject np none a.test a.test" },
+		{ "nobody knows, and np is milder", REC("a.test", "p=reject; np=none") ", \"x.a.test\": {\"error\": \"timeout\"}", "x.a.test", NULL, NULL, "temperror reject p none a.test a.test" },
 		{ "np and a pass needs no answer", REC("a.test", "p=none; np=reject") ", \"x.a.test\": {\"error\": \"timeout\"}", "x.a.test", "a.test", NULL, "pass none p none a.test a.test" },
 		{ "t=y is one step milder", REC("a.test", "p=reject; t=y"), "a.test", NULL, NULL, "fail reject p quarantine a.test a.test" },
 		{ "and again", REC("a.test", "p=quarantine; t=y"), "a.test", NULL, NULL, "fail quarantine p none a.test a.test" },
@@ -274,28 +275,34 @@ static void several_authors(void **state)
 	static const struct {
 		const char *name, *from, *dkim, *author;
 		enum dmarc_state want;
+		const char *unsure;
 	} rows[] = {
-		{ "the same twice", "none.test none.test", "none.test", "none.test", DMARC_PASS },
-		{ "all pass", "none.test reject.test", "none.test reject.test", "none.test", DMARC_PASS },
-		{ "one fails", "none.test reject.test", "none.test", "reject.test", DMARC_FAIL },
-		{ "the other way round", "reject.test none.test", "none.test", "reject.test", DMARC_FAIL },
-		{ "the strictest fails", "quarantine.test reject.test none.test", NULL, "reject.test", DMARC_FAIL },
-		{ "only what fails counts", "quarantine.test reject.test", "reject.test", "quarantine.test", DMARC_FAIL },
-		{ "nobody says anything of one", "reject.test open.test", "reject.test", "open.test", DMARC_NONE },
-		{ "one does not answer", "none.test down.test", "none.test", "down.test", DMARC_TEMPERROR },
-		{ "quarantine waits for the other", "quarantine.test down.test", NULL, "down.test", DMARC_TEMPERROR },
-		{ "reject does not", "down.test reject.test", NULL, "reject.test", DMARC_FAIL },
-		{ "what is tested is milder", "t.test reject.test", NULL, "reject.test", DMARC_FAIL },
-		{ "five", "a.test b.test c.test d.test e.test", NULL, "", DMARC_PERMERROR },
+		{ "the same twice", "none.test none.test", "none.test", "none.test", DMARC_PASS, NULL },
+		{ "all pass", "none.test reject.test", "none.test reject.test", "none.test", DMARC_PASS, NULL },
+		{ "one fails", "none.test reject.test", "none.test", "reject.test", DMARC_FAIL, NULL },
+		{ "the other way round", "reject.test none.test", "none.test", "reject.test", DMARC_FAIL, NULL },
+		{ "the strictest fails", "quarantine.test reject.test none.test", NULL, "reject.test", DMARC_FAIL, NULL },
+		{ "only what fails counts", "quarantine.test reject.test", "reject.test", "quarantine.test", DMARC_FAIL, NULL },
+		{ "nobody says anything of one", "reject.test open.test", "reject.test", "open.test", DMARC_NONE, NULL },
+		{ "one does not answer", "none.test down.test", "none.test", "down.test", DMARC_TEMPERROR, NULL },
+		{ "quarantine waits for the other", "quarantine.test down.test", NULL, "down.test", DMARC_TEMPERROR, NULL },
+		{ "reject does not", "down.test reject.test", NULL, "reject.test", DMARC_FAIL, NULL },
+		{ "one that asks for nothing hides no quarantine", "none.test quarantine.test", NULL, "quarantine.test", DMARC_FAIL, "none.test" },
+		{ "nor one that waits and may be refused", "none.test reject.test", NULL, "reject.test", DMARC_TEMPERROR, "none.test reject.test" },
+		{ "nor one that is not known", "none.test down.test", NULL, "down.test", DMARC_TEMPERROR, "none.test" },
+		{ "it counts more than what may go on", "reject.test none.test", "reject.test", "none.test", DMARC_TEMPERROR, "none.test" },
+		{ "what is tested is milder", "t.test reject.test", NULL, "reject.test", DMARC_FAIL, NULL },
+		{ "five", "a.test b.test c.test d.test e.test", NULL, "", DMARC_PERMERROR, NULL },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ROWS(rows); i++) {
-		struct found found = { .dkim = rows[i].dkim };
+		struct found found = { .dkim = rows[i].dkim, .unsure = rows[i].unsure };
 		const struct dmarc_verdict *v = judged(zone, rows[i].from, &found);
 
 		if (v->state != rows[i].want || !slice_eq(v->author, slice_str(rows[i].author)))
 			fail_msg("%s: %s for %.*s", rows[i].name, dmarc_state_name(v->state), SLICE_FMT(v->author));
+		assert_int_equal(v->several, i > 0 && v->state != DMARC_PERMERROR);
 	}
 }
 

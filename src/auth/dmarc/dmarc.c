@@ -288,15 +288,17 @@ static bool judge_alignment(struct dmarc *d, const struct dmarc_tree *t, struct 
 static bool judge_existence(struct dmarc *d, const struct dmarc_tree *t, struct dmarc_verdict *v)
 {
 	const struct dmarc_record *r = &t->record;
+	enum dmarc_policy otherwise = r->has_sp ? r->sp : r->p;
 	enum existence is = EXISTS;
 
-	if (v->state == DMARC_FAIL && !t->own && r->has_np && r->np != (r->has_sp ? r->sp : r->p))
+	if (v->state == DMARC_FAIL && !t->own && r->has_np && r->np != otherwise)
 		is = existence(d, t, v->author);
 	if (is == EXISTENCE_WAITS)
 		return false;
 	if (is == EXISTENCE_UNSURE)
 		end(v, DMARC_TEMPERROR, about(d, "no answer yet whether ", v->author, " exists"));
-	set_policy(v, t, is == MISSING);
+	/* of two that it may be the stricter: whoever keeps the answer away is not to choose the milder */
+	set_policy(v, t, is == MISSING || (is == EXISTENCE_UNSURE && r->np > otherwise));
 	if (v->state == DMARC_FAIL)
 		v->disposition = r->testing ? milder(v->policy) : v->policy;
 	return true;
@@ -344,16 +346,25 @@ static bool judge(struct dmarc *d, struct author *author)
 
 /* ---- the strictest of several, RFC 9989 11.5 ---- */
 
-/* What is known to be refused comes before what is not known yet, and that before anything that may go on. */
+/* May what is not known yet have to be refused? Nobody knows what a policy that did not answer asks for. */
+static bool may_refuse(const struct dmarc_verdict *v)
+{
+	return !v->domain.n || (v->policy == DMARC_POLICY_REJECT && !v->testing);
+}
+
+/*
+ * What is known to be refused comes before what may have to be, and that before anything that may go on: a domain that asks for little and
+ * does not answer hides no other one.
+ */
 static int severity(const struct dmarc_verdict *v)
 {
 	switch (v->state) {
 	case DMARC_PERMERROR:
-		return 6;
+		return 7;
 	case DMARC_TEMPERROR:
-		return 4;
+		return may_refuse(v) ? 5 : 3;
 	case DMARC_FAIL:
-		return v->disposition == DMARC_POLICY_REJECT ? 5 : v->disposition == DMARC_POLICY_QUARANTINE ? 3 : 2;
+		return v->disposition == DMARC_POLICY_REJECT ? 6 : v->disposition == DMARC_POLICY_QUARANTINE ? 4 : 2;
 	case DMARC_NONE:
 		return 1;
 	default:
@@ -389,6 +400,7 @@ bool dmarc_step(struct dmarc *d)
 	if (!all)
 		return false;
 	d->verdict = worst->verdict;
+	d->verdict.several = d->author_count > 1;
 	d->done = true;
 	return true;
 }

@@ -31,6 +31,7 @@ struct dmarc_verdict {
 	enum dmarc_state state;
 	struct slice reason;        /* our words, printable ASCII; empty: none */
 	struct slice author;        /* the domain it was evaluated for; of several the one with the strictest outcome */
+	bool several;               /* there are others: what speaks for this one does not speak for them */
 	struct slice domain;        /* where the policy record that applies stands; empty: none */
 	struct slice organisational;/* of the author domain; empty: not known */
 	enum dmarc_policy policy;   /* what the record asks for this domain: p, sp or np. With pass nobody asked whether the domain exists: never np */

@@ -65,9 +65,10 @@ struct outcome outcome_make(struct arena *a, const struct findings *f, const cha
 	const struct arc_verdict *v = f->arc;
 	struct outcome o = { .override = OVERRIDE_NONE };
 	bool sealed = v && v->n && is_trusted(v->sets[v->n - 1].d_normal, trusted, trusted_count);
-	bool claimed = sealed && d && vouches(a, v, d->author, trusted, trusted_count);
+	bool claimed = sealed && d && !d->several && vouches(a, v, d->author, trusted, trusted_count);
 	bool open;
 
+	/* of several authors a sealer that looked at one of them said nothing of the others */
 	o.arc_trusted = sealed && v->state == ARC_PASS;
 	o.arc_vouches = claimed && v->state == ARC_PASS;
 	if (!d || d->state == DMARC_NONE || d->state == DMARC_PASS || d->state == DMARC_PERMERROR)

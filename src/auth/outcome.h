@@ -19,7 +19,7 @@ struct outcome {
 	bool temporary;
 	enum outcome_override override;
 	bool arc_trusted;     /* the newest seal of a chain that passes is of a trusted sealer */
-	bool arc_vouches;     /* and one of the trusted sets on top says dmarc=pass for the author's domain */
+	bool arc_vouches;     /* and one of the trusted sets on top says dmarc=pass for the author's domain, the only one there is */
 };
 
 /*

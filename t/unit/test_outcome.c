@@ -21,49 +21,51 @@ static void rows_of_arc(void **state)
 		enum dmarc_state dmarc;
 		bool trusted, vouches, temporary;
 		enum dmarc_policy disposition;
+		bool several;
 	} rows[] = {
-		{ "a trusted sealer vouches", ARC_PASS, "trusted.test", PASS_A, NULL, NULL, DMARC_FAIL, true, true, false, DMARC_POLICY_NONE },
-		{ "below a trusted domain", ARC_PASS, "mx.trusted.test", PASS_A, NULL, NULL, DMARC_FAIL, true, true, false, DMARC_POLICY_NONE },
+		{ "a trusted sealer vouches", ARC_PASS, "trusted.test", PASS_A, NULL, NULL, DMARC_FAIL, true, true, false, DMARC_POLICY_NONE, false },
+		{ "below a trusted domain", ARC_PASS, "mx.trusted.test", PASS_A, NULL, NULL, DMARC_FAIL, true, true, false, DMARC_POLICY_NONE, false },
 		{ "another domain with the same end", ARC_PASS, "nottrusted.test", PASS_A, NULL, NULL, DMARC_FAIL, false, false, false,
-		    DMARC_POLICY_REJECT },
+		    DMARC_POLICY_REJECT, false },
 		{ "it says fail", ARC_PASS, "trusted.test", "mx; dmarc=fail header.from=a.test", NULL, NULL, DMARC_FAIL, true, false, false,
-		    DMARC_POLICY_REJECT },
+		    DMARC_POLICY_REJECT, false },
 		{ "it speaks of somebody else", ARC_PASS, "trusted.test", "mx; dmarc=pass header.from=b.test", NULL, NULL, DMARC_FAIL, true, false,
-		    false, DMARC_POLICY_REJECT },
-		{ "it names no author", ARC_PASS, "trusted.test", "mx; dmarc=pass", NULL, NULL, DMARC_FAIL, true, false, false, DMARC_POLICY_REJECT },
+		    false, DMARC_POLICY_REJECT, false },
+		{ "it names no author", ARC_PASS, "trusted.test", "mx; dmarc=pass", NULL, NULL, DMARC_FAIL, true, false, false, DMARC_POLICY_REJECT, false },
 		{ "what cannot be read says nothing", ARC_PASS, "trusted.test", "mx dmarc=pass header.from=a.test", NULL, NULL, DMARC_FAIL, true,
-		    false, false, DMARC_POLICY_REJECT },
+		    false, false, DMARC_POLICY_REJECT, false },
 		{ "as one large provider writes it", ARC_PASS, "trusted.test",
-		    "i=1; mx.trusted.test 1; spf=pass (sender ip is 192.0.2.1) smtp.rcpttodomain=b.test smtp.mailfrom=a.test; dmarc=pass (p=reject sp=none "
-		    "pct=100) action=none header.from=a.test; dkim=pass (signature was verified) header.d=a.test; arc=none" + 5, NULL, NULL, DMARC_FAIL, true,
-		    true, false, DMARC_POLICY_NONE },
+		    "mx.trusted.test 1; spf=pass (sender ip is 192.0.2.1) smtp.rcpttodomain=b.test smtp.mailfrom=a.test; dmarc=pass (p=reject sp=none "
+		    "pct=100) action=none header.from=a.test; dkim=pass (signature was verified) header.d=a.test; arc=none", NULL, NULL, DMARC_FAIL, true,
+		    true, false, DMARC_POLICY_NONE, false },
 		{ "and as another one does", ARC_PASS, "trusted.test",
 		    "mx.trusted.test; dkim=pass header.i=@a.test header.s=s1 header.b=Ab/d+E==; spf=pass (domain of s@a.test designates 192.0.2.1 as permitted "
 		    "sender) smtp.mailfrom=s@a.test; dmarc=pass (p=REJECT sp=REJECT dis=NONE) header.from=a.test", NULL, NULL, DMARC_FAIL, true, true, false,
-		    DMARC_POLICY_NONE },
+		    DMARC_POLICY_NONE, false },
 		{ "a quoted string says nothing", ARC_PASS, "trusted.test", "mx; spf=none reason=\"x; dmarc=pass header.from=a.test\"", NULL, NULL,
-		    DMARC_FAIL, true, false, false, DMARC_POLICY_REJECT },
+		    DMARC_FAIL, true, false, false, DMARC_POLICY_REJECT, false },
 		{ "a comment says nothing", ARC_PASS, "trusted.test", "mx; spf=none (dmarc=pass header.from=a.test)", NULL, NULL, DMARC_FAIL, true,
-		    false, false, DMARC_POLICY_REJECT },
-		{ "a chain that fails", ARC_FAIL, "trusted.test", PASS_A, NULL, NULL, DMARC_FAIL, false, false, false, DMARC_POLICY_REJECT },
+		    false, false, DMARC_POLICY_REJECT, false },
+		{ "a chain that fails", ARC_FAIL, "trusted.test", PASS_A, NULL, NULL, DMARC_FAIL, false, false, false, DMARC_POLICY_REJECT, false },
 		{ "below a trusted set", ARC_PASS, "trusted.test", PASS_A, "trusted.test", "mx; dmarc=fail header.from=a.test", DMARC_FAIL, true, true,
-		    false, DMARC_POLICY_NONE },
+		    false, DMARC_POLICY_NONE, false },
 		{ "a stranger's set under a trusted one", ARC_PASS, "evil.test", PASS_A, "trusted.test", "mx; dmarc=fail header.from=a.test",
-		    DMARC_FAIL, true, false, false, DMARC_POLICY_REJECT },
+		    DMARC_FAIL, true, false, false, DMARC_POLICY_REJECT, false },
 		{ "a trusted set under a stranger's", ARC_PASS, "trusted.test", PASS_A, "evil.test", "mx; dmarc=fail header.from=a.test", DMARC_FAIL,
-		    false, false, false, DMARC_POLICY_REJECT },
+		    false, false, false, DMARC_POLICY_REJECT, false },
 		{ "a chain that cannot be told yet", ARC_TEMPERROR, "trusted.test", PASS_A, NULL, NULL, DMARC_FAIL, false, false, true,
-		    DMARC_POLICY_NONE },
-		{ "nor would it matter", ARC_TEMPERROR, "evil.test", PASS_A, NULL, NULL, DMARC_FAIL, false, false, false, DMARC_POLICY_REJECT },
-		{ "DMARC passes", ARC_FAIL, "evil.test", PASS_A, NULL, NULL, DMARC_PASS, false, false, false, DMARC_POLICY_NONE },
+		    DMARC_POLICY_NONE, false },
+		{ "nor would it matter", ARC_TEMPERROR, "evil.test", PASS_A, NULL, NULL, DMARC_FAIL, false, false, false, DMARC_POLICY_REJECT, false },
+		{ "for one author of several", ARC_PASS, "trusted.test", PASS_A, NULL, NULL, DMARC_FAIL, true, false, false, DMARC_POLICY_REJECT, true },
+		{ "DMARC passes", ARC_FAIL, "evil.test", PASS_A, NULL, NULL, DMARC_PASS, false, false, false, DMARC_POLICY_NONE, false },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct arc_set sets[2] = { set_of(rows[i].d0, rows[i].aar0) };
 		struct arc_verdict arc = { .state = rows[i].arc, .sets = sets, .n = 1 };
-		struct dmarc_verdict dmarc = { .state = rows[i].dmarc, .author = S("a.test"), .domain = S("a.test"), .policy = DMARC_POLICY_REJECT,
-			.disposition = rows[i].dmarc == DMARC_PASS ? DMARC_POLICY_NONE : DMARC_POLICY_REJECT };
+		struct dmarc_verdict dmarc = { .state = rows[i].dmarc, .author = S("a.test"), .several = rows[i].several,
+			.domain = S("a.test"), .policy = DMARC_POLICY_REJECT, .disposition = rows[i].dmarc == DMARC_PASS ? DMARC_POLICY_NONE : DMARC_POLICY_REJECT };
 		struct findings f = { .arc = &arc, .dmarc = &dmarc };
 		struct outcome o;
 

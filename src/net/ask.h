@@ -36,8 +36,8 @@ typedef uint64_t ask_ticket; /* 0: no memory, no answer will come */
  * timed out 1 s; other failures not, but by the resolver, five seconds), as many as cache_max and LIMIT_DNS_CACHE_OCTETS allow.
  *
  * The time-out is that of one question, begun when it was first asked. Who asks one after the other and has that time for all
- * of them together (a message) runs one timer of as long from its first question on, cancels what is open then, and takes it
- * for timed out; the questions go on to the end of their own time, and their answers are cached for whoever asks next.
+ * of them together (a message, once it is whole) runs one timer of as long, cancels what is open then, and takes it for timed out;
+ * the questions go on to the end of their own time, and their answers are cached for whoever asks next.
  */
 ask_ticket ask_dns(struct ask *a, enum dnsrec_type type, struct slice name, void (*on)(void *arg, struct dnsrec *rec), void *arg);
 /* The record if the cache has it, borrowed until the loop turn ends; else NULL. */

@@ -16,6 +16,7 @@ struct checks {
 	struct question *questions;
 	struct loop_later later;   /* answers came */
 	struct loop_timer budget;
+	unsigned budget_ms;
 	bool done;
 	void (*on)(void *arg);     /* NULL: nobody waits */
 	void *arg;
@@ -109,12 +110,11 @@ struct checks *checks_new(struct arena *a, struct loop *l, struct ask *ask, cons
 	c->arena = a;
 	c->loop = l;
 	c->ask = ask;
+	c->budget_ms = budget_ms;
 	c->engines = engines_new(a, h, terms);
 	if (!c->engines)
 		return NULL;
 	go_on(c);
-	if (asks_open(engines_asks(c->engines)) && !loop_timer_set(l, &c->budget, budget_ms, on_budget, c))
-		checks_free(&c);
 	return c;
 }
 
@@ -142,6 +142,11 @@ bool checks_end(struct checks *c, void (*on)(void *arg), void *arg)
 {
 	engines_body_end(c->engines);
 	go_on(c);
+	/* Not before: whoever takes long over a body must not find that there is no time left for what only its end makes known. */
+	if (!c->done && !loop_timer_set(c->loop, &c->budget, c->budget_ms, on_budget, c)) {
+		asks_give_up(engines_asks(c->engines));
+		go_on(c);
+	}
 	if (c->done)
 		return true;
 	c->on = on;

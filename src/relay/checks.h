@@ -1,6 +1,6 @@
 /*
- * checks.h - the engines run on one message: questions go out as soon as the header is whole, hashes run as the body arrives, and one
- * deadline is for all questions together.
+ * checks.h - the engines run on one message: questions go out as soon as the header is whole, hashes run as the body arrives, and from
+ * its end on one deadline is for all questions together. Before it each has its own (net/ask.h), and nobody waits.
  */
 #ifndef RELAY_CHECKS_H
 #define RELAY_CHECKS_H
@@ -12,7 +12,7 @@ struct checks;
 
 /*
  * checks_new - starts on a whole header
- * In:    everything borrowed until checks_free(), but the terms; budget_ms: what is not answered by then is a time-out
+ * In:    everything borrowed until checks_free(), but the terms; budget_ms: what is not answered so long after the end of the body is a time-out
  * Out:   NULL: no memory
  */
 struct checks *checks_new(struct arena *a, struct loop *l, struct ask *ask, const struct header *h, const struct engines_terms *terms,

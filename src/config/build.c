@@ -351,7 +351,7 @@ static void build_listener_policy(struct build *b, struct conf_node *n, struct c
 
 /* In the order of their bits (auth/engines.h). */
 static const char *const mechanisms[] = { "dkim2", "dkim", "arc", "spf", "dmarc" };
-enum { MECHANISMS = sizeof(mechanisms) / sizeof(mechanisms[0]), MECHANISM_DKIM2 = 1, MECHANISM_DKIM = 2, MECHANISM_SPF = 8, MECHANISM_DMARC = 16 };
+enum { MECHANISMS = sizeof(mechanisms) / sizeof(mechanisms[0]), MECHANISM_DKIM2 = 1, MECHANISM_DKIM = 2, MECHANISM_ARC = 4, MECHANISM_SPF = 8, MECHANISM_DMARC = 16 };
 
 static unsigned verify_bits(struct build *b, const struct conf_node *n, const struct conf_value *v)
 {
@@ -394,7 +394,7 @@ static void build_verify(struct build *b, struct conf_node *n, struct conf_liste
 		return;
 	}
 	if (!v->given) {
-		l->verify = l->sealing ? MECHANISM_DKIM2 | looked_at : (1U << MECHANISMS) - 1;
+		l->verify = l->sealing && !l->arc_seal ? MECHANISM_DKIM2 | looked_at : (1U << MECHANISMS) - 1;
 		v->items = ARENA_ARRAY(b->a, MECHANISMS, const char *);
 		for (size_t k = 0; v->items && k < MECHANISMS; k++)
 			if (l->verify & 1U << k)
@@ -404,6 +404,8 @@ static void build_verify(struct build *b, struct conf_node *n, struct conf_liste
 	l->verify = verify_bits(b, n, v);
 	if (l->sealing && !(l->verify & MECHANISM_DKIM2))
 		conf_mistake(b->e, v->where, "%s.verify without dkim2 on a service that seals, expected it among them", n->path);
+	if (l->arc_seal && !(l->verify & MECHANISM_ARC))
+		conf_mistake(b->e, v->where, "%s.verify without arc, on which arc-seal builds, expected it among them", n->path);
 	/* The built-in policy does with what there is. */
 	missing = l->policy == b->built_in ? 0 : looked_at & ~l->verify;
 	for (size_t k = 0; k < MECHANISMS; k++)
@@ -456,8 +458,8 @@ static void build_listener(struct build *b, struct conf_node *n, struct conf_lis
 	l->authserv_id = id->text;
 	build_tls(b->t, n, l);
 	build_listener_policy(b, n, l);
-	build_verify(b, n, l);
 	build_signing(b, n, l);
+	build_verify(b, n, l);
 }
 
 static void build_listeners(struct build *b)

@@ -572,6 +572,8 @@ static void what_is_verified_and_signed(void **state)
 		{ "an ARC set", LISTENER("inbound", "arc-seal = \"a.test\";") "keys = (" KEY ");\n", "" },
 		{ "an ARC set without a key", LISTENER("inbound", "arc-seal = \"b.test\";") "keys = (" KEY ");\n",
 		    "c:3: listener.a.arc-seal = \"b.test\", and there is no active key of that domain, expected one in keys\n" },
+		{ "an ARC set without a look at those below", LISTENER("inbound", "arc-seal = \"a.test\"; verify = [\"dkim2\"];") "keys = (" KEY ");\n",
+		    "c:3: listener.a.verify without arc, on which arc-seal builds, expected it among them\n" },
 		{ "an ARC set of a service that adds nothing", LISTENER("pass", "arc-seal = \"a.test\";") "keys = (" KEY ");\n",
 		    "c:3: listener.a.arc-seal, but service \"pass\" adds nothing, expected another service\n" },
 		{ "a trusted sealer that is no domain", GOOD "arc: { trusted = [\"a..b\"]; };\n",
@@ -595,6 +597,7 @@ static void what_is_verified_by_default(void **state)
 		{ "service = \"outbound\"; mode = \"proxy\"; policy = \"p\";", 1 | 8 },
 		{ "service = \"outbound\"; mode = \"proxy\"; policy = \"q\";", 1 | 2 | 8 | 16 },
 		{ "service = \"inbound\"; verify = [\"dmarc\", \"dkim2\"];", 1 | 2 | 8 | 16 },
+		{ "service = \"outbound\"; mode = \"proxy\"; arc-seal = \"a.test\";", 31 },
 	};
 
 	(void)state;

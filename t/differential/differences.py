@@ -33,6 +33,7 @@ ROWS = [
     ("open-end", ALL, "pass", "the same: the white space of a last line without CRLF is hashed by them"),
     # --- the field ---
     ("no-base64", ("opendkim", "mail_dkim"), "pass", "RFC 6376 6.1.1: values that are not of the grammar make a permerror; b= and bh= are base64 (2.10)"),
+    ("loose-base64", ALL, "pass", "RFC 4648 3.5: a decoder may refuse bits left over that are not zero; so nobody can write a signature another way"),
     ("no-tag-list", ALL, "pass", "RFC 6376 6.1.1, 3.2: no tag list; octets that tag-value does not have: controls, 8-bit, a CR or LF that folds nothing"),
     ("b-first", ("dkimpy",), "not", "RFC 6376 3.2, 3.5: tags come in any order; dkimpy does not find a b= right behind the colon"),
     ("b-then-space", ("opendkim",), "not", "RFC 6376 3.2: FWS may stand between tag name and equals sign"),
@@ -76,6 +77,7 @@ SPF_REASONS = [
     ("permerror", "include has trivial recursion",
      "RFC 7208 5.2, 4.6.4: an include of the record itself ends at the limit of terms, if it is evaluated at all; pyspf refuses the record at sight"),
     ("permerror", "Void lookup limit", "RFC 7208 4.6.4 counts terms whose look-up gives nothing; pyspf also counts hosts of an mx and names of a ptr"),
+    ("permerror", "MUST appear at most once", "RFC 7208 6: modifiers that are not known are ignored wherever and however often they stand"),
     ("temperror", "DNS timeout", "RFC 7208 5.5: a name behind ptr that cannot be looked up is skipped; 5.4: hosts of an mx are compared in order, up to a match"),
     ("temperror", "DNS servfail", "the same"),
 ]

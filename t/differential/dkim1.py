@@ -171,7 +171,10 @@ def base64_of(text, what):
     text = re.sub(FWS, b"", text)
     if not re.fullmatch(BASE64, text) or len(text) % 4:
         raise Bad("permerror", what + " is no base64")
-    return base64.b64decode(text)
+    octets = base64.b64decode(text)
+    if base64.b64encode(octets) != text:
+        raise Bad("permerror", what + " is not the base64 of anything")     # RFC 4648 3.5: bits that are left over are zero
+    return octets
 
 
 def matched(tags, name, form, default=None):

@@ -69,6 +69,8 @@ def of_signature(field, body, zone):
         text = re.sub(rb"[ \t\r\n]", b"", found.group(1)) if found else b""
         if found and (not re.fullmatch(dkim1.BASE64, text) or len(text) % 4):
             out.add("no-base64")
+        elif found and base64.b64encode(base64.b64decode(text)) != text:
+            out.add("loose-base64")
     try:
         tags = dkim1.tags_of(value[:-2])
     except dkim1.Bad:

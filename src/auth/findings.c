@@ -71,6 +71,8 @@ static struct slice dkim_comment(struct arena *a, const struct dkim_signature *s
 		word(&b, "l=");
 		buf_u64(&b, s->l);
 	}
+	if (s->from_unsigned)
+		word(&b, "a From is not signed");
 	if (more) {
 		word(&b, "too many signatures: ");
 		buf_u64(&b, more);

@@ -7,7 +7,7 @@
  *   dkim=fail (2048-bit key) reason="..." header.d=a.example header.i=u@a.example header.s=s1 header.a=rsa-sha256 header.b=AbCdEfGh
  *              each signature, top to bottom, ten at most; the comment of the tenth says how many more there are. header.i when
  *              the signature has it; header.b is the start of b=, as much as tells it from the others (RFC 6008 4). Comment, what
- *              applies of: key size, "testing" (the key's t=y), "l=N". Without a signature: dkim=none
+ *              applies of: key size, "testing" (the key's t=y), "l=N", "a From is not signed" of one that passes. Without a signature: dkim=none
  *   arc=pass (i=2) header.oldest-pass=0 smtp.remote-ip=192.0.2.1
  *              RFC 8617 6; the comment is the highest instance, oldest-pass is there with pass only
  *   spf=pass (mechanism) smtp.mailfrom=s@a.example

@@ -340,10 +340,10 @@ static void from_fields_that_are_not_signed(void **state)
 
 	(void)state;
 	assert_int_equal(v->state, PASS);
-	assert_false(v->from_unsigned);
+	assert_false(v->signatures[0].from_unsigned);
 	v = judged(join3(S("From: ceo@b.test\r\n"), message, SLICE_NONE));
 	assert_int_equal(v->state, PASS);
-	assert_true(v->from_unsigned);
+	assert_true(v->signatures[0].from_unsigned);
 	message = sign_with(MESSAGE, twice);
 	want_one("oversigned", judged(message), PASS, 0);
 	want_one("a second From", judged(join3(S("from: ceo@b.test\r\n"), message, SLICE_NONE)), FAIL, DKIM_ABOUT_SIGNATURE);
@@ -585,7 +585,7 @@ static void what_is_signed_passes(void **state)
 		WANT_SLICE(made(message, &conf, sender_rsa), field);
 		v = judged(join3(field, message, SLICE_NONE));
 		want_one(headers[i / ROWS(bodies)], v, PASS, 0);
-		assert_false(v->from_unsigned);
+		assert_false(v->signatures[0].from_unsigned);
 		conf.selector = S("ed");
 		conf.type = KEY_ED25519;
 		conf.expire_s = 3600;

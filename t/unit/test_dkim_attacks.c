@@ -88,7 +88,7 @@ static void dkim_extra_from(void **state)
 
 	(void)state;
 	assert_int_equal(v->state, PASS);
-	assert_true(v->from_unsigned);
+	assert_true(v->signatures[0].from_unsigned);
 }
 
 static void dkim_oversign(void **state)

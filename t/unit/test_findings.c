@@ -63,6 +63,9 @@ static void signatures(void **state)
 	want(&f, "dkim=fail (testing, l=7) reason=\"body hash did not verify\" header.d=a.test header.i=\"\\\"; spf=pass\\\"@a.test\" header.b=AAAAAAAAAB; "
 	    "dkim=permerror reason=\"d= is no domain\" header.d=\"legit.example'a.attack.example\" header.b=AAAAAAAAAC; "
 	    "dkim=permerror reason=\"no d=\"");
+	s[0] = (struct dkim_signature){ .d = S("a.test"), .b = S("AAAAAAAAAB"), .state = DKIM_PASS, .key_bits = 2048, .from_unsigned = true };
+	v.n = 1;
+	want(&f, "dkim=pass (2048-bit key, a From is not signed) header.d=a.test header.b=AAAAAAAA");
 	for (size_t i = 0; i < 12; i++)
 		s[i] = (struct dkim_signature){ .d = S("a.test"), .b = S("AAAAAAAAAA"), .state = DKIM_PASS };
 	v.n = 12;

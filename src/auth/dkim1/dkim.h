@@ -48,6 +48,7 @@ struct dkim_signature {
 	struct slice reason;    /* our words, printable ASCII; empty with a pass */
 	bool l_present;
 	uint64_t l;             /* UINT64_MAX for more than fits */
+	bool from_unsigned;         /* it passes, and does not cover every From field (RFC 6376 8.15) */
 	bool testing;           /* the key says t=y; its result counts all the same (RFC 6376 3.6.1) */
 	bool secure;            /* the key record is DNSSEC-validated */
 	unsigned key_bits;      /* 0: not known */
@@ -60,7 +61,6 @@ struct dkim_verdict {
 	/* Top to bottom; those above signatures_max too, as policy (DKIM_ABOUT_LIMIT), at most LIMIT_DKIM_SHOWN in all. */
 	const struct dkim_signature *signatures;
 	size_t n;
-	bool from_unsigned;     /* a signature that passes does not cover every From field (RFC 6376 8.15) */
 };
 
 struct dkim_terms {

@@ -192,7 +192,7 @@ static void judge_signature(struct dkim *d, size_t k, const struct key *key, con
 		found(d, k, DKIM_POLICY, DKIM_ABOUT_PARTIAL, S("body goes on behind what is signed"));
 	else
 		found(d, k, DKIM_PASS, DKIM_ABOUT_NOTHING, SLICE_NONE);
-	d->verdict.from_unsigned |= d->signatures[k].state == DKIM_PASS && !field_covered(&f->names, d->index, S("From"));
+	d->signatures[k].from_unsigned = d->signatures[k].state == DKIM_PASS && !field_covered(&f->names, d->index, S("From"));
 }
 
 /* ---- of all ---- */

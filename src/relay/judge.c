@@ -177,16 +177,10 @@ static void annotate(struct tx *t)
 	struct arena *a = &t->pair->arena;
 	struct slice id = slice_str(t->pair->listener->conf->authserv_id);
 	struct authres_result *results;
-	struct findings found;
 	size_t n;
 
 	strip_results(t);
-	if (!t->checks)
-		return;
-	found = *checks_findings(t->checks);
-	if (t->outcome.override != OVERRIDE_NONE)
-		found.override = outcome_override_name(t->outcome.override);
-	if (findings_results(a, &found, &results, &n))
+	if (t->checks && findings_results(a, &t->findings, &results, &n))
 		edit_prepend(t->edit, authres_field(a, S("Authentication-Results"), id, results, n));
 }
 
@@ -303,7 +297,7 @@ static void sign(struct tx *t)
 	struct pair *p = t->pair;
 	const struct conf_listener *l = p->listener->conf;
 	const struct engines *engines = checks_engines(t->checks);
-	const struct findings *found = checks_findings(t->checks);
+	const struct findings *found = &t->findings;
 	struct copy_job job = {
 		.arena = &p->arena,
 		.ask = p->relay->ask,

@@ -83,6 +83,7 @@ struct tx {
 	bool from_single;          /* one From field, which can be read */
 	struct fault found;        /* a fault of the message, told after its end */
 	struct outcome outcome;    /* once the checks are done */
+	struct findings findings;  /* likewise: what they found, and what explains it, as every field of ours tells it */
 	struct facts facts;
 	struct ruling ruling;
 	struct edit *edit;

@@ -248,6 +248,9 @@ void verdict_take(struct tx *t)
 	const struct conf *conf = t->pair->relay->conf;
 
 	t->outcome = outcome_make(&t->pair->arena, found, conf->arc.trusted, conf->arc.trusted_count);
+	t->findings = *found;
+	if (t->outcome.override != OVERRIDE_NONE)
+		t->findings.override = outcome_override_name(t->outcome.override);
 	if (found->dkim2)
 		take_dkim2(t, found->dkim2);
 	if (found->dkim)

@@ -6,7 +6,7 @@
 
 #include "relay/tx.h"
 
-/* Once all is found: events of its findings, counters, facts; t->outcome is there afterwards. */
+/* Once all is found: events of its findings, counters, facts; t->outcome and t->findings are there afterwards. */
 void verdict_take(struct tx *t);
 /* Once the rules have spoken: what a DMARC report will need of this message (proto/log.schema.json, dmarc_result). */
 void verdict_report(struct tx *t);

@@ -405,6 +405,12 @@ static void judged(void *arg)
 
 	if (t->checks)
 		verdict_take(t);
+	/* whatever was left out then, it is no reason to refuse for good */
+	if (arena_failed(&t->pair->arena)) {
+		fault_set(&f, FAULT_NO_MEMORY, 0);
+		tx_end_fault(t, &f);
+		return;
+	}
 	out = t->ruling.kind != RULING_BYPASS && ruled_out(t, &f);
 	if (t->checks)
 		verdict_report(t);

@@ -2,6 +2,21 @@
 
 #include "auth/canon.h"
 
+static bool form_named(struct slice name, enum canon_form *out)
+{
+	*out = slice_eq(name, S("relaxed")) ? CANON_RELAXED : CANON_SIMPLE;
+	return *out == CANON_RELAXED || slice_eq(name, S("simple"));
+}
+
+bool canon_forms(struct slice text, enum canon_form *header_out, enum canon_form *body_out)
+{
+	struct slice header;
+
+	if (!slice_cut(&text, '/', &header))
+		text = S("simple");
+	return form_named(header, header_out) && form_named(text, body_out);
+}
+
 void canon_sink_init(struct canon_sink *s, struct digest *const to[DIGEST_ALGS])
 {
 	memcpy(s->to, to, sizeof(s->to));

@@ -12,6 +12,9 @@
 enum canon_form { CANON_SIMPLE, CANON_RELAXED };
 enum { CANON_FORMS = CANON_RELAXED + 1 };
 
+/* "relaxed/simple", as c= has it: of the header, then of the body, simple where that is left out (RFC 6376 3.5). False: unknown. */
+bool canon_forms(struct slice text, enum canon_form *header_out, enum canon_form *body_out) HS_MUST_USE;
+
 /*
  * Body hashes while octets arrive, all that anybody wants in one pass; each distinct one is made once. Any split of the input
  * gives the same result. Only CRLF ends a line: a bare CR or LF is an ordinary octet.

@@ -7,20 +7,6 @@
 
 enum { RECORD_ARENA_OCTETS = 524288 };
 
-/* Is `word` one of the words between colons? */
-static bool listed(struct slice list, struct slice word)
-{
-	struct slice one;
-	bool more;
-
-	do {
-		more = slice_cut(&list, ':', &one);
-		if (slice_eq(slice_trim(one), word))
-			return true;
-	} while (more);
-	return false;
-}
-
 static const char *const type_names[] = { [KEY_RSA] = "rsa", [KEY_ED25519] = "ed25519", [KEY_MLDSA44] = "mldsa44" };
 
 static enum key_type type_named(struct slice name)
@@ -47,12 +33,12 @@ static enum keyrec_state read_record(struct arena *a, struct slice text, struct 
 	if (!p)
 		return KEYREC_SYNTAX;
 	t = taglist_find(&list, TAGLIST_EXACT, S("t"));
-	k->testing = t && listed(t->value, S("y"));
-	k->same_domain = t && listed(t->value, S("s"));
+	k->testing = t && taglist_lists(t->value, S("y"));
+	k->same_domain = t && taglist_lists(t->value, S("s"));
 	h = taglist_find(&list, TAGLIST_EXACT, S("h"));
-	k->no_sha256 = h && !listed(h->value, S("sha256"));
+	k->no_sha256 = h && !taglist_lists(h->value, S("sha256"));
 	service = taglist_find(&list, TAGLIST_EXACT, S("s"));
-	k->no_email = service && !listed(service->value, S("*")) && !listed(service->value, S("email"));
+	k->no_email = service && !taglist_lists(service->value, S("*")) && !taglist_lists(service->value, S("email"));
 	f = taglist_find(&list, TAGLIST_EXACT, S("f"));
 	k->strict = f && slice_eq(f->value, S("strict"));
 	if (p->value.n == 0)

@@ -34,6 +34,19 @@ const struct tag *taglist_find(const struct taglist *list, enum taglist_names na
 	return NULL;
 }
 
+bool taglist_lists(struct slice value, struct slice word)
+{
+	struct slice one;
+	bool more;
+
+	do {
+		more = slice_cut(&value, ':', &one);
+		if (slice_eq(slice_trim(one), word))
+			return true;
+	} while (more);
+	return false;
+}
+
 bool taglist_solid(struct slice value)
 {
 	for (size_t i = 0; i < value.n; i++)

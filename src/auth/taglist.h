@@ -35,6 +35,9 @@ bool taglist_parse(struct arena *a, struct slice text, enum taglist_names names,
 /* NULL: there is none. */
 const struct tag *taglist_find(const struct taglist *list, enum taglist_names names, struct slice name);
 
+/* Is `word` one of those that stand between colons in a value, white space around them left out? */
+bool taglist_lists(struct slice value, struct slice word);
+
 /* No white space at all inside: what numbers, domains, selectors and names must be. Empty is not solid. */
 bool taglist_solid(struct slice value);
 

@@ -95,6 +95,11 @@ bool domain_normal(struct arena *a, struct slice name, struct slice *normal_out)
 	return domain_valid(s) && lower(a, s, normal_out);
 }
 
+bool domain_name_normal(struct arena *a, struct slice name, struct slice *normal_out)
+{
+	return name.n && name.at[0] != '[' && name.at[name.n - 1] != '.' && domain_normal(a, name, normal_out);
+}
+
 bool domain_follows(struct slice x, struct slice y)
 {
 	if (y.n == 0 || x.n < y.n)

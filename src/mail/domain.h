@@ -15,6 +15,9 @@
  */
 bool domain_normal(struct arena *a, struct slice name, struct slice *normal_out) HS_MUST_USE;
 
+/* domain-name, and selector, of RFC 6376 3.1 and 3.5, or the same in U-labels (RFC 8616 3): as above, but no literal and no final dot. */
+bool domain_name_normal(struct arena *a, struct slice name, struct slice *normal_out) HS_MUST_USE;
+
 /*
  * domain_follows - the relaxed domain match: x equals y, or does once labels are dropped from its left
  * In:    two normal domains (domain_normal)

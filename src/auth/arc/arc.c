@@ -77,22 +77,16 @@ static bool read_time(const struct taglist *tags, const char *name, int64_t *out
 	return true;
 }
 
-/* domain-name, and selector, of RFC 6376 3.1, or the same in U-labels (RFC 8616 3): no literal and no final dot. */
-static bool name_normal(struct arena *a, struct slice name, struct slice *normal_out)
-{
-	return name.n && name.at[0] != '[' && name.at[name.n - 1] != '.' && domain_normal(a, name, normal_out);
-}
-
 /* What both kinds have: RFC 6376 3.5, and 8301 and 8463 for which algorithms there are. */
 static bool read_common(struct arena *a, const struct field *f, const struct taglist *tags, struct signature *s)
 {
 	struct slice b = value_of(tags, "b"), algorithm = value_of(tags, "a"), d = value_of(tags, "d"), selector = value_of(tags, "s"), s_normal;
 
-	if (name_normal(a, d, &s->d_normal))
+	if (domain_name_normal(a, d, &s->d_normal))
 		s->d = d;
 	else
 		s->d_normal = SLICE_NONE;
-	if (name_normal(a, selector, &s_normal))
+	if (domain_name_normal(a, selector, &s_normal))
 		s->s = selector;
 	if (!s->d.n)
 		return wrong(s, "no domain in d=");
@@ -113,49 +107,16 @@ static bool read_common(struct arena *a, const struct field *f, const struct tag
 	return true;
 }
 
-static bool read_form(struct slice name, enum canon_form *out)
-{
-	*out = slice_eq(name, S("relaxed")) ? CANON_RELAXED : CANON_SIMPLE;
-	return *out == CANON_RELAXED || slice_eq(name, S("simple"));
-}
-
-/* RFC 6376 3.5: simple, unless it says otherwise. */
-static bool read_forms(const struct taglist *tags, struct signature *s)
-{
-	const struct tag *c = taglist_find(tags, TAGLIST_UTF8, S("c"));
-	struct slice body = c ? c->value : SLICE_NONE, header;
-
-	s->header = s->body = CANON_SIMPLE;
-	if (!c)
-		return true;
-	if (!slice_cut(&body, '/', &header))
-		body = S("simple");
-	return read_form(header, &s->header) && read_form(body, &s->body);
-}
-
-/* One of the words that stand between colons? */
-static bool listed(struct slice list, struct slice word)
-{
-	struct slice one;
-	bool more;
-
-	do {
-		more = slice_cut(&list, ':', &one);
-		if (slice_eq(slice_trim(one), word))
-			return true;
-	} while (more);
-	return false;
-}
-
 static bool read_ams(struct arena *a, const struct field *f, const struct taglist *tags, struct signature *s)
 {
-	const struct tag *l = taglist_find(tags, TAGLIST_UTF8, S("l")), *q = taglist_find(tags, TAGLIST_UTF8, S("q"));
+	const struct tag *c = taglist_find(tags, TAGLIST_UTF8, S("c")), *l = taglist_find(tags, TAGLIST_UTF8, S("l")),
+	    *q = taglist_find(tags, TAGLIST_UTF8, S("q"));
 
 	if (!read_common(a, f, tags, s))
 		return false;
 	if (!b64_decode(a, value_of(tags, "bh"), true, &s->bh) || s->bh.n != 32)
 		return wrong(s, "no SHA-256 in bh=");
-	if (!read_forms(tags, s))
+	if (!canon_forms(c ? c->value : S("simple"), &s->header, &s->body))
 		return wrong(s, "c= names no canonical form");
 	if (!field_list_parse(a, value_of(tags, "h"), &s->fields))
 		return wrong(s, "no list of fields in h=");
@@ -173,7 +134,7 @@ static bool read_ams(struct arena *a, const struct field *f, const struct taglis
 		return wrong(s, "l= is no number");
 	if (!read_time(tags, "x", &s->x) || (s->x >= 0 && s->x <= s->t))
 		return wrong(s, "x= is no time, or not after t=");
-	if (q && !listed(q->value, S("dns/txt")))
+	if (q && !taglist_lists(q->value, S("dns/txt")))
 		return wrong(s, "q= does not offer dns/txt");
 	return true;
 }

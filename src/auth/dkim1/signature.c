@@ -62,22 +62,16 @@ static struct slice unfolded(struct arena *a, struct slice text, size_t most)
 
 /* ---- names ---- */
 
-/* domain-name, and selector, of RFC 6376 3.1 and 3.5, or the same in U-labels (RFC 8616 3): no literal and no final dot. */
-static bool name_normal(struct arena *a, struct slice name, struct slice *normal_out)
-{
-	return name.n && name.at[0] != '[' && name.at[name.n - 1] != '.' && domain_normal(a, name, normal_out);
-}
-
 static bool read_domain(struct reading *r)
 {
 	struct dkim_signature *shown = r->shown;
 	struct slice d = value_of(r, S("d")), s = value_of(r, S("s")), selector;
 
-	if (name_normal(r->arena, d, &shown->d_normal) && slice_find(shown->d_normal, '.') < shown->d_normal.n)
+	if (domain_name_normal(r->arena, d, &shown->d_normal) && slice_find(shown->d_normal, '.') < shown->d_normal.n)
 		shown->d = d;
 	else
 		shown->d_normal = SLICE_NONE;
-	if (name_normal(r->arena, s, &selector))
+	if (domain_name_normal(r->arena, s, &selector))
 		shown->s = s;
 	if (!shown->d.n || !shown->s.n)
 		return false;
@@ -128,7 +122,7 @@ static bool read_identity(struct reading *r)
 		return syntax(r, S("i= is no identity"));
 	for (at = octets.n; at > 0 && octets.at[at - 1] != '@';)
 		at--;
-	if (at == 0 || !name_normal(r->arena, slice_sub(octets, at, SIZE_MAX), &domain))
+	if (at == 0 || !domain_name_normal(r->arena, slice_sub(octets, at, SIZE_MAX), &domain))
 		return syntax(r, S("i= is no identity"));
 	r->shown->i = text;
 	if (!domain_follows(domain, r->shown->d_normal))
@@ -202,34 +196,19 @@ static bool read_algorithm(struct reading *r)
 	return found(r, DKIM_PERMERROR, DKIM_ABOUT_ALGORITHM, S("algorithm is unknown"));
 }
 
-static bool form_named(struct slice name, enum canon_form *out)
-{
-	*out = slice_eq(name, S("relaxed")) ? CANON_RELAXED : CANON_SIMPLE;
-	return *out == CANON_RELAXED || slice_eq(name, S("simple"));
-}
-
 static bool read_forms(struct reading *r)
 {
 	const struct tag *t = taglist_find(&r->list, TAGLIST_UTF8, S("c"));
-	struct slice body = t ? t->value : S("simple"), header;
 
-	if (!slice_cut(&body, '/', &header))
-		body = S("simple");
-	return (form_named(header, &r->out->header) && form_named(body, &r->out->body)) || syntax(r, S("c= is unknown"));
+	return canon_forms(t ? t->value : S("simple"), &r->out->header, &r->out->body) || syntax(r, S("c= is unknown"));
 }
 
 /* One of the ways to get the key must be the one there is; others are passed over. */
 static bool read_query(struct reading *r)
 {
 	const struct tag *t = taglist_find(&r->list, TAGLIST_UTF8, S("q"));
-	struct slice left = t ? t->value : S("dns/txt"), one;
-	bool more, ok = false;
 
-	do {
-		more = slice_cut(&left, ':', &one);
-		ok |= slice_eq(slice_trim(one), S("dns/txt"));
-	} while (more);
-	return ok || syntax(r, S("q= has no way to the key that is known"));
+	return !t || taglist_lists(t->value, S("dns/txt")) || syntax(r, S("q= has no way to the key that is known"));
 }
 
 static bool read_names(struct reading *r)

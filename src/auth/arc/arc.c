@@ -26,9 +26,10 @@ struct arc {
 	const struct field_index *index;
 	int64_t now;
 	struct arc_sets sets;
-	struct signature ams[LIMIT_ARC_SETS], seal[LIMIT_ARC_SETS];
-	struct arc_set shown[LIMIT_ARC_SETS]; /* those of sets that have a field, in their order */
-	struct arc_set *set_of[LIMIT_ARC_SETS];
+	/* one a set: most messages have none */
+	struct signature *ams, *seal;
+	struct arc_set *shown; /* those of sets that have a field, in their order */
+	struct arc_set **set_of;
 	struct arc_verdict verdict;
 	size_t header_octets;
 	bool done, memory_lost;
@@ -377,6 +378,12 @@ struct arc *arc_new(struct arena *a, struct asks *asks, const struct header *h, 
 	for (size_t k = 0; k < h->n; k++)
 		c->header_octets += h->fields[k].raw.n;
 	if (!arc_sets_read(&c->sets, a, h))
+		return NULL;
+	c->ams = ARENA_ARRAY(a, c->sets.n, struct signature);
+	c->seal = ARENA_ARRAY(a, c->sets.n, struct signature);
+	c->shown = ARENA_ARRAY(a, c->sets.n, struct arc_set);
+	c->set_of = ARENA_ARRAY(a, c->sets.n, struct arc_set *);
+	if (arena_failed(a))
 		return NULL;
 	show(c);
 	start(c);

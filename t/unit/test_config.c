@@ -578,7 +578,8 @@ static void what_is_verified_and_signed(void **state)
 		    "c:3: listener.a.arc-seal, but service \"pass\" adds nothing, expected another service\n" },
 		{ "a trusted sealer that is no domain", GOOD "arc: { trusted = [\"a..b\"]; };\n",
 		    "c:3: arc.trusted holds \"a..b\", expected domain names\n" },
-		{ "no signature at all", GOOD "dkim: { signatures = 0; };\n", "c:3: dkim.signatures = 0, expected 1..100 signatures\n" },
+		{ "no signature at all", GOOD "dkim: { signatures = 0; };\n", "c:3: dkim.signatures = 0, expected 1..50 signatures\n" },
+		{ "more than a verdict tells of", GOOD "dkim: { signatures = 51; };\n", "c:3: dkim.signatures = 51, expected 1..50 signatures\n" },
 	};
 
 	(void)state;

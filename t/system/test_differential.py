@@ -7,21 +7,67 @@ say which document decides it.
 """
 import collections
 import os
+import shutil
+import tempfile
+import types
 
 import pytest
 
+from client import stuffed
+from conftest import daemons
 from judging import differences, judge, judges, messages, ours_arc, ours_dkim, senders, suite, suites, verify
 from keys import write_answers
+from relay import Ports
+from sink import Sink
 
 COUNT = int(os.environ.get("HOPSEAL_MESSAGES") or 150)
 SEED = os.environ.get("HOPSEAL_SEED", "")
 OTHERS = ("dkimpy", "opendkim", "mail_dkim")
 
 
+class Signer:
+    """What leaves a daemon that signs, with one key; what it refuses (a bare CR, a line that is no field) is nobody's message."""
+
+    def __init__(self, make, folder, selector):
+        file = os.path.join(folder, selector + ".pem")
+        with open(file, "wb") as f:
+            f.write(messages.key_pem(selector, messages.serialization.PrivateFormat.PKCS8))
+        os.chmod(file, 0o600)
+        self.sink = Sink()
+        self.relay = make("outbound", listener={"next_hop": self.sink.address, "dkim": None}, answers={}, clock=messages.NOW, keys=[
+            types.SimpleNamespace(domain=messages.DOMAIN, selector=selector, file=file)])
+
+    def __call__(self, u):
+        if not u.message.endswith(b"\r\n"):
+            return None
+        taken = len(self.sink.transactions())
+        with self.relay.connect() as c:
+            c.to_data("<a@%s>" % messages.DOMAIN, "<r@c.test>")
+            c.send(stuffed(u.message))
+            if c.reply().code != 250:
+                return None
+        return self.sink.wait(taken + 1)[taken].content
+
+
 @pytest.fixture(scope="module")
-def corpus():
+def hopseal_signs(keyring):
+    """One that signs with RSA and one with Ed25519, in turns."""
+    folder = tempfile.mkdtemp(prefix="hopseal-test.")
+    os.chmod(folder, 0o755)
+    ports, sink = Ports(), Sink()
+    with daemons(folder, ports, sink, keyring) as make:
+        signers = [Signer(make, folder, selector) for selector in ("r0", "ed")]
+        yield lambda u: signers[int(u.name) // 4 % 2](u)
+    for s in [sink] + [one.sink for one in signers]:
+        s.close()
+    ports.close()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def corpus(hopseal_signs):
     signers = [name for name, there in (("own", True), ("dkimpy", is_there("dkimpy")), ("opendkim", is_there("opendkim"))) if there]
-    return list(messages.corpus(COUNT, SEED, signers))
+    return list(messages.corpus(COUNT, SEED, signers + [("hopseal", hopseal_signs)]))
 
 
 def is_there(name):
@@ -73,6 +119,7 @@ def test_signers_make_what_verifies(corpus, reference):
     assert sum(passes(reference[c.name]) for c in kept) >= len(kept) * 0.95
     changed = [c for c in corpus if c.changed]
     assert 0.4 < sum(not passes(reference[c.name]) for c in changed) / len(changed) < 0.95
+    assert sum(c.signer == "hopseal" and passes(reference[c.name]) for c in kept) >= len(kept) // 8
     assert len({c.signer for c in corpus}) >= 1 and len({judges.overall(reference[c.name]) for c in corpus}) >= 3
 
 

@@ -12,7 +12,15 @@
 #include "crypt/key.h"
 #include "crypt/pkey.h"
 
-enum { RSA_BITS_MIN = 1024, RSA_BITS_MAX = 8192, RSA_EXPONENT_OCTETS = 8, ED25519_OCTETS = 32, MLDSA44_OCTETS = 1312 };
+enum {
+	RSA_BITS_MIN = 1024,
+	RSA_BITS_COMMON = 4096,
+	RSA_BITS_MAX = 8192,
+	RSA_EXPONENT_OCTETS = 8,
+	RSA_EXPONENT_OCTETS_LARGE = 3, /* of a key of more than RSA_BITS_COMMON */
+	ED25519_OCTETS = 32,
+	MLDSA44_OCTETS = 1312
+};
 
 struct key {
 	EVP_PKEY *pkey;
@@ -297,6 +305,14 @@ struct key *key_rsa_public(struct slice der)
 	return rsa_key(n, e);
 }
 
+/* A signature costs as much as the exponent has bits, and the square of the modulus: where that is large, e is no larger than any in use. */
+static bool exponent_fits(struct slice e, unsigned modulus_bits)
+{
+	size_t most = modulus_bits > RSA_BITS_COMMON ? RSA_EXPONENT_OCTETS_LARGE : RSA_EXPONENT_OCTETS;
+
+	return e.n <= most && e.at[e.n - 1] & 1 && !(e.n == 1 && e.at[0] == 1);
+}
+
 struct key *key_rsa_public_odd(struct slice der, unsigned *bits_out)
 {
 	struct slice n, e;
@@ -305,7 +321,7 @@ struct key *key_rsa_public_odd(struct slice der, unsigned *bits_out)
 	if (!rsa_numbers(der, &n, &e))
 		return NULL;
 	*bits_out = (unsigned)bit_length(n);
-	if (!modulus_fits(n) || e.n > RSA_EXPONENT_OCTETS || !(e.at[e.n - 1] & 1) || (e.n == 1 && e.at[0] == 1))
+	if (!modulus_fits(n) || !exponent_fits(e, *bits_out))
 		return NULL;
 	return rsa_key(n, e);
 }

@@ -40,7 +40,8 @@ bool key_public_octets(struct arena *a, const struct key *k, struct slice *octet
  */
 struct key *key_rsa_public(struct slice der);
 /*
- * key_rsa_public_odd - the same with any odd exponent from 3 to 2^64-1, as DKIM keys may have (RFC 6376 3.3 names none)
+ * key_rsa_public_odd - the same with any odd exponent from 3 to 2^64-1, or of more than 4096 bits to 2^24-1, as DKIM keys may have
+ *        (RFC 6376 3.3 names none)
  * Out:   bits_out: of the modulus, 0 if it is no such key at all. NULL and not 0: refused for its size, for its exponent, or no
  *        memory; size and exponent are looked at before anything is computed.
  */

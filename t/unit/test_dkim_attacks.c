@@ -364,7 +364,10 @@ static void dkim_huge_key(void **state)
 		{ "16384", 16384, 17, PERM, DKIM_ABOUT_KEY_REFUSED },
 		{ "8192 and an exponent of 4096", 8192, 4096, PERM, DKIM_ABOUT_KEY_REFUSED },
 		{ "8192 and an exponent of 65", 8192, 65, PERM, DKIM_ABOUT_KEY_REFUSED },
+		{ "8192 and an exponent of 64", 8192, 64, PERM, DKIM_ABOUT_KEY_REFUSED },
+		{ "4097 and an exponent of 25", 4097, 25, PERM, DKIM_ABOUT_KEY_REFUSED },
 		{ "8192", 8192, 17, FAIL, DKIM_ABOUT_SIGNATURE },
+		{ "4096 and an exponent of 64", 4096, 64, FAIL, DKIM_ABOUT_SIGNATURE },
 		{ "2048 and an exponent of 64", 2048, 64, FAIL, DKIM_ABOUT_SIGNATURE },
 	};
 	struct slice message = MESSAGE;

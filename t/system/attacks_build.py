@@ -1,9 +1,10 @@
-"""The builder of t/data/attacks.yaml: messages with chains, right and wrong, made by seal.py alone."""
+"""The builder of t/data/attacks.yaml: messages with chains, signatures and sets, right and wrong, made by seal.py and signing.py alone."""
 import base64
 import json
 import re
 
 import recipes
+import signing
 from mail import NOW, body_of, fields, name_of
 from seal import algorithm, b64, body_hash, by_number, header_hash, sign, signing_input
 
@@ -29,7 +30,8 @@ class Builder:
         """The message and the envelope that its newest hop names."""
         message = base
         self.hops, self.envelope, self.recipe, self.before = [], None, None, None
-        steps = [one for step in steps for one in self.prose.hops_of(step)]
+        self.signers = {"dkim-signature": [], "arc-message-signature": [], "arc-seal": []}     # keys, of the fields from the bottom up
+        steps = [one for step in steps for part in self.prose.hops_of(step) for one in self.prose.signatures_of(part)]
         hops = [step["dkim2_hop"] for step in steps if "dkim2_hop" in step]
         seen = 0
         for step in steps:
@@ -53,6 +55,10 @@ class Builder:
                 lines = body.split(b"\r\n", value)
                 message = message[:len(message) - len(body)] + lines[value]
                 self.recipe = json.dumps({"b": [{"d": [line.decode() for line in lines[:value]]}, {"c": [1, lines[value].count(b"\r\n")]}]}).encode()
+            elif op == "dkim_sign":
+                message = self.dkim_sign(message, dict(value))
+            elif op == "arc_seal":
+                message = self.arc_seal(message, dict(value))
             elif op == "raw_recipe":
                 self.recipe = self.prose.raw_recipe(value)
             elif op == "drop":
@@ -80,20 +86,54 @@ class Builder:
 
     def set_tag(self, message, field, n, tag, value, resign):
         old = self.find(message, field, n)
-        value = self.prose.tag(value, self, message) if value.startswith("sha256:(") or "altered" in value else octets(value)
-        hit = re.search(rb"([:;]\s*)" + tag.encode() + rb"=([^;]*)", old)
+        if value is None:
+            new = re.sub(rb"([:;])\s*" + tag.encode() + rb"=[^;]*;", rb"\1", old)
+            return self.changed(message, field, n, old, new, resign)
+        value = self.prose.tag(value, self, message) if value.startswith(("sha256:(", "(")) or "altered" in value else octets(value)
+        hit = re.search(rb"([:;]\s*)" + tag.encode() + rb"=([^;]*?)(?=;|\r\n$|$)", old)
         if callable(value):
             new = value(old)
         elif hit:
             new = old[:hit.start(2)] + value + old[hit.end(2):]
         else:
             new = old[:-2].rstrip(b";") + b"; " + tag.encode() + b"=" + value + b";\r\n"
+        return self.changed(message, field, n, old, new, resign)
+
+    def changed(self, message, field, n, old, new, resign):
         message = message.replace(old, new, 1)
-        if resign:
+        if resign and name_of(old) in self.signers:
+            message = self.sign_again(message, new, n)
+        elif resign:
             for hop in self.hops:
                 if field == "Message-Instance" or hop.i >= n:
                     message = self.sign(message, hop)
         return message
+
+    # -- DKIM and ARC
+
+    def dkim_sign(self, message, tags):
+        key = self.prose.signer(tags, self.keyring)
+        for name in ("d", "s", "b", "key"):
+            tags.pop(name, None)
+        self.signers["dkim-signature"].append(key)
+        return signing.sign(message, key, **tags)
+
+    def arc_seal(self, message, tags):
+        key = self.keyring.key(tags.pop("d"), tags.pop("s", "e"))
+        self.signers["arc-message-signature"].append(key)
+        self.signers["arc-seal"].append(key)
+        return signing.arc_seal(message, key, **tags)
+
+    def sign_again(self, message, field, n):
+        """The n-th field of its kind from the top is signed as it is now, and the seal of its set."""
+        key = self.signers[name_of(field)][-n]
+        rest = message.replace(field, b"", 1)
+        if name_of(field) == "arc-seal":
+            return message.replace(field, signing.arc_sealed(rest, field, key), 1)
+        message = message.replace(field, signing.filled(rest, field, key), 1)
+        if name_of(field) == "dkim-signature":
+            return message
+        return self.sign_again(message, self.find(message, "ARC-Seal", n), n)
 
     # -- hops
 
@@ -189,6 +229,15 @@ def selectors(text, d, keyring):
                 self.file, self.kind, self.selector, self.domain = key.file, key.kind, text, d
         keys = [Other(keys[0])]
     return keys, [algorithm(key) for key in keys], False
+
+
+def signatures_of(step):
+    return [step]
+
+
+def signer(tags, keyring):
+    """The key of a DKIM signature."""
+    return keyring.key(tags["d"], tags["s"])
 
 
 def second_altered(field):

@@ -4,6 +4,7 @@ failure of its case: a change there is read by somebody, never passed over.
 """
 import re
 
+import attacks_auth
 import attacks_build
 import attacks_recipes
 import attacks_tls
@@ -211,17 +212,24 @@ RESULTS = {
 
 
 def result(text, player):
-    """One set of possible states for each transaction."""
+    """For each transaction method -> possible states."""
+    if isinstance(text, (dict, list)):
+        return [text] if isinstance(text, dict) else text
     hit = re.fullmatch(r"(?:dkim2=)?(pass|fail|permerror|temperror|none)(?: \(.*\))?", text)
     states = [hit.group(1)] if hit else RESULTS.get(text)
     check(states is not None, "no interpreter for the result %r" % text)
-    return [{state} for state in states]
+    return [{"dkim2": state} for state in states]
 
 
 # ---- builder ----
 
 selectors = attacks_build.selectors
-hops_of, body, raw_recipe = attacks_recipes.hops_of, attacks_recipes.body, attacks_recipes.raw_recipe
+signer, signatures_of, judge, zone = attacks_auth.signer, attacks_auth.signatures_of, attacks_auth.judge, attacks_auth.zone
+hops_of, raw_recipe = attacks_recipes.hops_of, attacks_recipes.raw_recipe
+
+
+def body(text):
+    return attacks_auth.body(text) or attacks_recipes.body(text)
 
 
 def tag(value, builder, message):
@@ -231,7 +239,7 @@ def tag(value, builder, message):
         return right + b",sha512:" + wrong + b":" + wrong
     if value == "second value altered":
         return attacks_build.second_altered
-    raise AssertionError("no interpreter for the tag value %r" % value)
+    return attacks_auth.tag(value)
 
 
 # ---- acts in the middle of a case: host, dns ----
@@ -563,6 +571,14 @@ def inside(run):
             yield run.copy(stage=stage, octetwise=True, **way)
 
 
+def asked(run, listeners):
+    """A run on a stage that has both a name server and a certificate: whole in clear, octet by octet in TLS."""
+    ways = [{"listener": listener} for listener in listeners]
+    if octets_too(run):
+        ways.append({"octetwise": True, "over": "starttls"})
+    return [run.copy(**way) for way in ways]
+
+
 def octets_too(run):
     """Not where each split is tried anyhow, nor where a case of TLS is the next hop's doing."""
     return run.more.get("octets", True) and run.octet_count() <= OCTETWISE and not any("each_split" in step for step in run.steps) and not (
@@ -576,6 +592,11 @@ def runs(case):
         listeners = [run.listener]
         if run.expect("result") and run.listener == "annotate":
             listeners.append("enforce")
+        if run.more.get("only"):
+            listeners = [run.more["only"]]
+        if run.more.get("stage") in ("dns", "dns-out"):
+            out += asked(run, listeners)
+            continue
         for listener in listeners:
             out.append(run.copy(listener=listener))
             if octets_too(run):
@@ -592,7 +613,8 @@ def cut_short(run):
 
 INSIDE = {"smtp-truncated-data": cut_short}
 
-for mine, more in ((RESULTS, attacks_recipes.RESULTS), (RUNS, attacks_recipes.RUNS), (FINISH, attacks_recipes.FINISH), (UPS, attacks_tls.UPS), (REPLIES, attacks_tls.REPLIES), (REPLIES_OF, attacks_tls.REPLIES_OF), (ACTS, attacks_tls.ACTS),
-                   (SINKS, attacks_tls.SINKS), (RUNS, attacks_tls.RUNS)):
+for mine, more in ((RESULTS, attacks_recipes.RESULTS), (RUNS, attacks_recipes.RUNS), (FINISH, attacks_recipes.FINISH), (UPS, attacks_tls.UPS),
+                   (REPLIES, attacks_tls.REPLIES), (REPLIES_OF, attacks_tls.REPLIES_OF), (ACTS, attacks_tls.ACTS), (SINKS, attacks_tls.SINKS),
+                   (RUNS, attacks_tls.RUNS), (RUNS, attacks_auth.RUNS), (FINISH, attacks_auth.FINISH), (SINKS, attacks_auth.SINKS)):
     assert not set(mine) & set(more)
     mine.update(more)

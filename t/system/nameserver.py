@@ -72,6 +72,8 @@ class NameServer:
         self.delay_s = 0
         self.asked = 0
         self.names = collections.Counter()
+        self.questions = collections.Counter()  # (name, type)
+        self.last = {}                  # name -> when it was asked for last, time.time()
         self.open = {}                  # connection -> octets of a query so far
         self.udp = self.listener = None
         while not self.listener:        # one port for both
@@ -114,8 +116,11 @@ class NameServer:
             at += 1 + query[at]
         (kind,) = struct.unpack("!H", query[at + 1:at + 3])
         self.asked += 1
-        self.names[".".join(labels)] += 1
-        got = self.lookup(".".join(labels), kind)
+        name = ".".join(labels)
+        self.names[name] += 1
+        self.questions[name, kind] += 1
+        self.last[name] = time.time()
+        got = self.lookup(name, kind)
         if got is None:
             return None
         edns = query[10:12] != b"\0\0"

@@ -203,8 +203,13 @@ int judge_envelope(struct arena *a, const struct judge_options *o, const struct 
 		return CTL_TEMPORARY;
 	if (!o->mail_from && o->rcpt_count == 0)
 		return CTL_DONE;
-	/* SPF needs no recipient; a chain is held against the whole envelope. */
-	if (o->mail_from && o->rcpt_count == 0 && (o->client_known || (o->only && !(o->only & ENGINE_DKIM2))))
+	/*
+	 * SPF needs no recipient; a chain is held against the whole envelope. Where no chain is judged any text will do: SPF has a result
+	 * for what no server takes for a path as well (RFC 7208 4.3).
+	 */
+	if (o->mail_from && o->rcpt_count == 0 && o->only && !(o->only & ENGINE_DKIM2))
+		return CTL_DONE;
+	if (o->mail_from && o->rcpt_count == 0 && o->client_known)
 		return ctl_path(a, o->mail_from, true, &e->mail_from) ? CTL_DONE :
 		    ctl_usage("--mail-from %s: a path like <user@example.net> or <> was expected", o->mail_from);
 	if (!o->mail_from || o->rcpt_count == 0)
@@ -242,8 +247,13 @@ struct engines_terms judge_terms(struct arena *a, const struct judge_options *o,
 	struct slice bracketed;
 
 	memcpy(terms.client, o->client, sizeof(terms.client));
-	if (o->mail_from && ctl_path(a, o->mail_from, true, &bracketed))
+	if (o->mail_from && ctl_path(a, o->mail_from, true, &bracketed)) {
 		terms.mail_from = judge_mailbox(a, bracketed);
+	} else if (o->mail_from) {
+		terms.mail_from = slice_str(o->mail_from);
+		if (slice_starts(terms.mail_from, S("<")) && slice_ends(terms.mail_from, S(">")))
+			terms.mail_from = slice_sub(terms.mail_from, 1, terms.mail_from.n - 2);
+	}
 	return terms;
 }
 

@@ -183,6 +183,15 @@ def test_exit_codes_are_of_the_worst(room, only, code):
     assert done.returncode == code, done
 
 
+@pytest.mark.parametrize("sender, want", [("x@a...test", "none"), ("<x@a...test>", "none"), ("a.test", "fail"), ("@a.test", "fail"), ("x@a.test", "fail"),
+                                          ("x y@a.test", "fail"), ("", "none"), ("<>", "none")])
+def test_spf_judges_any_sender(room, sender, want):
+    zone = write_answers(room + "/zone.json", {"a.test": ["v=spf1 -all"]})
+    done = ctl("verify", "--only", "spf", "--json", "--dns", zone, "--client-ip", "192.0.2.1", "--helo", "h.test", "--mail-from", sender, "-", input=BASE)
+    assert json.loads(done.stdout)["spf"]["result"] == want, done
+    assert done.returncode == (65 if want == "fail" else 1)
+
+
 # ---- what goes out ----
 
 def signatures(content):

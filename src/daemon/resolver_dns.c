@@ -188,7 +188,7 @@ static struct context *context_new(struct resolver_dns *d, const char *anchor_fi
 	};
 	static const char *const zones[] = { "test.", "home.arpa." };
 	struct ub_ctx *c = made != NULL ? ub_ctx_create_event(loop_base(d->loop)) : NULL;
-	int bad = c == NULL ? UB_NOMEM : 0;
+	int bad = c == NULL ? UB_NOMEM : ub_ctx_debugout(c, NULL); /* what it says of servers is no event; answers tell enough */
 
 	snprintf(range, sizeof(range), "%u", sockets());
 	for (size_t i = 0; bad == 0 && i < sizeof(options) / sizeof(options[0]); i++)

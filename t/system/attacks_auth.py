@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from attacks import ABSENT, HOSTNAME, Run
 from attacks_build import octets
-from authres import parse, prop
 from dialogue import check
 from mail import BASE, NOW, fields, name_of, values
 from nameserver import DNAME, PTR, SERVFAIL, cname, mx, record, reply, txt, wire
+from results import parse, prop
 
 AREAS = ("auth", "dkim", "arc")
 SERVFAILS = reply(rcode=SERVFAIL)

@@ -256,11 +256,6 @@ struct slice engines_relaxed_sha256(const struct engines *e)
 	return e->relaxed < 0 ? SLICE_NONE : canon_body_got(e->body, e->relaxed);
 }
 
-const struct field_index *engines_index(const struct engines *e)
-{
-	return e->index;
-}
-
 bool engines_dkim2_changes(struct engines *e)
 {
 	return !e->dkim2 || dkim2_verify_changes(e->dkim2);

@@ -64,7 +64,6 @@ const struct findings *engines_findings(const struct engines *e);
 /* Of the body once it has ended; empty: not wanted. */
 struct slice engines_simple(const struct engines *e, enum digest_alg alg);
 struct slice engines_relaxed_sha256(const struct engines *e);
-const struct field_index *engines_index(const struct engines *e);
 /* What each instance of a chain changed, for showing. False: no memory. */
 bool engines_dkim2_changes(struct engines *e) HS_MUST_USE;
 

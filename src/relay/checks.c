@@ -154,7 +154,7 @@ bool checks_end(struct checks *c, void (*on)(void *arg), void *arg)
 	return false;
 }
 
-const struct engines *checks_engines(const struct checks *c)
+struct engines *checks_engines(const struct checks *c)
 {
 	return c->engines;
 }

@@ -23,7 +23,7 @@ void checks_body(struct checks *c, struct slice octets);
 /* The body is whole. True: all is found; else `on` comes once it is. */
 bool checks_end(struct checks *c, void (*on)(void *arg), void *arg);
 
-const struct engines *checks_engines(const struct checks *c);
+struct engines *checks_engines(const struct checks *c);
 /* Each found once checks_end() was true or `on` came. */
 const struct findings *checks_findings(const struct checks *c);
 

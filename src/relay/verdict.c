@@ -261,7 +261,7 @@ void verdict_take(struct tx *t)
 		take_spf(t, found->spf, found->spf_helo);
 	if (found->dmarc)
 		take_dmarc(t, found->dmarc);
-	if (asks_too_many(engines_asks((struct engines *)checks_engines(t->checks)))) {
+	if (asks_too_many(engines_asks(checks_engines(t->checks)))) {
 		struct log_line l = log_begin(LOG_LEVEL_WARNING, "dns_too_many");
 
 		log_str(&l, "tx", t->name);

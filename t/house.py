@@ -50,6 +50,7 @@ BESIDE = {
     ("config", "policy"): "a checked configuration holds its policies, parsed: no setting without its type",
     ("config", "route"): "and its tables",
     ("config/answers.h", "auth/dnsrec.h"): "what an answer of the DNS looks like has one form",
+    ("route/mx.h", "auth/keyrec.h"): "and so has what came of a question",
 }
 # Headers of a library, and the only files that may include them.
 ONLY = [

@@ -108,6 +108,11 @@ enum {
 	LIMIT_SIGN_PENDING = 10000,      /* signatures a worker has open: 451 4.3.0 */
 	LIMIT_IPC = 131072,              /* octets of a message between two of our processes: refused */
 	LIMIT_IPC_BATCH = 256,           /* questions or answers in such a message: refused */
+	LIMIT_MX_HOSTS = 16,             /* hosts of an MX answer that are tried; RFC 5321 5.1: others are not looked at */
+	LIMIT_SPOOL_ENVELOPE = 1048576,  /* octets of an envelope in the spool: 452 4.3.1 */
+	LIMIT_SPOOL_COMMIT = 256,        /* messages of one file of the spool: another file is begun */
+	LIMIT_SPOOL_COMMIT_OCTETS = 1048576, /* octets of such a file: another is begun; a message above it has one of its own */
+	LIMIT_SPOOL_NOTE = 262144,       /* octets that are kept of a message between attempts: not kept, so that it is sealed anew */
 	LIMIT_IPC_UNSENT = 4194304,      /* octets keeper or resolver hold for a worker that does not read: answers dropped */
 };
 

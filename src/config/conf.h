@@ -105,10 +105,12 @@ struct conf_listener {
 	size_t address_count;
 	enum conf_service service;
 	enum conf_mode mode;
-	struct conf_next_hop *next_hops; /* all it names, at least one */
+	struct conf_next_hop *next_hops; /* all it names, at least one but with route_mx */
 	size_t next_hop_count;
 	struct conf_route *routes;    /* without a table one */
 	size_t route_count;
+	bool route_mx;                /* next-hop = "mx", mode queue: by DNS; then there are no next_hops, routes and table */
+	bool open_relay;              /* said so: anyone may send to anyone */
 	const struct table *table;    /* which recipients have which route: its lists, in their order; NULL: all the same */
 	const char *table_file, *table_where;
 	enum conf_next_hop_client next_hop_client;
@@ -157,6 +159,14 @@ struct conf {
 		unsigned cache_max;       /* answers a worker keeps */
 	} dns;
 	const char *state_dir, *spool_dir, *run_dir;
+	uint64_t spool_reserve_octets; /* spool.reserve: so much is left free on the disk */
+	struct {
+		unsigned retry_min_s, retry_max_s; /* between attempts of a copy */
+		unsigned expire_s;        /* a message that is older is reported as failed */
+		unsigned warn_s;          /* a message that is older is reported as delayed, once, to those who ask; 0: never */
+		unsigned concurrency;     /* deliveries to one destination at a time */
+		unsigned deliveries;      /* and to all of them */
+	} queue;
 	struct {
 		enum conf_log_format format;
 		enum conf_log_to to;

@@ -1,5 +1,3 @@
-#include "auth/arc/arc.h"
-#include "auth/authres.h"
 #include "auth/dkim1/dkim.h"
 #include "auth/dkim2/make.h"
 #include "auth/fieldhash.h"
@@ -339,20 +337,16 @@ static bool dkim_begin(struct copy *c, const struct header *h, const struct fiel
 static bool arc_begin(struct copy *c, const struct header *h, const struct field_index *index)
 {
 	const struct conf_key *keys[DKIM_KEYS];
-	struct authres_result *results;
-	size_t n;
 
-	if (!c->job.found->arc || pick_keys(c->job.conf, c->job.arc, keys) == 0)
+	if (!c->job.arc_came || pick_keys(c->job.conf, c->job.arc, keys) == 0)
 		return true;
-	if (!findings_results(c->job.arena, c->job.found, &results, &n))
-		return fault_set(&c->fault, FAULT_NO_MEMORY, 0);
 	c->arc_key = keys[0];
-	c->arc = arc_seal_new(c->job.arena, h, index, c->job.found->arc,
+	c->arc = arc_seal_new(c->job.arena, h, index, c->job.arc_came,
 	    &(struct arc_seal_conf){
 		.d = slice_str(c->job.arc),
 		.selector = slice_str(keys[0]->selector),
 		.type = keys[0]->type,
-		.authres = authres_value(c->job.arena, c->job.authserv_id, results, n),
+		.authres = c->job.authres,
 		.body_sha256 = c->job.body_relaxed_sha256,
 		.now = c->job.now,
 	    },

@@ -4,7 +4,8 @@
 #ifndef RELAY_COPY_H
 #define RELAY_COPY_H
 
-#include "auth/findings.h"
+#include "auth/arc/arc.h"
+#include "auth/dkim2/dkim2.h"
 #include "mail/edit.h"
 #include "net/ask.h"
 #include "relay/plan.h"
@@ -24,8 +25,8 @@ struct copy_job {
 	struct slice body_sha256, body_sha512; /* the latter empty: not at hand */
 	struct slice body_relaxed_sha256;  /* for DKIM and ARC */
 	const char *arc;                   /* domain of the ARC set that is added; NULL: none */
-	const struct findings *found;      /* what that set tells */
-	struct slice authserv_id;
+	const struct arc_verdict *arc_came; /* the sets there are: state and instances; NULL: not looked at, none is added */
+	struct slice authres;              /* what that set tells: authres_value() */
 	unsigned flags;                    /* CONF_FLAG_..., for the seal that names the envelope */
 	struct dkim2_envelope envelope;    /* as it leaves */
 	int64_t now;

@@ -291,6 +291,18 @@ static void on_sealed(void *arg)
 		send_start(t);
 }
 
+/* What was found, as an ARC set tells it; empty: nothing, or no memory, which the arena tells. */
+static struct slice results_value(struct tx *t)
+{
+	struct arena *a = &t->pair->arena;
+	struct authres_result *results;
+	size_t n;
+
+	if (!findings_results(a, &t->findings, &results, &n))
+		return SLICE_NONE;
+	return authres_value(a, slice_str(t->pair->listener->conf->authserv_id), results, n);
+}
+
 /* What this hop adds with keys of its own: seals and a DKIM signature of a service that seals, an ARC set of any. */
 static void sign(struct tx *t)
 {
@@ -310,14 +322,15 @@ static void sign(struct tx *t)
 		.body_sha512 = engines_simple(engines, DIGEST_SHA512),
 		.body_relaxed_sha256 = engines_relaxed_sha256(engines),
 		.arc = l->arc_seal,
-		.found = found,
-		.authserv_id = slice_str(l->authserv_id),
+		.arc_came = found->arc,
 		.flags = l->flags,
 		.envelope = t->envelope,
 		.now = tx_now_s(t),
 	};
 	struct fault f = { 0 };
 
+	if (l->arc_seal)
+		job.authres = results_value(t);
 	if (l->sealing)
 		t->plan = job.plan = make_plan(t, found->dkim2, false);
 	if (!t->unshadowed) { /* what it would have done is in the log */

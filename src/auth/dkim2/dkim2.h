@@ -141,6 +141,14 @@ bool dkim2_verify_changes(struct dkim2_verify *v) HS_MUST_USE;
 /* Drops key records it holds; call before the arena is cleared. NULL is fine. */
 void dkim2_verify_release(struct dkim2_verify *v);
 
+/*
+ * dkim2_recall - the verdict on a message that was judged when it came, and has lain with us since: hops and instances are read anew
+ * from its header, nothing is verified
+ * In:    said: what was kept of the verdict: state, newest, level; draft 6..9, which hop_count and instance_count were read by
+ * Out:   borrowed from h, in the arena; state PERMERROR where these numbers are not those kept. NULL: no memory
+ */
+const struct dkim2_verdict *dkim2_recall(struct arena *a, const struct header *h, unsigned draft, const struct dkim2_verdict *said);
+
 /* Which instance of "Authentic From": do all From domains follow d? (spec 10.9). Both normal. */
 bool dkim2_from_authentic(struct arena *a, const struct header *h, struct slice d);
 

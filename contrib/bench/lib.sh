@@ -26,6 +26,7 @@ CONF
 
 # Everything the benchmark's client sends comes from $CLIENT.
 hopseal_signing='service = "outbound"; mode = "proxy"; clients = ["127.0.0.0/8", "'"$CLIENT"'"]; policy = "all";'
+hopseal_queue='mode = "queue"; clients = ["127.0.0.0/8", "'"$CLIENT"'"]; policy = "all";'
 hopseal_outbound="$hopseal_signing dkim = false;"
 
 # hopseal_key SELECTOR FILE: a row for hopseal_conf

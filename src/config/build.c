@@ -174,8 +174,7 @@ static const char **domains(struct build *b, const struct conf_node *n, enum con
 		struct slice text = slice_str(v->items[i]);
 
 		if (slice_starts(text, S("table:")) && key == KEY_LISTENER_DOMAINS)
-			conf_mistake(b->e, v->where, "%.*s holds \"%s\", which is not there yet, expected domain names", SLICE_FMT(path),
-			    v->items[i]);
+			conf_mistake(b->e, v->where, "%.*s holds \"%s\" beside other names, expected it alone", SLICE_FMT(path), v->items[i]);
 		else if (domain_normal(b->a, text, &normal) && domain_valid(normal))
 			names[count++] = arena_string(b->a, normal);
 		else
@@ -300,7 +299,7 @@ static void build_flags(struct build *b, const struct conf_node *n, struct conf_
 	}
 }
 
-static void build_service(struct build *b, struct conf_node *n, struct conf_listener *l)
+static void build_service(struct conf_node *n, struct conf_listener *l)
 {
 	const struct conf_value *service = conf_value(n, KEY_LISTENER_SERVICE);
 	struct conf_value *mode = conf_value_edit(n, KEY_LISTENER_MODE);
@@ -309,15 +308,26 @@ static void build_service(struct build *b, struct conf_node *n, struct conf_list
 	l->sealing = l->service == SERVICE_OUTBOUND || l->service == SERVICE_FORWARD || l->service == SERVICE_LIST_OUT;
 	if (service->bad || mode->bad)
 		return;
+	if (!mode->given) {
+		mode->number = l->sealing ? MODE_QUEUE : MODE_PROXY;
+		mode->text = l->sealing ? "queue" : "proxy";
+	}
 	l->mode = (enum conf_mode)mode->number;
-	if (mode->given)
+}
+
+static void build_domains(struct build *b, struct conf_node *n, struct conf_listener *l)
+{
+	struct conf_value *v = conf_value_edit(n, KEY_LISTENER_DOMAINS);
+	struct slice table = S("table:");
+
+	if (v->item_count == 1 && slice_starts(slice_str(v->items[0]), table) && v->items[0][table.n]) {
+		l->domains_file = conf_absolute(b->t, v->items[0] + table.n);
+		l->domains_where = v->where;
+		v->items[0] = arena_string(b->a, arena_printf(b->a, "table:%s", l->domains_file));
 		return;
-	if (l->sealing)
-		conf_mistake(b->e, n->where,
-		    "%s has no mode, which means \"queue\" for service \"%s\" and is not there yet, expected %.*s", n->path,
-		    service->text, SLICE_FMT(conf_row_expected(b->a, conf_row(KEY_LISTENER_MODE))));
-	l->mode = MODE_PROXY;
-	mode->text = "proxy";
+	}
+	l->domains = domains(b, n, KEY_LISTENER_DOMAINS, &l->domain_count);
+	build_sort_domains(l);
 }
 
 static void build_listener_policy(struct build *b, struct conf_node *n, struct conf_listener *l)
@@ -435,11 +445,11 @@ static void build_listener(struct build *b, struct conf_node *n, struct conf_lis
 	struct conf_value *id = conf_value_edit(n, KEY_LISTENER_LISTENER_AUTHSERV_ID);
 
 	*l = (struct conf_listener){ .name = n->name, .where = n->where };
-	build_service(b, n, l);
+	build_service(n, l);
 	build_addresses(b, n, l);
 	build_next_hops(b->t, n, l);
 	build_clients(b, n, l);
-	l->domains = domains(b, n, KEY_LISTENER_DOMAINS, &l->domain_count);
+	build_domains(b, n, l);
 	l->next_hop_client = (enum conf_next_hop_client)conf_value(n, KEY_LISTENER_NEXT_HOP_CLIENT)->number;
 	l->proxy_from = networks(b, n, KEY_LISTENER_PROXY_FROM, &l->proxy_from_count);
 	l->xclient_from = networks(b, n, KEY_LISTENER_XCLIENT_FROM, &l->xclient_from_count);
@@ -457,6 +467,7 @@ static void build_listener(struct build *b, struct conf_node *n, struct conf_lis
 		id->text = get(b, KEY_ROOT_AUTHSERV_ID)->text;
 	l->authserv_id = id->text;
 	build_tls(b->t, n, l);
+	build_relaying(b->t, n, l);
 	build_listener_policy(b, n, l);
 	build_signing(b, n, l);
 	build_verify(b, n, l);
@@ -506,6 +517,7 @@ void build_conf(struct conf *c, struct conf_tree *t, const struct build_machine 
 	build_dns(&b);
 	build_log(&b);
 	build_limits(&b);
+	build_queue(c, t);
 	build_dkim2(&b);
 	build_dkim(&b);
 	build_keys(&b);

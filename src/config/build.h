@@ -25,6 +25,15 @@ void build_check_loops(struct conf *c, struct conf_errors *errors);
 /* A message that must not travel in clear may do so within this machine only. */
 void build_check_requiretls(const struct conf *c, struct conf_errors *errors);
 
+/* config/build_queue: what messages hopseal answers for come to. */
+void build_queue(struct conf *c, struct conf_tree *t);
+/* Who may send to whom, and what makes no sense in the listener's mode; once its next hops and its TLS are built. */
+void build_relaying(struct conf_tree *t, const struct conf_node *listener, struct conf_listener *l);
+/* Its domains by the file it names (l->domains_file), whose content this is. */
+void build_domain_table(struct conf *c, struct conf_listener *l, struct slice text, struct conf_errors *errors);
+/* As conf_takes() finds them. */
+void build_sort_domains(struct conf_listener *l);
+
 /* Once the type of each key is known. */
 void build_check_keys(struct conf *c, struct conf_errors *errors);
 

@@ -53,7 +53,7 @@ static bool add(const struct naming *n, const char *text, size_t *hop_out)
 		server = slice_sub(server, 5, SIZE_MAX);
 	}
 	if (slice_eq(server, S("mx"))) {
-		mistake(n, text, " is not there yet");
+		mistake(n, text, n->l->table_file ? " in a table is not there yet" : " beside others");
 		return false;
 	}
 	if (!read_server(n->arena, server, &hop)) {
@@ -98,6 +98,18 @@ static void add_route(const struct naming *n, const char *const *texts, size_t c
 	}
 }
 
+/* The transaction of a proxy has one next hop, whose answers are the client's; MX are many, and in no hurry. */
+static void take_mx(const struct conf_tree *t, const struct conf_node *listener, struct conf_listener *l)
+{
+	const struct conf_value *mode = conf_value(listener, KEY_LISTENER_MODE);
+
+	l->route_mx = true;
+	if (l->mode != MODE_QUEUE && !mode->bad && !conf_value(listener, KEY_LISTENER_SERVICE)->bad)
+		conf_mistake(t->errors, conf_value(listener, KEY_LISTENER_NEXT_HOP)->where,
+		    "%s.next-hop = \"mx\" in mode \"proxy\", where one server answers for all recipients, expected mode = \"queue\", or a server",
+		    listener->path);
+}
+
 void build_next_hops(struct conf_tree *t, struct conf_node *listener, struct conf_listener *l)
 {
 	struct conf_value *v = conf_value_edit(listener, KEY_LISTENER_NEXT_HOP);
@@ -119,6 +131,10 @@ void build_next_hops(struct conf_tree *t, struct conf_node *listener, struct con
 		return;
 	}
 	n.said = arena_string(t->arena, arena_printf(t->arena, "%.*s %s", SLICE_FMT(path), v->item_count > 1 ? "holds" : "="));
+	if (v->item_count == 1 && strcmp(v->items[0], "mx") == 0) {
+		take_mx(t, listener, l);
+		return;
+	}
 	l->next_hops = ARENA_ARRAY(t->arena, v->item_count, struct conf_next_hop);
 	l->routes = ARENA_NEW(t->arena, struct conf_route);
 	if (l->next_hops && l->routes && n.said)
@@ -235,7 +251,10 @@ void build_check_requiretls(const struct conf *c, struct conf_errors *errors)
 
 		if (l->requiretls != REQUIRETLS_HEADER)
 			continue;
-		if (l->service == SERVICE_PASS)
+		if (l->mode == MODE_QUEUE)
+			why = "in mode \"queue\", where a message is kept before it is known which next hop needs the field, expected \"none\" or "
+			      "\"pass\"";
+		else if (l->service == SERVICE_PASS)
 			why = "adds a field, which service \"pass\" does not, expected another service";
 		else if (!covered(l))
 			why = "and a next hop that may be spoken to in clear, expected next-hop-tls.mode = \"require\" or \"verify\"";

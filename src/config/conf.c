@@ -33,6 +33,24 @@ void conf_forget_tls(const struct conf *c)
 	}
 }
 
+bool conf_guards(const struct conf_listener *l)
+{
+	return (l->mode == MODE_QUEUE || l->sealing) && !l->open_relay;
+}
+
+static int compare(const void *domain, const void *name)
+{
+	const struct slice *d = domain;
+	const char *const *n = name;
+
+	return slice_cmp(*d, slice_str(*n));
+}
+
+bool conf_takes(const struct conf_listener *l, struct slice domain)
+{
+	return l->domain_count && bsearch(&domain, l->domains, l->domain_count, sizeof(l->domains[0]), compare);
+}
+
 void conf_free(struct conf **c)
 {
 	if (!*c)

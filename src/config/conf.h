@@ -120,8 +120,9 @@ struct conf_listener {
 	size_t xclient_from_count;
 	struct cidr *clients;         /* who may send to anyone */
 	size_t client_count;
-	const char **domains;
+	const char **domains;         /* sorted, each once: conf_takes() */
 	size_t domain_count;
+	const char *domains_file, *domains_where; /* domains = "table:FILE"; NULL: a list */
 	bool share_all;               /* share = "all" */
 	enum conf_seal seal;
 	enum conf_unsealed unsealed;
@@ -225,6 +226,10 @@ struct conf *conf_load_start(const char *file, struct conf_errors *errors);
  */
 char *conf_run_dir(const char *file, struct conf_errors *errors);
 void conf_free(struct conf **c);
+/* Is the listener one whose clients alone may send to anyone? Everybody else: conf_takes(). */
+bool conf_guards(const struct conf_listener *l);
+/* May anyone send to this domain (normal) through it? */
+bool conf_takes(const struct conf_listener *l, struct slice domain);
 /* Wipes the TLS keys and certificates in this process, which has no use for them, or has made what it needs of them. */
 void conf_forget_tls(const struct conf *c);
 

@@ -374,6 +374,21 @@ static void take_table(struct load *l, struct conf_listener *listener)
 	buf_release(&text);
 }
 
+static void take_domains(struct load *l, struct conf_listener *listener)
+{
+	struct buf text;
+	const char *why = "";
+
+	if (!listener->domains_file)
+		return;
+	buf_init(&text, TABLE_OCTETS);
+	if (load_file(listener->domains_file, &text, NULL, &why))
+		build_domain_table(l->c, listener, buf_get(&text), l->e);
+	else
+		conf_mistake(l->e, listener->domains_where, "table %s cannot be read: %s, expected a readable file", listener->domains_file, why);
+	buf_release(&text);
+}
+
 static void check_files(struct load *l)
 {
 	const char *anchor = l->c->dns.trust_anchor, *log = l->c->log.file;
@@ -384,8 +399,10 @@ static void check_files(struct load *l)
 	for (size_t i = 0; i < l->c->key_count; i++)
 		check_key_file(l, &l->c->keys[i]);
 	load_tls(l->c, l->e);
-	for (size_t i = 0; i < l->c->listener_count; i++)
+	for (size_t i = 0; i < l->c->listener_count; i++) {
 		take_table(l, &l->c->listeners[i]);
+		take_domains(l, &l->c->listeners[i]);
+	}
 	build_check_loops(l->c, l->e);
 	build_check_requiretls(l->c, l->e);
 	check_answers(l);

@@ -157,7 +157,7 @@ static bool kind_fits(const struct conf_row *row, const struct conf_given *g)
 	if (row->type == CONF_LIST)
 		return g->kind == GIVEN_TEXTS;
 	if (row->type == CONF_TEXTS)
-		return g->kind == GIVEN_TEXT || (g->kind == GIVEN_TEXTS && g->item_count > 0);
+		return g->kind == GIVEN_TEXT || (g->kind == GIVEN_TEXTS && (g->item_count > 0 || row->need != NEED_MUST));
 	return g->kind == GIVEN_TEXT;
 }
 

@@ -28,6 +28,10 @@ static bool make_next_hops(struct relay_listener *rl, size_t *shown)
 {
 	struct relay *r = rl->relay;
 
+	if (rl->conf->mode == MODE_QUEUE) { /* the queue process speaks to them */
+		*shown += rl->conf->next_hop_count;
+		return true;
+	}
 	rl->next_hops = calloc(rl->conf->next_hop_count, sizeof(*rl->next_hops));
 	for (size_t i = 0; rl->next_hops && i < rl->conf->next_hop_count; i++) {
 		rl->next_hops[i] = next_hop_new(r->loop, r->ask, r->conf, rl->conf, &rl->conf->next_hops[i], r->counts, r->slot);

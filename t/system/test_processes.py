@@ -239,7 +239,7 @@ def test_no_such_user(hopseal):
 
 @pytest.mark.parametrize("change, words", [
     ({"limits": {"sessions": 0}}, ["sessions"]), ({"limits": {"message_size": "big"}}, ["message-size"]),
-    ({"surprise": 1}, ["surprise"]), ({"listener": {"main": {"service": "outbound", "mode": "queue"}}}, ["mode"]),
+    ({"surprise": 1}, ["surprise"]), ({"listener": {"main": {"service": "inbound", "mode": "queue", "share": "all"}}}, ["share", "queue"]),
     ({"listener": {"main": {"next_hop": "mx"}}}, ["next-hop"]), ({"listener": {"main": {"policy": "nowhere"}}}, ["nowhere"]),
     ({"policy": {"own": {"otherwise": "perhaps"}}}, ["perhaps"]), ({"state": {"url": "redis://127.0.0.1/0"}}, ["url"])])
 def test_a_mistake_in_the_configuration(hopseal, change, words):

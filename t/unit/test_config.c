@@ -24,7 +24,7 @@ const char *__lsan_default_options(void)
 #define ONE "listener: { " PASS("a", "127.0.0.1:2525", "127.0.0.1:2526") " };\n"
 #define GOOD HOST ONE
 /* What a next hop may be. */
-#define A_SERVER "host:port, lmtp:host:port, table:FILE, or a list of the first two in order of preference"
+#define A_SERVER "host:port, lmtp:host:port, table:FILE, mx, or a list of the first two in order of preference"
 #define KEY "{ domain = \"a.test\"; selector = \"s1\"; file = \"ed.pem\"; }"
 
 static char dir[] = "/tmp/hopseal-config-XXXXXX";
@@ -167,7 +167,7 @@ static void names_types_and_ranges(void **state)
 	static const struct row rows[] = {
 		{ "an unknown setting", GOOD "worker = 1;\n",
 		    "c:3: unknown setting worker, expected one of hostname, authserv-id, workers, user, drain, dns, state, "
-		    "spool, run, log, http, limits, timeouts, dkim2, dkim, arc, pool, keys, listener, policy\n" },
+		    "spool, queue, run, log, http, limits, timeouts, dkim2, dkim, arc, pool, keys, listener, policy\n" },
 		{ "an unknown one in a group", GOOD "run: {\n  dir = \"/run/x\";\n  mode = 1;\n};\n",
 		    "c:5: unknown setting run.mode, expected one of dir\n" },
 		{ "a group that is a number", GOOD "run = 1;\n", "c:3: run is not a group, expected run: { ... };\n" },
@@ -242,12 +242,7 @@ static void names_types_and_ranges(void **state)
 static void what_is_not_there_yet(void **state)
 {
 	static const struct row rows[] = {
-		{ "mode queue", LISTENER("outbound", "mode = \"queue\"; clients = [\"::/0\"];") "keys = (" KEY ");\n",
-		    "c:3: listener.a.mode = \"queue\" is not there yet, expected mode = \"proxy\"\n" },
-		{ "outbound without a mode", LISTENER("outbound", "clients = [\"::/0\"];") "keys = (" KEY ");\n",
-		    "c:2: listener.a has no mode, which means \"queue\" for service \"outbound\" and is not there yet, "
-		    "expected mode = \"proxy\"\n" },
-		{ "outbound in mode proxy", LISTENER("outbound", "mode = \"proxy\"; clients = [\"::/0\"];") "keys = (" KEY ");\n", "" },
+		{ "outbound in mode proxy", LISTENER("outbound", "mode = \"proxy\"; clients = [\"10.0.0.0/8\"];") "keys = (" KEY ");\n", "" },
 		{ "forward", LISTENER("forward", "mode = \"proxy\";"),
 		    "c:2: listener.a.service = \"forward\" is not there yet, expected service = \"pass\", \"inbound\" or "
 		    "\"outbound\"\n" },
@@ -256,8 +251,9 @@ static void what_is_not_there_yet(void **state)
 		    "\"outbound\"\n" },
 		{ "no such service", LISTENER("relay", ""),
 		    "c:2: listener.a.service = \"relay\", expected service = \"pass\", \"inbound\" or \"outbound\"\n" },
-		{ "mx", HOP("\"mx\""),
-		    "c:3: listener.a.next-hop = \"mx\" is not there yet, expected " A_SERVER "\n" },
+		{ "mx in mode proxy", HOP("\"mx\""),
+		    "c:3: listener.a.next-hop = \"mx\" in mode \"proxy\", where one server answers for all recipients, expected mode = \"queue\", or a server\n" },
+		{ "mx beside a server", HOP("[\"mx\", \"127.0.0.1:26\"]"), "c:3: listener.a.next-hop holds \"mx\" beside others, expected " A_SERVER "\n" },
 		{ "lmtp", HOP("\"lmtp:127.0.0.1:24\""), "" },
 		{ "lmtp on the port of SMTP", HOP("\"lmtp:127.0.0.1:25\""),
 		    "c:3: listener.a.next-hop = \"lmtp:127.0.0.1:25\" is LMTP on the port of SMTP, expected " A_SERVER "\n" },
@@ -316,12 +312,176 @@ static void what_is_not_there_yet(void **state)
 		    "c:3: http.address is not there yet, expected it to be left out\n" },
 		{ "From rewriting", LISTENER("pass", "unsealed = \"rewrite-from\";"),
 		    "c:3: listener.a.unsealed = \"rewrite-from\" is not there yet, expected unsealed = \"pass\" or \"refuse\"\n" },
-		{ "a table of domains", LISTENER("inbound", "domains = [\"a.test\", \"table:/etc/domains\"];"),
-		    "c:3: listener.a.domains holds \"table:/etc/domains\", which is not there yet, expected domain names\n" },
 	};
 
 	(void)state;
 	ROWS(rows);
+}
+
+/* Of one server that hopseal answers for; queue mode. */
+#define QUEUED(service, more) LISTENER(service, "mode = \"queue\"; " more) "keys = (" KEY ");\n"
+#define MX(more) \
+	HOST "listener: { a: { address = [\"127.0.0.1:25\"]; next-hop = \"mx\"; service = \"outbound\";\n" more " }; };\nkeys = (" KEY ");\n"
+
+static void mode_queue(void **state)
+{
+	static const struct row rows[] = {
+		{ "outbound", QUEUED("outbound", ""), "" },
+		{ "it is the mode of outbound", MX(""), "" },
+		{ "inbound", QUEUED("inbound", "domains = [\"a.test\"];"), "" },
+		{ "pass", QUEUED("pass", "clients = [\"192.0.2.0/24\"];"), "" },
+		{ "no such mode", LISTENER("pass", "mode = \"spool\";"), "c:3: listener.a.mode = \"spool\", expected mode = \"proxy\" or \"queue\"\n" },
+		{ "the numbers of the queue", GOOD "queue: { retry-min = 0; retry-max = 0; expire = 0; warn = -1; concurrency = 0; deliveries = 10001; };\n",
+		    "c:3: queue.retry-min = 0, expected 1..86400 seconds\n"
+		    "c:3: queue.retry-max = 0, expected 1..604800 seconds\n"
+		    "c:3: queue.expire = 0, expected 1..31536000 seconds\n"
+		    "c:3: queue.warn = -1, expected 0..31536000 seconds\n"
+		    "c:3: queue.concurrency = 0, expected 1..1000 deliveries\n"
+		    "c:3: queue.deliveries = 10001, expected 1..10000 deliveries\n" },
+		{ "the first retry comes after the last", GOOD "queue: {\n retry-min = 20000; };\n",
+		    "c:4: queue.retry-min = 20000, expected at most queue.retry-max, 14400\n" },
+		{ "the same from the other side", GOOD "queue: {\n retry-max = 299; };\n", "c:4: queue.retry-min = 300, expected at most queue.retry-max, 299\n" },
+		{ "told of a delay after the end", GOOD "queue: { expire = 3600;\n warn = 3600; };\n",
+		    "c:4: queue.warn = 3600, expected 0, or less than queue.expire, 3600\n" },
+		{ "nobody said when", GOOD "queue: { expire = 3600; };\n", "" },
+		{ "room on the disk", GOOD "spool: { reserve = -1; };\n", "c:3: spool.reserve = -1, expected 0..1099511627776 octets\n" },
+		{ "the next hop cannot be told of a client that has gone", QUEUED("outbound", "next-hop-client = \"xforward\";"),
+		    "c:3: listener.a.next-hop-client = \"xforward\" in mode \"queue\", where the client has gone before its message goes out, "
+		    "expected \"none\"\n" },
+		{ "who shares a copy is not asked", QUEUED("outbound", "share = \"all\";"),
+		    "c:3: listener.a.share = \"all\" in mode \"queue\", where those share a copy whom the message itself names, expected \"none\"\n" },
+		{ "a field for a next hop nobody knows yet", QUEUED("outbound", "requiretls = \"header\";"),
+		    "c:3: listener.a.requiretls = \"header\" in mode \"queue\", where a message is kept before it is known which next hop needs the "
+		    "field, expected \"none\" or \"pass\"\n" },
+		{ "shadow", QUEUED("outbound", "shadow = true;"), "" },
+		{ "MX in TLS", MX("next-hop-tls: { mode = \"require\"; };"), "" },
+		{ "MX have names of their own", MX("next-hop-tls: { mode = \"may\"; name = \"x.test\"; };"),
+		    "c:3: listener.a.next-hop-tls.name with next-hop = \"mx\", whose servers have names of their own, expected it to be left out\n" },
+		{ "MX say STARTTLS", MX("next-hop-tls: { mode = \"implicit\"; };"),
+		    "c:3: listener.a.next-hop-tls begins with TLS and next-hop = \"mx\", whose servers wait for STARTTLS, expected mode = \"may\", "
+		    "\"require\" or \"verify\"\n" },
+		{ "in other words", MX("next-hop-tls: { mode = \"require\";\n implicit = true; };"),
+		    "c:4: listener.a.next-hop-tls begins with TLS and next-hop = \"mx\", whose servers wait for STARTTLS, expected mode = \"may\", "
+		    "\"require\" or \"verify\"\n" },
+		{ "a table of domains that is not there", QUEUED("inbound", "domains = \"table:/nowhere/domains\";"),
+		    "c:3: table /nowhere/domains cannot be read: No such file or directory, expected a readable file\n" },
+		{ "a table of domains beside others", QUEUED("inbound", "domains = [\"a.test\", \"table:domains\"];"),
+		    "c:3: listener.a.domains holds \"table:domains\" beside other names, expected it alone\n" },
+		{ "a table of domains without a name", QUEUED("inbound", "domains = \"table:\";"),
+		    "c:3: listener.a.domains holds \"table:\" beside other names, expected it alone\n" },
+		{ "domains that are a number", QUEUED("inbound", "domains = 1;"), "c:3: listener.a.domains is a number, expected domain names, or table:FILE\n" },
+		{ "no domains", QUEUED("inbound", "domains = [];"), "" },
+	};
+
+	(void)state;
+	ROWS(rows);
+}
+
+/* No configuration lets strangers send to anyone unless it says so. */
+static void open_relays(void **state)
+{
+#define OPEN "strangers could send to anyone"
+#define SPOKEN "strangers could pass for clients"
+#define V4 ", expected networks of your own, of /8 or longer, or open-relay = true\n"
+#define V6 ", expected networks of your own, of /16 or longer, or open-relay = true\n"
+	static const struct row rows[] = {
+		{ "all of IPv4", QUEUED("outbound", "clients = [\"0.0.0.0/0\"];"), "c:3: listener.a.clients holds \"0.0.0.0/0\": " OPEN V4 },
+		{ "everything", QUEUED("outbound", "clients = [\"::/0\"];"), "c:3: listener.a.clients holds \"::/0\": " OPEN V6 },
+		{ "half of IPv4", QUEUED("outbound", "clients = [\"10.0.0.0/8\", \"128.0.0.0/1\"];"),
+		    "c:3: listener.a.clients holds \"128.0.0.0/1\": " OPEN V4 },
+		{ "all of IPv4, written as IPv6", QUEUED("outbound", "clients = [\"::ffff:0:0/96\"];"),
+		    "c:3: listener.a.clients holds \"::ffff:0:0/96\": " OPEN V4 },
+		{ "a network of IPv6 with all of IPv4 in it", QUEUED("outbound", "clients = [\"::/64\"];"),
+		    "c:3: listener.a.clients holds \"::/64\": " OPEN V4 },
+		{ "what IPv6 has been given out", QUEUED("outbound", "clients = [\"2000::/3\"];"), "c:3: listener.a.clients holds \"2000::/3\": " OPEN V6 },
+		{ "all of IPv4 behind a translator", QUEUED("outbound", "clients = [\"64:ff9b::/96\"];"),
+		    "c:3: listener.a.clients holds \"64:ff9b::/96\": " OPEN ", expected networks of your own, without that of NAT64, or open-relay = true\n" },
+		{ "all of IPv4 through tunnels", QUEUED("outbound", "clients = [\"2002::/16\"];"),
+		    "c:3: listener.a.clients holds \"2002::/16\": " OPEN ", expected networks of your own, without that of 6to4, or open-relay = true\n" },
+		{ "and others", QUEUED("outbound", "clients = [\"2001::/32\"];"),
+		    "c:3: listener.a.clients holds \"2001::/32\": " OPEN ", expected networks of your own, without that of Teredo, or open-relay = true\n" },
+		{ "who is not known", QUEUED("outbound", "clients = [\"0.0.0.0\"];"),
+		    "c:3: listener.a.clients holds \"0.0.0.0\", in which 0.0.0.0 is whoever is not known: " OPEN ", expected networks without it, or "
+		    "open-relay = true\n" },
+		{ "IPv4 in pieces", QUEUED("outbound", "clients = [\"1.0.0.0/8\", \"2.0.0.0/8\", \"3.0.0.0/8\", \"4.0.0.0/8\", \"5.0.0.0/8\", \"6.0.0.0/8\","
+		    "\"7.0.0.0/8\", \"8.0.0.0/8\", \"9.0.0.0/8\", \"11.0.0.0/8\", \"12.0.0.0/8\", \"13.0.0.0/8\", \"14.0.0.0/8\", \"15.0.0.0/8\","
+		    "\"16.0.0.0/8\", \"17.0.0.0/8\", \"18.0.0.0/9\"];"),
+		    "c:3: listener.a.clients holds much of the Internet in pieces: " OPEN V4 },
+		{ "a large network", QUEUED("outbound", "clients = [\"17.0.0.0/8\", \"2001:db8::/32\", \"2620::/16\", \"127.0.0.0/8\", \"::1\"];"), "" },
+		{ "anyone may speak for clients", QUEUED("outbound", "xclient-from = [\"0.0.0.0/0\"];"),
+		    "c:3: listener.a.xclient-from holds \"0.0.0.0/0\": " SPOKEN V4 },
+		{ "in front of anything", QUEUED("outbound", "proxy-from = [\"::/0\"];"), "c:3: listener.a.proxy-from holds \"::/0\": " SPOKEN V6 },
+		{ "to the mail servers of anyone", QUEUED("inbound", "domains = [\"a.test\"]; clients = [\"::/0\"];"),
+		    "c:3: listener.a.clients holds \"::/0\": " OPEN V6 },
+		{ "through a service that does nothing", QUEUED("pass", "clients = [\"0.0.0.0/0\"];"), "c:3: listener.a.clients holds \"0.0.0.0/0\": " OPEN V4 },
+		{ "with a seal of ours, in mode proxy", LISTENER("outbound", "mode = \"proxy\"; clients = [\"0.0.0.0/0\"];") "keys = (" KEY ");\n",
+		    "c:3: listener.a.clients holds \"0.0.0.0/0\": " OPEN V4 },
+		{ "said so", QUEUED("outbound", "clients = [\"0.0.0.0/0\", \"::/0\"]; xclient-from = [\"::/0\"]; open-relay = true;"), "" },
+		{ "and nothing else", MX("open-relay = true;"), "" },
+		{ "said that it is none", QUEUED("outbound", "clients = [\"0.0.0.0/0\"]; open-relay = false;"),
+		    "c:3: listener.a.clients holds \"0.0.0.0/0\": " OPEN V4 },
+		{ "said where the next hop decides", LISTENER("inbound", "open-relay = true;"),
+		    "c:3: listener.a.open-relay = true in mode \"proxy\" of service \"inbound\", where the next hop says who may send to whom, expected "
+		    "it to be left out\n" },
+		{ "where the next hop decides", LISTENER("inbound", "clients = [\"0.0.0.0/0\"]; xclient-from = [\"0.0.0.0/0\"];"), "" },
+	};
+
+	(void)state;
+	ROWS(rows);
+}
+
+static void tables_of_domains(void **state)
+{
+	static const struct {
+		const char *name, *table, *want;
+	} rows[] = {
+		{ "a good one", "# ours\n\na.test\n\tB.test # theirs\n", "" },
+		{ "nothing", "", "" },
+		{ "no domains", "a.test\na b\na.test,b.test\n*\n.a.test\n[192.0.2.1]\n",
+		    "@/domains:2: \"a b\" is no domain, expected a domain name a line\n"
+		    "@/domains:3: \"a.test,b.test\" is no domain, expected a domain name a line\n"
+		    "@/domains:4: \"*\" is no domain, expected a domain name a line\n"
+		    "@/domains:5: \".a.test\" is no domain, expected a domain name a line\n"
+		    "@/domains:6: \"[192.0.2.1]\" is no domain, expected a domain name a line\n" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		put("domains", slice_str(rows[i].table), 0644);
+		want_mistakes(rows[i].name, QUEUED("inbound", "domains = \"table:domains\";"), rows[i].want);
+	}
+}
+
+static void what_anyone_may_send_to(void **state)
+{
+	static const char *const lists[] = { "domains = \"table:domains\";", "domains = [\"c.test\", \"a.test\", \"B.test\", \"a.test\"];" };
+
+	(void)state;
+	put("domains", S("c.test\na.test\nB.TEST\na.test"), 0644);
+	for (size_t i = 0; i < 2; i++) {
+		struct conf_errors e;
+		char text[1024];
+		struct conf *c;
+
+		snprintf(text, sizeof(text), QUEUED("inbound", "%s"), lists[i]);
+		conf_errors_init(&e);
+		put("c", slice_str(text), 0644);
+		c = conf_load("c", &e);
+		WANT_SLICE(buf_get(&e.text), S(""));
+		assert_non_null(c);
+		assert_int_equal(c->listeners[0].domain_count, 3);
+		assert_true(conf_guards(&c->listeners[0]));
+		assert_true(conf_takes(&c->listeners[0], S("a.test")));
+		assert_true(conf_takes(&c->listeners[0], S("b.test")));
+		assert_true(conf_takes(&c->listeners[0], S("c.test")));
+		assert_false(conf_takes(&c->listeners[0], S("d.test")));
+		assert_false(conf_takes(&c->listeners[0], S("x.a.test")));
+		assert_false(conf_takes(&c->listeners[0], S("a.tes")));
+		assert_false(conf_takes(&c->listeners[0], S("a.test\0")));
+		assert_false(conf_takes(&c->listeners[0], S("")));
+		conf_free(&c);
+		conf_errors_release(&e);
+	}
 }
 
 /* What is wrong in a table is told by its own file and line. */
@@ -336,7 +496,7 @@ static void tables(void **state)
 		    "@/routes:2: \"b 127.0.0.1:26\" is no next hop, expected next hops with commas between them\n"
 		    "@/routes:3: \"a..b\" is no domain, expected a domain, .domain for what is below it, or *\n" },
 		{ "no next hop", "a.test 127.0.0.1:26\nb.test 127.0.0.1\n", "@/routes:2: next hop \"127.0.0.1\", " TABLE_SERVER },
-		{ "mx", "a.test mx\n", "@/routes:1: next hop \"mx\" is not there yet, " TABLE_SERVER },
+		{ "mx", "a.test mx\n", "@/routes:1: next hop \"mx\" in a table is not there yet, " TABLE_SERVER },
 		{ "a table", "a.test table:routes\n", "@/routes:1: next hop \"table:routes\", " TABLE_SERVER },
 		{ "lines and next hops", "a.test 127.0.0.1:26\nb.test 127.0.0.1\na.test 127.0.0.1:27\n",
 		    "@/routes:3: \"a.test\" stands in a line above it already, expected each domain once\n"
@@ -495,12 +655,12 @@ static void keys(void **state)
 			     "{ domain = \"a.test\"; selector = \"s4\"; file = \"ed.pem\"; use = \"retired\"; },\n"
 			     "{ domain = \"a.test\"; selector = \"s5\"; file = \"rsa.pem\"; }"),
 		    "c:6: a third active Ed25519 key of domain \"a.test\", expected at most 2, the others with use = \"retired\"\n" },
-		{ "sealing without a key", LISTENER("outbound", "mode = \"proxy\"; clients = [\"::/0\"];"),
+		{ "sealing without a key", LISTENER("outbound", "mode = \"proxy\"; clients = [\"::1\"];"),
 		    "c:2: listener.a seals and there is no active key, expected one in keys\n" },
 		{ "sealing for this machine alone", LISTENER("outbound", "mode = \"proxy\";") "keys = (" KEY ");\n", "" },
 		{ "sealing for some domains", LISTENER("outbound", "mode = \"proxy\"; domains = [\"a.test\"];") "keys = (" KEY ");\n", "" },
 		{ "sealing with a retired key",
-		    LISTENER("outbound", "mode = \"proxy\"; clients = [\"::/0\"];") "keys = ({ domain = \"a.test\"; selector = \"s1\"; file = \"ed.pem\"; use = \"retired\"; });",
+		    LISTENER("outbound", "mode = \"proxy\"; clients = [\"::1\"];") "keys = ({ domain = \"a.test\"; selector = \"s1\"; file = \"ed.pem\"; use = \"retired\"; });",
 		    "c:2: listener.a seals and there is no active key, expected one in keys\n" },
 	};
 
@@ -674,12 +834,13 @@ static void what_is_in_force(void **state)
 	static const char text[] =
 	    "hostname = \"MX.test\";\nworkers = 3;\nuser = \"mail\";\nauthserv-id = \"id.test\";\ndrain = 5;\n"
 	    "dns: { resolver = \"127.0.0.1:5353\"; trust-anchor = \"none\"; answers = \"answers.json\"; timeout = 900; cache = 9; };\n"
-	    "state: { dir = \"st\"; };\nspool: { dir = \"/sp\"; };\nrun: { dir = \"r\"; };\n"
+	    "state: { dir = \"st\"; };\nspool: { dir = \"/sp\"; reserve = 4000000000L; };\nrun: { dir = \"r\"; };\n"
 	    "log: { format = \"json\"; to = \"./x.log\"; };\n"
 	    "limits: { message-size = 1000000; header = 2000; header-fields = 20; sessions = 7; sessions-per-client = 2;\n"
 	    "  memory = 5000000000L; body-memory = 5000; }; timeouts: { command = 1001; content = 1002; crowded = 1003; };\n"
 	    "dkim2: { draft = \"07\"; future = 60; clock = \"1790000000\"; };\n"
 	    "pool: { idle = 1; idle-max = 2; max = 7; messages = 3; connect = 300; };\n"
+	    "queue: { retry-min = 11; retry-max = 12; expire = 13; warn = 1; concurrency = 14; deliveries = 15; };\n"
 	    "keys = ( " KEY ", { domain = \"b.test\"; selector = \"r\"; file = \"rsa.pem\"; use = \"retired\"; group = 7; } );\n"
 	    "listener: {\n"
 	    "  mx: { address = [\"0.0.0.0:2500\", \"[::]:2500\"]; service = \"inbound\"; next-hop = \"[2001:db8::1]:26\";\n"
@@ -734,20 +895,28 @@ static void what_is_in_force(void **state)
 	assert_int_equal(c->pool.messages, 3);
 	assert_int_equal(c->pool.max, 7);
 	assert_int_equal(c->pool.connect_ms, 300);
+	assert_true(c->spool_reserve_octets == 4000000000);
+	assert_int_equal(c->queue.retry_min_s, 11);
+	assert_int_equal(c->queue.retry_max_s, 12);
+	assert_int_equal(c->queue.expire_s, 13);
+	assert_int_equal(c->queue.warn_s, 1);
+	assert_int_equal(c->queue.concurrency, 14);
+	assert_int_equal(c->queue.deliveries, 15);
 	assert_int_equal(c->key_count, 2);
 	assert_true(c->keys[0].active);
 	assert_int_equal(c->keys[0].type, KEY_ED25519);
 	assert_false(c->keys[1].active);
 	assert_int_equal(c->keys[1].type, KEY_RSA);
 	assert_int_equal(c->keys[1].group, 7);
-	assert_string_equal(c->keys[1].where, "c:15");
+	assert_string_equal(c->keys[1].where, "c:16");
 	assert_int_equal(c->listener_count, 2);
 	assert_string_equal(c->listeners[0].name, "mx");
-	assert_string_equal(c->listeners[0].where, "c:17");
+	assert_string_equal(c->listeners[0].where, "c:18");
 	assert_int_equal(c->listeners[0].address_count, 2);
 	assert_int_equal(c->listeners[0].addresses[1].sa.ss_family, AF_INET6);
 	assert_int_equal(c->listeners[0].service, SERVICE_INBOUND);
 	assert_int_equal(c->listeners[0].mode, MODE_PROXY);
+	assert_false(conf_guards(&c->listeners[0]));
 	assert_int_equal(c->listeners[0].next_hops[0].address.sa.ss_family, AF_INET6);
 	assert_int_equal(c->listeners[0].next_hops[0].address.sa_len, sizeof(struct sockaddr_in6));
 	assert_int_equal(c->listeners[0].next_hop_count, 1);
@@ -813,6 +982,15 @@ static void defaults(void **state)
 	assert_int_equal(c->timeouts.crowded_ms, 10000);
 	assert_int_equal(c->limits.connects_per_client, 0);
 	assert_int_equal(c->limits.memory_octets, 268435456);
+	assert_int_equal(c->spool_reserve_octets, 67108864);
+	assert_int_equal(c->queue.retry_min_s, 300);
+	assert_int_equal(c->queue.retry_max_s, 14400);
+	assert_int_equal(c->queue.expire_s, 432000);
+	assert_int_equal(c->queue.warn_s, 14400);
+	assert_int_equal(c->queue.concurrency, 20);
+	assert_int_equal(c->queue.deliveries, 500);
+	assert_false(c->listeners[0].open_relay);
+	assert_false(c->listeners[0].route_mx);
 	assert_int_equal(c->dkim2.draft, 9);
 	assert_int_equal(c->dkim2.future_s, 300);
 	assert_true(c->dkim2.now == -1);
@@ -877,6 +1055,12 @@ static void show(void **state)
 	    "      \"service\": \"inbound\",\n      \"next-hop\": \"127.0.0.1:26\",\n      \"shadow\": true\n    }\n  }\n}\n");
 	want_shown(SHOWN, false, true, "\"then\": \"defer 451 4.7.5 {dkim2.reason}\"\n");
 	want_shown(SHOWN, false, true, "\"answers\": null,\n");
+	put("domains", S("a.test\n"), 0644);
+	want_shown(MX("domains = \"table:domains\"; open-relay = true;"), true, false,
+	    "hostname = \"mx.test\";\nlistener.a.address = [\"127.0.0.1:25\"];\nlistener.a.service = \"outbound\";\nlistener.a.next-hop = \"mx\";\n"
+	    "listener.a.domains = \"table:@/domains\";\nlistener.a.open-relay = true;\n"
+	    "keys[0].domain = \"a.test\";\nkeys[0].selector = \"s1\";\nkeys[0].file = \"@/ed.pem\";\n");
+	want_shown(MX(""), false, false, "listener.a.mode = \"queue\";\n");
 }
 
 /* Whatever stands there, it is loaded or refused, never worse. */
@@ -948,6 +1132,10 @@ int main(void)
 		cmocka_unit_test(the_text_itself),
 		cmocka_unit_test(names_types_and_ranges),
 		cmocka_unit_test(what_is_not_there_yet),
+		cmocka_unit_test(mode_queue),
+		cmocka_unit_test(open_relays),
+		cmocka_unit_test(tables_of_domains),
+		cmocka_unit_test(what_anyone_may_send_to),
 		cmocka_unit_test(tables),
 		cmocka_unit_test(a_table_names_its_servers_once),
 		cmocka_unit_test(addresses),

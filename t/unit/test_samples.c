@@ -120,7 +120,7 @@ static void samples(void **state)
 		loaded++;
 	}
 	closedir(folder);
-	assert_true(loaded >= 7);
+	assert_true(loaded >= 8);
 }
 
 int main(void)

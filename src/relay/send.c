@@ -11,8 +11,6 @@
 #include "relay/each.h"
 #include "relay/view.h"
 
-/* RING_OCTETS: as much as a socket takes at a time; what is looked at further ahead would only be in memory for longer. */
-enum { RING_OCTETS = 262144 };
 enum { TAG_DATA = UINT32_MAX - 1, TAG_CONTENT = UINT32_MAX - 2 };
 
 /* Nothing more comes of it: whoever waits hears so, and so does whoever asks later. */
@@ -345,69 +343,32 @@ static void on_command_reply(struct tx *t, size_t index, const struct reply *r)
 	pair_go_on(p);
 }
 
-static void put(struct tx *t, struct slice run)
+/* The fields of the copy, then the body as it came. */
+static bool next_run(void *arg, struct slice *run_out, bool *dots_out)
 {
-	t->ring[t->ring_at + t->ring_count++] = (struct iovec){ (void *)(uintptr_t)run.at, run.n };
-	t->ring_octets += run.n;
-}
+	struct tx *t = arg;
 
-/* Fills the ring with what comes next. */
-static void fill(struct tx *t)
-{
-	struct slice run;
-
-	if (t->ring_count == 0)
-		t->ring_at = 0;
-	while (!t->finished && t->ring_at + t->ring_count < TX_RUNS && t->ring_octets < RING_OCTETS) {
-		if (t->run.n == 0) {
-			if (t->run_at < t->run_count)
-				t->run = t->runs[t->run_at++];
-			else if (hold_run(t->hold, t->hold_at, &t->run))
-				t->hold_at++;
-			else {
-				put(t, body_finish(&t->writer));
-				t->finished = true;
-			}
-			continue;
-		}
-		/* What was looked at when it came need not be looked at again; what we add is. */
-		if (t->dots || t->hold_at == 0 ? body_write(&t->writer, &t->run, &run) : body_write_dotless(&t->writer, &t->run, &run))
-			put(t, run);
+	*dots_out = true;
+	if (t->run_at < t->run_count) {
+		*run_out = t->runs[t->run_at++];
+		return true;
 	}
+	*dots_out = t->dots; /* what was looked at when it came need not be looked at again */
+	return hold_run(t->hold, t->hold_at++, run_out);
 }
 
 static size_t on_content(void *arg, struct iovec *iov, size_t max)
 {
 	struct tx *t = arg;
-	size_t n;
 
-	if (t->state != TX_SEND)
-		return 0;
-	fill(t);
-	n = t->ring_count < max ? t->ring_count : max;
-	memcpy(iov, t->ring + t->ring_at, n * sizeof(*iov));
-	return n;
+	return t->state == TX_SEND ? content_out(&t->content, iov, max) : 0;
 }
 
 static void on_wrote(void *arg, size_t n)
 {
 	struct tx *t = arg;
 
-	t->sent_octets += n;
-	t->ring_octets -= n;
-	while (n) {
-		struct iovec *v = &t->ring[t->ring_at];
-
-		if (n < v->iov_len) {
-			v->iov_base = (char *)v->iov_base + n;
-			v->iov_len -= n;
-			return;
-		}
-		n -= v->iov_len;
-		t->ring_at++;
-		t->ring_count--;
-	}
-	if (t->finished && t->ring_count == 0 && t->state == TX_SEND) {
+	if (content_wrote(&t->content, n) && t->state == TX_SEND) {
 		tx_enter(t, TX_FINAL);
 		cli_content_sent(upstream_cli(t->up), TAG_CONTENT);
 		upstream_push(t->up);
@@ -449,7 +410,7 @@ static void on_event(void *arg, const struct cli_event *ev)
 	case CLI_DATA:
 		if (ev->reply.code == 354) {
 			tx_enter(t, TX_SEND);
-			body_writer_init(&t->writer);
+			content_begin(&t->content, next_run, t);
 			upstream_content(t->up);
 		} else {
 			tx_end_reply(t, &ev->reply);

@@ -6,6 +6,7 @@
 
 #include "auth/outcome.h"
 #include "relay/checks.h"
+#include "relay/content.h"
 #include "relay/copy.h"
 #include "relay/relay.h"
 
@@ -42,8 +43,6 @@ struct tx_hops {
 	bool answered;             /* and has answered MAIL */
 	int64_t until_ms;          /* one must have answered MAIL; 0: nobody is asked */
 };
-
-enum { TX_RUNS = 32 };
 
 struct tx {
 	struct pair *pair;
@@ -95,14 +94,8 @@ struct tx {
 	struct slice *runs;
 	size_t run_count, run_at;
 	size_t hold_at;
-	struct slice run;          /* what is left of the current one */
-	struct body_writer writer;
 	bool dots;                 /* a line of the content as it came may begin with a dot */
-	bool finished;             /* everything is in `ring` or behind it */
-	struct iovec ring[TX_RUNS];
-	size_t ring_at, ring_count;
-	size_t ring_octets;
-	uint64_t sent_octets;
+	struct content content;
 	int64_t begin_ms;
 	int64_t whole_ms;          /* the client's final dot came, or what it heard since */
 };

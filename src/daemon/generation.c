@@ -46,7 +46,7 @@ void generation_free(struct generation **g)
 	if (!*g)
 		return;
 	conf_free(&(*g)->conf);
-	free((*g)->workers);
+	free((*g)->processes);
 	free((*g)->listen_fds);
 	free(*g);
 	*g = NULL;
@@ -76,6 +76,25 @@ static bool spool_make(const struct generation *g)
 	return g->uid == (uid_t)-1 || chown(g->conf->spool_dir, g->uid, g->gid) == 0;
 }
 
+static bool processes_make(struct generation *g)
+{
+	struct process *p = calloc(g->conf->workers + 2, sizeof(*p));
+
+	if (!p)
+		return false;
+	g->processes = p;
+	g->keeper = p++;
+	process_init(g->keeper, ROLE_KEEPER, g, 0);
+	g->resolver = p++;
+	process_init(g->resolver, ROLE_RESOLVER, g, 0);
+	g->workers = p;
+	g->worker_count = g->conf->workers;
+	for (unsigned i = 0; i < g->worker_count; i++)
+		process_init(p++, ROLE_WORKER, g, i);
+	g->process_count = (size_t)(p - g->processes);
+	return true;
+}
+
 struct generation *generation_new(struct conf *take_conf, unsigned number, struct socket_row **sockets, int *code_out,
     char error_out[BIND_ERROR])
 {
@@ -92,8 +111,7 @@ struct generation *generation_new(struct conf *take_conf, unsigned number, struc
 	for (size_t i = 0; i < g->conf->listener_count; i++)
 		g->listen_count += g->conf->listeners[i].address_count;
 	g->listen_fds = calloc(g->listen_count + 1, sizeof(*g->listen_fds));
-	g->workers = calloc(g->conf->workers, sizeof(*g->workers));
-	if (!g->listen_fds || !g->workers) {
+	if (!g->listen_fds || !processes_make(g)) {
 		generation_free(&g);
 		return NULL;
 	}
@@ -121,11 +139,6 @@ struct generation *generation_new(struct conf *take_conf, unsigned number, struc
 			}
 		}
 	}
-	g->worker_count = g->conf->workers;
-	process_init(&g->keeper, ROLE_KEEPER, g, 0);
-	process_init(&g->resolver, ROLE_RESOLVER, g, 0);
-	for (unsigned i = 0; i < g->worker_count; i++)
-		process_init(&g->workers[i], ROLE_WORKER, g, i);
 	g->number = number;
 	return g;
 }
@@ -150,7 +163,10 @@ bool generation_drained(const struct generation *g)
 
 bool generation_gone(const struct generation *g)
 {
-	return g->keeper.pid == 0 && g->resolver.pid == 0 && workers_all(g, false);
+	for (size_t i = 0; i < g->process_count; i++)
+		if (g->processes[i].pid)
+			return false;
+	return true;
 }
 
 void generation_sweep(const struct generation *newest, struct socket_row **sockets)

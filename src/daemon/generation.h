@@ -26,7 +26,9 @@ struct generation {
 	struct conf *conf;       /* owned */
 	uid_t uid;               /* whom its processes become; -1: nobody else */
 	gid_t gid;
-	struct process keeper, resolver;
+	struct process *processes; /* all of them */
+	size_t process_count;
+	struct process *keeper, *resolver; /* of these */
 	struct process *workers;
 	size_t worker_count;
 	int *listen_fds;         /* borrowed, in the order of conf's addresses */

@@ -203,8 +203,8 @@ bool process_start(const struct nursery *n, struct process *p, int64_t now_ms)
 	args_fill(n, p, &args);
 	args.boss_fd = boss[1];
 	if (p->role == ROLE_WORKER) {
-		args.keeper_fd = helper_pair(&p->generation->keeper, p->index);
-		args.resolver_fd = helper_pair(&p->generation->resolver, p->index);
+		args.keeper_fd = helper_pair(p->generation->keeper, p->index);
+		args.resolver_fd = helper_pair(p->generation->resolver, p->index);
 	}
 	p->started_ms = now_ms;
 	p->restart_ms = p->kill_ms = 0;

@@ -86,12 +86,10 @@ char *status_text(const struct status_view *s)
 	for (const struct generation *g = s->newest; g; g = g->next) {
 		json_int_t open = 0;
 
-		status_process(s, processes, waiting, &g->keeper);
-		status_process(s, processes, waiting, &g->resolver);
-		for (size_t i = 0; i < g->worker_count; i++) {
-			status_process(s, processes, waiting, &g->workers[i]);
+		for (size_t i = 0; i < g->process_count; i++)
+			status_process(s, processes, waiting, &g->processes[i]);
+		for (size_t i = 0; i < g->worker_count; i++)
 			open += sessions(s, &g->workers[i]);
-		}
 		json_array_append_new(generations, json_pack("{s:i, s:s, s:I, s:I}", "number", (int)g->number, "state",
 		    generation_state_name(g->state), "up_s", seconds(s->now_ms - g->begun_ms), "sessions", open));
 	}

@@ -2,7 +2,6 @@
 #include <jansson.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,51 +13,15 @@
 
 #include "daemon/background.h"
 #include "daemon/bind.h"
-#include "daemon/generation.h"
 #include "daemon/status.h"
 #include "daemon/supervisor.h"
+#include "daemon/supervisor_in.h"
 #include "out/log.h"
 
 enum {
-	EXIT_STARTED_NOT = 71,
-	EXIT_CONFIGURATION = 78,
-	SETTLE_MS = 2000,         /* old workers to take no new sessions; then the reload is told of all the same */
-	HELPERS_MS = 15000,       /* keeper and resolver to be ready; later they cost answers, not the start */
-	WORKERS_MS = 30000,       /* all workers to be ready; above it the generation is given up */
-	DRAIN_GRACE_MS = 600000,  /* behind drain_s, for transactions under way (RFC 5321 4.5.3.2.6); then it is stopped hard */
 	RESTART_FIRST_MS = 1000,  /* the first restart is at once */
 	RESTART_MAX_MS = 30000,
 	RESTART_CALM_MS = 60000,  /* alive this long: the next death is a first one again */
-	DRAINING_MAX = 2,         /* generations; a reload that would make it more waits for the oldest */
-	MISTAKES_LOGGED = 5,
-};
-
-/* Those that drain, one that serves and one that is to take its place. */
-_Static_assert((DRAINING_MAX + 2) * CONF_WORKERS <= COUNT_SLOTS, "a reload would find no slots");
-
-struct supervisor {
-	const char *file;
-	bool foreground;
-	int64_t now_ms;
-	int64_t started_ms;
-	unsigned generations;        /* started so far */
-	struct generation *newest;   /* all living ones, newest first */
-	struct generation *serving;  /* NULL before the first serves */
-	int64_t settle_ms;           /* it serves, and is told of at the latest then; 0: is told of */
-	struct socket_row *sockets;
-	struct process control;
-	struct nursery nursery;
-	char *run_dir;
-	int lock_fd, signal_fd;
-	int news_fd;                 /* who waits for the start; -1: nobody (any more) */
-	bool leaving;
-	bool reload_wanted;          /* by a signal or by control, not yet begun */
-	bool reload_asked;           /* control waits for the outcome of the wanted one */
-	bool reload_answer;          /* control waits for the outcome of the one under way */
-	bool reload_waits;           /* the wanted one, for a generation that drains; told once */
-	int exit_code;               /* of a start that failed */
-	int64_t reload_ms;           /* the end of the last reload; 0: there was none */
-	char reload_error[256];      /* its first mistake; empty: it is in force */
 };
 
 static int64_t clock_ms(void)
@@ -71,18 +34,11 @@ static int64_t clock_ms(void)
 
 /* --- every process of the daemon --- */
 
-static void generation_each(struct generation *g, void (*each)(struct supervisor *s, struct process *p), struct supervisor *s)
-{
-	each(s, &g->keeper);
-	each(s, &g->resolver);
-	for (size_t i = 0; i < g->worker_count; i++)
-		each(s, &g->workers[i]);
-}
-
 static void process_each(struct supervisor *s, void (*each)(struct supervisor *s, struct process *p))
 {
 	for (struct generation *g = s->newest; g; g = g->next)
-		generation_each(g, each, s);
+		for (size_t i = 0; i < g->process_count; i++)
+			each(s, &g->processes[i]);
 	each(s, &s->control);
 }
 
@@ -123,7 +79,7 @@ static void process_later(struct supervisor *s, struct process *p)
 	p->delay_ms = p->delay_ms == 0 ? RESTART_FIRST_MS : p->delay_ms < RESTART_MAX_MS / 2 ? p->delay_ms * 2 : RESTART_MAX_MS;
 }
 
-static void process_begin(struct supervisor *s, struct process *p)
+void supervisor_begin(struct supervisor *s, struct process *p)
 {
 	if (process_start(&s->nursery, p, s->now_ms))
 		return;
@@ -131,357 +87,7 @@ static void process_begin(struct supervisor *s, struct process *p)
 	process_later(s, p);
 }
 
-/* --- generations --- */
-
-static struct generation *generation_add(struct supervisor *s, struct conf *take_conf, int *code_out, char error_out[BIND_ERROR])
-{
-	struct generation *g = generation_new(take_conf, s->generations + 1, &s->sockets, code_out, error_out);
-
-	if (!g)
-		return NULL;
-	s->generations++;
-	g->next = s->newest;
-	s->newest = g;
-	return g;
-}
-
-static void generation_enter(struct supervisor *s, struct generation *g, enum generation_state state, int64_t within_ms)
-{
-	g->state = state;
-	g->deadline_ms = within_ms ? s->now_ms + within_ms : 0;
-}
-
-static void files_raise(const struct conf *conf)
-{
-	uint64_t wanted = 0, have = 0;
-
-	if (!bind_files(conf, &wanted, &have))
-		log_note(LOG_LEVEL_WARNING, "files_limit",
-		    "%u sessions may need %llu open files, the system allows %llu: raise LimitNOFILE or lower limits.sessions",
-		    conf->limits.sessions, (unsigned long long)wanted, (unsigned long long)have);
-}
-
-static void generation_begin(struct supervisor *s, struct generation *g)
-{
-	files_raise(g->conf);
-	g->begun_ms = s->now_ms;
-	generation_enter(s, g, GENERATION_HELPERS, HELPERS_MS);
-	process_begin(s, &g->keeper);
-	process_begin(s, &g->resolver);
-}
-
-static void stop_one(struct supervisor *s, struct process *p)
-{
-	process_stop(p, s->now_ms);
-}
-
-static void generation_end(struct supervisor *s, struct generation *g)
-{
-	if (g->state == GENERATION_ENDING)
-		return;
-	generation_enter(s, g, GENERATION_ENDING, 0);
-	generation_each(g, stop_one, s);
-}
-
-/* Sessions between two transactions are ended after idle_s, others when their transaction is over. */
-static void generation_drain(struct supervisor *s, struct generation *g, unsigned idle_s)
-{
-	if (g->state == GENERATION_ENDING)
-		return;
-	if (g->state != GENERATION_DRAINING)
-		generation_enter(s, g, GENERATION_DRAINING, (int64_t)g->conf->drain_s * 1000 + DRAIN_GRACE_MS);
-	for (size_t i = 0; i < g->worker_count; i++) {
-		struct process *w = &g->workers[i];
-
-		w->restart_ms = 0;
-		/* One that cannot even be told meets the deadline. */
-		if (w->pid)
-			boss_send(w->boss_fd, BOSS_DRAIN, idle_s, NULL, -1);
-	}
-}
-
-/*
- * Would a reload leave more generations to drain than there may be? It waits then: no session is cut for it. The oldest one tells its
- * idle sessions at once that it leaves; transactions under way end, or meet the generation's deadline.
- */
-static bool drain_full(struct supervisor *s)
-{
-	struct generation *oldest = NULL;
-	unsigned draining = 0;
-
-	for (struct generation *g = s->newest; g; g = g->next)
-		if (g->state == GENERATION_DRAINING) {
-			draining++;
-			oldest = g;
-		}
-	if (draining < DRAINING_MAX)
-		return false;
-	if (!s->reload_waits)
-		log_note(LOG_LEVEL_INFO, "reload_waits", "generation %u has sessions still", oldest->number);
-	s->reload_waits = true;
-	if (!oldest->hurried)
-		generation_drain(s, oldest, 0);
-	oldest->hurried = true;
-	return true;
-}
-
-/* --- the outcome of starts and reloads --- */
-
-static void start_over(struct supervisor *s, int code, const char *text)
-{
-	if (s->news_fd >= 0) {
-		background_tell(s->news_fd, code, text);
-		s->news_fd = -1;
-	} else if (s->foreground && text) {
-		fprintf(stderr, "%s\n", text);
-	}
-}
-
-static void reload_answer(struct supervisor *s, bool ok, const char *text)
-{
-	s->reload_ms = s->now_ms;
-	snprintf(s->reload_error, sizeof(s->reload_error), "%.*s", ok ? 0 : (int)strcspn(text, "\n"), text);
-	if (s->reload_answer && s->control.pid)
-		boss_send(s->control.boss_fd, BOSS_RELOAD, ok, text, -1);
-	s->reload_answer = false;
-}
-
-/* A generation that will never serve. At the first start that is the end of the daemon. */
-static void generation_fail(struct supervisor *s, struct generation *g, int code, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
-static void generation_fail(struct supervisor *s, struct generation *g, int code, const char *format, ...)
-{
-	char why[256], text[300];
-	va_list ap;
-
-	va_start(ap, format);
-	vsnprintf(why, sizeof(why), format, ap);
-	va_end(ap);
-	generation_end(s, g);
-	if (s->serving) {
-		(void)!log_open(s->serving->conf, !s->foreground);
-		log_note(LOG_LEVEL_ERROR, "reload_refused", "%s", why);
-		reload_answer(s, false, why);
-		generation_sweep(s->newest, &s->sockets);
-		return;
-	}
-	log_note(LOG_LEVEL_ERROR, "start_failed", "%s", why);
-	snprintf(text, sizeof(text), "hopseal: %s", why);
-	start_over(s, code, text);
-	s->exit_code = code;
-	s->leaving = true;
-}
-
-static void generation_serve(struct supervisor *s, struct generation *g)
-{
-	generation_enter(s, g, GENERATION_SERVING, 0);
-	s->serving = g;
-	s->settle_ms = s->now_ms + SETTLE_MS;
-	s->nursery.control_conf = g->conf;
-	s->nursery.control_uid = g->uid;
-	s->nursery.control_gid = g->gid;
-	for (struct generation *old = g->next; old; old = old->next)
-		if (old->state < GENERATION_DRAINING)
-			generation_drain(s, old, old->conf->drain_s);
-	generation_sweep(s->newest, &s->sockets);
-}
-
-/* Do the workers of this generation take no new sessions? */
-static bool generation_closed(const struct generation *g)
-{
-	for (size_t i = 0; i < g->worker_count; i++)
-		if (g->workers[i].pid && !g->workers[i].draining)
-			return false;
-	return true;
-}
-
-/* Tells of a start or reload once nobody can meet the old settings any more. */
-static void serve_settle(struct supervisor *s)
-{
-	struct generation *g = s->serving;
-	bool first = g->number == 1;
-	struct log_line l;
-
-	for (const struct generation *old = g->next; old; old = old->next)
-		if (!generation_closed(old) && s->now_ms < s->settle_ms)
-			return;
-	s->settle_ms = 0;
-	l = log_begin(LOG_LEVEL_INFO, first ? "ready" : "reload_ok");
-	log_str(&l, "version", HOPSEAL_VERSION);
-	log_u64(&l, "generation", g->number);
-	log_u64(&l, "workers", g->worker_count);
-	log_u64(&l, "listeners", g->conf->listener_count);
-	log_end(&l);
-	if (first)
-		start_over(s, 0, NULL);
-	else
-		reload_answer(s, true, "");
-}
-
-static void workers_begin(struct supervisor *s, struct generation *g)
-{
-	if (!g->keeper.ready || !g->resolver.ready)
-		log_note(LOG_LEVEL_WARNING, "helper_late", "%s is not ready yet, workers start without it",
-		    g->keeper.ready ? "resolver" : "keeper");
-	generation_enter(s, g, GENERATION_WORKERS, WORKERS_MS);
-	for (size_t i = 0; i < g->worker_count; i++)
-		process_begin(s, &g->workers[i]);
-}
-
-static void generation_step(struct supervisor *s, struct generation *g)
-{
-	bool late = g->deadline_ms && s->now_ms >= g->deadline_ms;
-
-	switch (g->state) {
-	case GENERATION_HELPERS:
-		if (late || (g->keeper.ready && g->resolver.ready))
-			workers_begin(s, g);
-		break;
-	case GENERATION_WORKERS:
-		if (generation_ready(g))
-			generation_serve(s, g);
-		else if (late)
-			generation_fail(s, g, EXIT_STARTED_NOT, "workers were not ready within %d s", WORKERS_MS / 1000);
-		break;
-	case GENERATION_SERVING:
-		break;
-	case GENERATION_DRAINING:
-		if (late)
-			log_note(LOG_LEVEL_WARNING, "drain_cut", "generation %u: sessions still open at the deadline", g->number);
-		if (late || generation_drained(g))
-			generation_end(s, g);
-		break;
-	case GENERATION_ENDING:
-		break;
-	}
-}
-
-static void generations_step(struct supervisor *s)
-{
-	struct generation **at = &s->newest;
-
-	for (struct generation *g = s->newest; g; g = g->next)
-		generation_step(s, g);
-	while (*at) {
-		struct generation *g = *at;
-
-		if (g->state != GENERATION_ENDING || !generation_gone(g)) {
-			at = &g->next;
-			continue;
-		}
-		*at = g->next;
-		if (s->serving == g) {
-			s->serving = NULL;
-			s->settle_ms = 0;
-		}
-		if (s->nursery.control_conf == g->conf)
-			s->nursery.control_conf = NULL;
-		generation_free(&g);
-	}
-}
-
-/* --- reload --- */
-
-static bool generation_starting(const struct supervisor *s)
-{
-	return s->settle_ms || (s->newest && s->newest->state <= GENERATION_WORKERS);
-}
-
-static void reload_refuse(struct supervisor *s, const char *text)
-{
-	const char *line = text;
-
-	for (unsigned i = 0; i < MISTAKES_LOGGED && *line; i++) {
-		int n = (int)strcspn(line, "\n");
-
-		log_note(LOG_LEVEL_ERROR, "reload_refused", "%.*s", n, line);
-		line += n + (line[n] == '\n');
-	}
-	reload_answer(s, false, text);
-}
-
-/* What conf_load_start() found wrong as a string; cut where there was no memory for all of it. */
-static const char *errors_string(struct conf_errors *errors)
-{
-	if (errors->text.n == 0)
-		return "no memory";
-	buf_octet(&errors->text, '\0');
-	errors->text.at[errors->text.n - 1] = '\0';
-	return (const char *)errors->text.at;
-}
-
-/* What was found in a configuration that is taken all the same. */
-static void warn(const struct conf *conf)
-{
-	struct slice left = conf->warnings, event, where, text;
-	char name[32];
-
-	while (conf_warning_next(&left, &event, &where, &text)) {
-		snprintf(name, sizeof(name), "%.*s", SLICE_FMT(event));
-		log_note(LOG_LEVEL_WARNING, name, "%.*s: %.*s", SLICE_FMT(where), SLICE_FMT(text));
-	}
-}
-
-static void reload_run(struct supervisor *s)
-{
-	struct conf_errors errors;
-	char error[BIND_ERROR];
-	struct generation *g;
-	struct conf *conf;
-	int code;
-
-	conf_errors_init(&errors);
-	s->reload_wanted = s->reload_waits = false;
-	s->reload_answer = s->reload_asked;
-	s->reload_asked = false;
-	conf = conf_load_start(s->file, &errors);
-	if (!conf) {
-		if (errors.keys)
-			log_note(LOG_LEVEL_ERROR, "key_unusable", "%zu key files; those read before stay in use", errors.keys);
-		reload_refuse(s, errors_string(&errors));
-	}
-	conf_errors_release(&errors);
-	if (!conf)
-		return;
-	if (strcmp(conf->run_dir, s->run_dir) != 0) {
-		snprintf(error, sizeof(error), "%.300s: run.dir cannot change while the daemon runs", conf->file);
-		conf_free(&conf);
-		reload_refuse(s, error);
-		return;
-	}
-	g = generation_add(s, conf, &code, error);
-	if (!g) {
-		generation_sweep(s->newest, &s->sockets);
-		reload_refuse(s, error);
-	} else if (!log_open(g->conf, !s->foreground)) {
-		generation_fail(s, g, EXIT_STARTED_NOT, "%.100s: %s", g->conf->log.file, strerror(errno));
-	} else {
-		warn(g->conf);
-		generation_begin(s, g);
-	}
-}
-
-static void leave(struct supervisor *s)
-{
-	log_note(LOG_LEVEL_INFO, "draining", "told to leave");
-	s->leaving = true;
-	for (struct generation *g = s->newest; g; g = g->next)
-		generation_drain(s, g, 0);
-}
-
-static void kill_one(struct supervisor *s, struct process *p)
-{
-	(void)s;
-	process_kill(p);
-}
-
-static void leave_now(struct supervisor *s)
-{
-	log_note(LOG_LEVEL_WARNING, "drain_cut", "told to leave at once");
-	for (struct generation *g = s->newest; g; g = g->next)
-		generation_end(s, g);
-	process_each(s, kill_one);
-}
+/* --- logs --- */
 
 static void log_pass(struct supervisor *s, struct process *p)
 {
@@ -607,8 +213,8 @@ static void process_died(struct supervisor *s, struct process *p, int status)
 	if (!wanted)
 		return;
 	p->deaths++;
-	if (g && g->state <= GENERATION_WORKERS && (code == EXIT_STARTED_NOT || code == EXIT_CONFIGURATION))
-		generation_fail(s, g, code, "the %s could not start: %s", role_name(p->role),
+	if (g && g->state <= GENERATION_WORKERS && (code == SUPERVISOR_EXIT || code == SUPERVISOR_EXIT_CONFIGURATION))
+		reload_fail(s, g, code, "the %s could not start: %s", role_name(p->role),
 		    p->why[0] ? p->why : "the log says why");
 	else
 		process_later(s, p);
@@ -616,15 +222,10 @@ static void process_died(struct supervisor *s, struct process *p, int status)
 
 static struct process *process_find(struct supervisor *s, pid_t pid)
 {
-	for (struct generation *g = s->newest; g; g = g->next) {
-		if (g->keeper.pid == pid)
-			return &g->keeper;
-		if (g->resolver.pid == pid)
-			return &g->resolver;
-		for (size_t i = 0; i < g->worker_count; i++)
-			if (g->workers[i].pid == pid)
-				return &g->workers[i];
-	}
+	for (struct generation *g = s->newest; g; g = g->next)
+		for (size_t i = 0; i < g->process_count; i++)
+			if (g->processes[i].pid == pid)
+				return &g->processes[i];
 	return s->control.pid == pid ? &s->control : NULL;
 }
 
@@ -664,9 +265,9 @@ static void signals_take(struct supervisor *s)
 			/* fall through */
 		case SIGTERM:
 			if (s->leaving)
-				leave_now(s);
+				reload_leave_now(s);
 			else
-				leave(s);
+				reload_leave(s);
 			break;
 		default:
 			break; /* SIGCHLD: reap() follows */
@@ -681,7 +282,7 @@ static void process_due(struct supervisor *s, struct process *p)
 		p->kill_ms = s->now_ms + 1000;
 	}
 	if (p->pid == 0 && p->restart_ms && s->now_ms >= p->restart_ms)
-		process_begin(s, p);
+		supervisor_begin(s, p);
 }
 
 static int64_t sooner(int64_t a, int64_t b)
@@ -700,10 +301,8 @@ static int wait_ms(const struct supervisor *s)
 
 	for (const struct generation *g = s->newest; g; g = g->next) {
 		next = sooner(next, g->deadline_ms);
-		next = sooner(next, process_next(&g->keeper));
-		next = sooner(next, process_next(&g->resolver));
-		for (size_t i = 0; i < g->worker_count; i++)
-			next = sooner(next, process_next(&g->workers[i]));
+		for (size_t i = 0; i < g->process_count; i++)
+			next = sooner(next, process_next(&g->processes[i]));
 	}
 	if (log_pending())
 		next = sooner(next, clock_ms() + LOG_FLUSH_MS);
@@ -739,11 +338,9 @@ static void watch_all(const struct supervisor *s, struct watch *w)
 
 	w->n = 0;
 	ok = watch_add(w, s->signal_fd) && watch_add(w, s->control.boss_fd);
-	for (const struct generation *g = s->newest; g && ok; g = g->next) {
-		ok = watch_add(w, g->keeper.boss_fd) && watch_add(w, g->resolver.boss_fd);
-		for (size_t i = 0; i < g->worker_count && ok; i++)
-			ok = watch_add(w, g->workers[i].boss_fd);
-	}
+	for (const struct generation *g = s->newest; g; g = g->next)
+		for (size_t i = 0; i < g->process_count && ok; i++)
+			ok = watch_add(w, g->processes[i].boss_fd);
 }
 
 static void serve(struct supervisor *s)
@@ -760,16 +357,7 @@ static void serve(struct supervisor *s)
 		process_each(s, process_hear);
 		reap(s);
 		process_each(s, process_due);
-		generations_step(s);
-		if (s->settle_ms)
-			serve_settle(s);
-		if (s->leaving && (s->reload_wanted || s->reload_answer)) {
-			s->reload_answer |= s->reload_asked;
-			s->reload_wanted = s->reload_asked = false;
-			reload_answer(s, false, "the daemon is leaving");
-		}
-		if (s->reload_wanted && !generation_starting(s) && s->serving && !drain_full(s))
-			reload_run(s);
+		reload_step(s);
 		if (s->leaving && !s->newest)
 			process_stop(&s->control, s->now_ms);
 	}
@@ -793,6 +381,27 @@ static bool signals_block(struct supervisor *s)
 		return false;
 	s->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 	return s->signal_fd >= 0;
+}
+
+void supervisor_started(struct supervisor *s, int code, const char *text)
+{
+	if (s->news_fd >= 0) {
+		background_tell(s->news_fd, code, text);
+		s->news_fd = -1;
+	} else if (s->foreground && text) {
+		fprintf(stderr, "%s\n", text);
+	}
+}
+
+void supervisor_warn(const struct conf *conf)
+{
+	struct slice left = conf->warnings, event, where, text;
+	char name[32];
+
+	while (conf_warning_next(&left, &event, &where, &text)) {
+		snprintf(name, sizeof(name), "%.*s", SLICE_FMT(event));
+		log_note(LOG_LEVEL_WARNING, name, "%.*s: %.*s", SLICE_FMT(where), SLICE_FMT(text));
+	}
 }
 
 static int start_refuse(int code, const char *text)
@@ -827,29 +436,29 @@ static int start_prepare(struct supervisor *s, struct conf *take_conf, struct ge
 	s->nursery.counts = count_page_new();
 	if (!s->run_dir || !s->nursery.counts || !signals_block(s)) {
 		conf_free(&take_conf);
-		return start_refuse(EXIT_STARTED_NOT, strerror(errno));
+		return start_refuse(SUPERVISOR_EXIT, strerror(errno));
 	}
 	if (!log_open(take_conf, !s->foreground)) {
 		snprintf(error, sizeof(error), "%.200s: %.200s", take_conf->log.file, strerror(errno));
 		conf_free(&take_conf);
-		return start_refuse(EXIT_STARTED_NOT, error);
+		return start_refuse(SUPERVISOR_EXIT, error);
 	}
 	log_start(take_conf, "supervisor", 0);
-	warn(take_conf);
+	supervisor_warn(take_conf);
 	/* The user first: run.dir is made for its group. */
 	if (generation_user(take_conf, &s->nursery.control_uid, &s->nursery.control_gid)) {
 		s->lock_fd = bind_lock(s->run_dir, s->nursery.control_gid, error);
 		if (s->lock_fd < 0) {
 			conf_free(&take_conf);
-			return start_refuse(EXIT_STARTED_NOT, error);
+			return start_refuse(SUPERVISOR_EXIT, error);
 		}
 	}
-	*g_out = generation_add(s, take_conf, &code, error);
+	*g_out = reload_add(s, take_conf, &code, error);
 	if (!*g_out)
 		return start_refuse(code, error);
 	s->nursery.control_fd = bind_control(s->run_dir, s->nursery.control_gid, error);
 	if (s->nursery.control_fd < 0)
-		return start_refuse(EXIT_STARTED_NOT, error);
+		return start_refuse(SUPERVISOR_EXIT, error);
 	s->nursery.control_conf = (*g_out)->conf;
 	if (!s->foreground && (*g_out)->conf->log.to == LOG_STDERR)
 		fputs("hopseal: log.to is \"stderr\": in the background lines go to syslog\n", stderr);
@@ -887,7 +496,7 @@ int supervisor_run(const char *file, bool foreground)
 	umask(077);
 	conf = start_conf(file);
 	if (!conf)
-		return EXIT_CONFIGURATION;
+		return SUPERVISOR_EXIT_CONFIGURATION;
 	s.nursery.control_fd = -1;
 	s.nursery.slot_take = slot_take;
 	s.nursery.arg = &s;
@@ -896,14 +505,14 @@ int supervisor_run(const char *file, bool foreground)
 	if (code == 0 && !foreground) {
 		s.news_fd = background_enter();
 		if (s.news_fd < 0)
-			code = start_refuse(EXIT_STARTED_NOT, strerror(errno));
+			code = start_refuse(SUPERVISOR_EXIT, strerror(errno));
 	}
 	if (code == 0) {
 		json_object_seed(0);
 		bind_lock_pid(s.lock_fd);
 		s.started_ms = s.now_ms = clock_ms();
-		generation_begin(&s, first);
-		process_begin(&s, &s.control);
+		reload_begin(&s, first);
+		supervisor_begin(&s, &s.control);
 		serve(&s);
 		code = s.exit_code;
 		log_note(LOG_LEVEL_INFO, "shutdown", "all processes are gone");

@@ -310,8 +310,10 @@ def test_names_of_log_fields_are_those_of_the_schema():
 def test_the_manual_names_the_supervisors_events():
     with open(os.path.join(ROOT, "man", "hopseal.8"), encoding="utf-8") as f:
         manual = f.read()
-    with open(os.path.join(ROOT, "src", "daemon", "supervisor.c"), encoding="utf-8") as f:
-        events = set(re.findall(r'log_(?:begin|note)\([^",]*,\s*"([^"]*)"', f.read()))
+    events = set()
+    for name in ("supervisor.c", "reload.c"):
+        with open(os.path.join(ROOT, "src", "daemon", name), encoding="utf-8") as f:
+            events |= set(re.findall(r'log_(?:begin|note)\([^",]*,\s*"([^"]*)"', f.read()))
     assert len(events) > 5
     assert [event for event in sorted(events) if not re.search(r"\b%s\b" % event, manual)] == []
 

@@ -38,6 +38,7 @@ void build_queue(struct conf *c, struct conf_tree *t)
 	c->queue.expire_s = number(n, KEY_QUEUE_EXPIRE);
 	c->queue.concurrency = number(n, KEY_QUEUE_CONCURRENCY);
 	c->queue.deliveries = number(n, KEY_QUEUE_DELIVERIES);
+	c->queue.mx_port = (uint16_t)number(n, KEY_QUEUE_MX_PORT);
 	if (c->queue.retry_min_s > c->queue.retry_max_s)
 		check_order(t, n, KEY_QUEUE_RETRY_MIN, "at most", KEY_QUEUE_RETRY_MAX);
 	/* Nobody is told of a delay who is told of the end before; who did not ask for it has said nothing wrong. */

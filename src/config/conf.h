@@ -167,6 +167,7 @@ struct conf {
 		unsigned warn_s;          /* a message that is older is reported as delayed, once, to those who ask; 0: never */
 		unsigned concurrency;     /* deliveries to one destination at a time */
 		unsigned deliveries;      /* and to all of them */
+		uint16_t mx_port;         /* 25 but in tests */
 	} queue;
 	struct {
 		enum conf_log_format format;

@@ -13,6 +13,7 @@
 
 #include "daemon/child.h"
 #include "net/ask.h"
+#include "net/clock.h"
 #include "out/log.h"
 #include "relay/relay.h"
 
@@ -24,6 +25,7 @@ struct worker {
 	struct loop_io boss;
 	struct ask *ask;
 	struct relay *relay;
+	struct clock_watch clock;
 };
 
 static void on_empty(void *arg)
@@ -102,7 +104,7 @@ int worker_main(const struct child_args *args)
 		ask_counts(w.ask, args->counts, args->slot);
 	if (w.ask)
 		w.relay = relay_new(w.loop, conf, w.ask, args->counts, args->slot, args->listen_fds, args->listen_count, spool_fd);
-	if (!w.relay || !loop_io_want(w.loop, &w.boss, args->boss_fd, LOOP_READ, on_boss, &w))
+	if (!w.relay || !loop_io_want(w.loop, &w.boss, args->boss_fd, LOOP_READ, on_boss, &w) || !clock_watch(w.loop, &w.clock))
 		return EX_OSERR;
 	relay_on_ready(w.relay, on_ready, &w);
 	loop_run(w.loop);

@@ -392,6 +392,11 @@ struct copy *copy_start(const struct copy_job *job, void (*on)(void *arg), void 
 		c->state = COPY_REFUSED;
 		return c;
 	}
+	if (job->now < COPY_EARLIEST_S && (job->plan.kind != PLAN_NOTHING || job->plan.dkim || job->arc)) {
+		fault_note(&c->fault, FAULT_CLOCK_WRONG, 0, "it says %lld", (long long)job->now);
+		c->state = COPY_REFUSED;
+		return c;
+	}
 	/* A Bcc field of mail that starts here is for nobody's eyes (RFC 5322 3.6.3). */
 	if (job->plan.kind == PLAN_ORIGINATE)
 		for (size_t i = header_find(job->came, S("Bcc"), 0); i < job->came->n; i = header_find(job->came, S("Bcc"), i + 1))

@@ -3,20 +3,26 @@
  *
  * NEXT_HOP_NEW until its first probe has ended. UP as long as connections can be made; DOWN when one could not while none was idle, or
  * when a user says so. Down, it is probed after a time that doubles, and starts anew once it has been up for a while. A connection that
- * a transaction opens to it meanwhile brings it up as well.
+ * a transaction opens to it meanwhile brings it up as well. A quiet one is never probed: NEW until it is used, and again a while after it
+ * was found to be down.
  */
 #include <stdlib.h>
 
+#include "base/bug.h"
 #include "net/upstream_in.h"
 #include "out/log.h"
 #include "smtp/proxy.h"
 
-enum { RETRY_FIRST_MS = 1000, RETRY_MAX_MS = 30000, STEADY_MS = 10000 };
+enum { RETRY_FIRST_MS = 1000, RETRY_MAX_MS = 30000, STEADY_MS = 10000, OBLIVION_MS = 60000 };
 
+/* What becomes of a quiet one is told where it matters. */
 static void log_change(const struct next_hop *h, enum log_level level, const char *event, const char *note)
 {
-	struct log_line l = log_begin(level, event);
+	struct log_line l;
 
+	if (h->quiet)
+		return;
+	l = log_begin(level, event);
 	log_str(&l, "listener", h->listener->name);
 	log_str(&l, "next_hop", next_hop_name(h));
 	log_str(&l, "note", note);
@@ -73,9 +79,8 @@ static void on_no_probe(void *arg)
 static void probe(void *arg)
 {
 	struct next_hop *h = arg;
-	bool headed = h->listener->next_hop_client == NEXT_HOP_CLIENT_PROXY;
-	unsigned char local[PROXY_OUT];
-	struct upstream *u = upstream_open(h, slice_of(local, headed ? proxy_write_local(local) : 0), NULL, NULL);
+	unsigned char head[UPSTREAM_HEAD];
+	struct upstream *u = upstream_open(h, next_hop_head(h, head), NULL, NULL);
 
 	if (u) {
 		u->probe = u->spare = true;
@@ -105,11 +110,18 @@ void next_hop_ready(struct next_hop *h, const struct ext *ext)
 		log_change(h, LOG_LEVEL_INFO, "next_hop_up", NULL);
 }
 
+static void forget(void *arg)
+{
+	enter(arg, NEXT_HOP_NEW);
+}
+
 static void down(struct next_hop *h, const struct fault *f)
 {
 	bool steady = h->state == NEXT_HOP_UP && loop_now_ms(h->loop) - h->up_since_ms >= STEADY_MS;
 
-	if (!h->retry.due_ms) {
+	if (h->quiet) {
+		loop_timer_set(h->loop, &h->retry, OBLIVION_MS, forget, h);
+	} else if (!h->retry.due_ms) {
 		h->retry_ms = h->retry_ms && !steady ? h->retry_ms * 2 : RETRY_FIRST_MS;
 		if (h->retry_ms > RETRY_MAX_MS)
 			h->retry_ms = RETRY_MAX_MS;
@@ -151,20 +163,32 @@ static bool make_tls(struct next_hop *h)
 	return h->tls != NULL;
 }
 
-struct next_hop *next_hop_new(struct loop *l, struct ask *ask, const struct conf *conf, const struct conf_listener *listener,
+struct next_hop *next_hop_new_quiet(struct loop *l, struct ask *ask, const struct conf *conf, const struct conf_listener *listener,
     const struct conf_next_hop *to, struct count_page *counts, unsigned slot)
 {
 	struct next_hop *h = calloc(1, sizeof(*h));
 
 	if (!h)
 		return NULL;
-	*h = (struct next_hop){ .loop = l, .ask = ask, .conf = conf, .listener = listener, .to = to, .counts = counts, .slot = slot };
+	*h = (struct next_hop){ .loop = l, .ask = ask, .conf = conf, .listener = listener, .to = to, .counts = counts, .slot = slot,
+		.quiet = true };
 	if (to->address.sa_len)
 		h->addresses[h->address_count++] = to->address;
 	if (!make_tls(h)) {
 		free(h);
 		return NULL;
 	}
+	return h;
+}
+
+struct next_hop *next_hop_new(struct loop *l, struct ask *ask, const struct conf *conf, const struct conf_listener *listener,
+    const struct conf_next_hop *to, struct count_page *counts, unsigned slot)
+{
+	struct next_hop *h = next_hop_new_quiet(l, ask, conf, listener, to, counts, slot);
+
+	if (!h)
+		return NULL;
+	h->quiet = false;
 	probe(h);
 	return h;
 }
@@ -196,6 +220,22 @@ enum next_hop_state next_hop_state(const struct next_hop *h)
 	return h->state;
 }
 
+void next_hop_hold(struct next_hop *h)
+{
+	h->held++;
+}
+
+void next_hop_let_go(struct next_hop *h)
+{
+	BUG_ON(h->held == 0);
+	h->held--;
+}
+
+bool next_hop_unused(const struct next_hop *h)
+{
+	return !h->held && !h->all && !h->waiting && !h->names[0].ticket && !h->names[1].ticket;
+}
+
 const struct ext *next_hop_ext(const struct next_hop *h)
 {
 	return h->state == NEXT_HOP_UP ? &h->ext : NULL;
@@ -204,6 +244,11 @@ const struct ext *next_hop_ext(const struct next_hop *h)
 bool next_hop_lmtp(const struct next_hop *h)
 {
 	return h->to->lmtp;
+}
+
+struct slice next_hop_head(const struct next_hop *h, unsigned char room[UPSTREAM_HEAD])
+{
+	return slice_of(room, h->listener->next_hop_client == NEXT_HOP_CLIENT_PROXY ? proxy_write_local(room) : 0);
 }
 
 const char *next_hop_name(const struct next_hop *h)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/bug.h"
+#include "config/endpoint.h"
 #include "net/upstream_in.h"
 #include "out/log.h"
 
@@ -258,11 +259,32 @@ static bool starts_with_tls(const struct upstream *u)
 	return u->hop->listener->next_hop_tls.implicit && !u->conn.tls && cli_out(u->cli)->n == 0;
 }
 
+/* One deadline from the SYN to the end of EHLO, since a client waits for it; an address that has others behind it gets its share. */
+static void arm_opening(struct upstream *u)
+{
+	struct next_hop *h = u->hop;
+	int64_t left_ms = u->open_until_ms - loop_now_ms(h->loop), others = (int64_t)h->address_count - (int64_t)u->addresses_tried;
+
+	left_ms = (left_ms < 0 ? 0 : left_ms) / (others > 1 ? others : 1);
+	set_deadline(u, left_ms);
+}
+
+/* It is there; where no client waits it may take its time over the greeting. */
+static void wait_for_greeting(struct upstream *u)
+{
+	u->open_until_ms = loop_now_ms(u->hop->loop) + LIMIT_GREETING_S * 1000;
+	if (u->within_ms && u->within_ms < u->open_until_ms)
+		u->open_until_ms = u->within_ms;
+	arm_opening(u);
+}
+
 static void on_connected(void *owner)
 {
 	struct upstream *u = owner;
 	struct fault f = { 0 };
 
+	if (u->hop->quiet)
+		wait_for_greeting(u);
 	if (next_hop_is_self(u->hop, u->conn.fd)) {
 		fault_note(&f, FAULT_MAIL_LOOP, 0, "%.80s is the listener itself", next_hop_name(u->hop));
 		lost(u, &f);
@@ -318,6 +340,8 @@ static void on_octets(void *owner, struct slice *in)
 				upstream_doom(u); /* whoever had content for it is gone, and no command ends content */
 			break;
 		case CLI_EV_LOST:
+			if (ev.reply.code >= 400 && u->user && u->user->refused)
+				u->user->refused(u->arg, &ev.reply);
 			lost(u, &ev.fault);
 			return;
 		}
@@ -415,16 +439,6 @@ static enum cli_tls wanted_tls(const struct next_hop *h)
 	return verify ? CLI_TLS_VERIFY : CLI_TLS_REQUIRE;
 }
 
-/* One deadline from the SYN to the end of EHLO, since a client waits for it; an address that has others behind it gets its share. */
-static void arm_opening(struct upstream *u)
-{
-	struct next_hop *h = u->hop;
-	int64_t left_ms = u->open_until_ms - loop_now_ms(h->loop), others = (int64_t)h->address_count - (int64_t)u->addresses_tried;
-
-	left_ms = (left_ms < 0 ? 0 : left_ms) / (others > 1 ? others : 1);
-	set_deadline(u, left_ms);
-}
-
 static void on_unknown(void *arg)
 {
 	struct upstream *u = arg;
@@ -463,6 +477,7 @@ static bool begin(struct upstream *u)
 	if (known == NEXT_HOP_KNOWN) {
 		u->address %= h->address_count;
 		to = &h->addresses[u->address];
+		u->addressed = endpoint_octets(&to->sa, u->ip);
 		if (!conn_connect(&u->conn, h->loop, (const struct sockaddr *)&to->sa, to->sa_len, &ops, u))
 			return false;
 	}
@@ -544,6 +559,7 @@ void upstream_within(struct upstream *u, int64_t ms)
 	int64_t until_ms = loop_now_ms(u->hop->loop) + ms;
 
 	if (u->state == UP_OPENING) {
+		u->within_ms = ms ? until_ms : 0;
 		if (ms && until_ms < u->open_until_ms) {
 			u->open_until_ms = until_ms;
 			if (!u->again.set)
@@ -641,6 +657,13 @@ const struct tls *upstream_tls(const struct upstream *u)
 bool upstream_reused(const struct upstream *u)
 {
 	return u->reused;
+}
+
+void upstream_address(const struct upstream *u, char out[IP_TEXT])
+{
+	out[0] = '\0';
+	if (u->addressed)
+		ip_text(u->ip, out);
 }
 
 void upstream_content(struct upstream *u)

@@ -4,6 +4,7 @@
 #ifndef NET_UPSTREAM_H
 #define NET_UPSTREAM_H
 
+#include "base/ip.h"
 #include "config/conf.h"
 #include "net/ask.h"
 #include "net/conn.h"
@@ -13,6 +14,9 @@
 struct next_hop;
 struct upstream;
 
+/* Octets that a connection may begin with, before the greeting. */
+enum { UPSTREAM_HEAD = 52 };
+
 /* Who uses a connection. lost() comes at most once and is the last call. */
 struct upstream_user {
 	void (*event)(void *arg, const struct cli_event *ev);
@@ -20,6 +24,8 @@ struct upstream_user {
 	size_t (*content)(void *arg, struct iovec *iov, size_t max);
 	void (*wrote)(void *arg, size_t n);
 	void (*lost)(void *arg, const struct fault *f);
+	/* What the next hop said as it refused to serve or took its leave; lost() follows unless another address is tried. May be NULL. */
+	void (*refused)(void *arg, const struct reply *r);
 };
 
 /*
@@ -28,14 +34,25 @@ struct upstream_user {
  */
 struct next_hop *next_hop_new(struct loop *l, struct ask *ask, const struct conf *conf, const struct conf_listener *listener,
     const struct conf_next_hop *to, struct count_page *counts, unsigned slot);
+/*
+ * The same, quietly: nothing is done before somebody takes a connection, nor to find out whether it is back once it is down, which is
+ * forgotten after a minute. One that has connected may take the time that RFC 5321 4.5.3.2.1 gives it for its greeting: no client waits.
+ */
+struct next_hop *next_hop_new_quiet(struct loop *l, struct ask *ask, const struct conf *conf, const struct conf_listener *listener,
+    const struct conf_next_hop *to, struct count_page *counts, unsigned slot);
 /* Closes every connection; users are not told. */
 void next_hop_free(struct next_hop **h);
 enum next_hop_state {
-	NEXT_HOP_NEW, /* its first probe has not ended */
+	NEXT_HOP_NEW, /* its first probe has not ended, or, quiet, nothing is known of it */
 	NEXT_HOP_UP,
-	NEXT_HOP_DOWN /* probed until it comes back; it may be tried all the same */
+	NEXT_HOP_DOWN /* probed until it comes back, unless it is a quiet one; it may be tried all the same */
 };
 enum next_hop_state next_hop_state(const struct next_hop *h);
+/* Somebody is going to use it: next_hop_unused() is false until it is let go as often. */
+void next_hop_hold(struct next_hop *h);
+void next_hop_let_go(struct next_hop *h);
+/* Nobody holds it or waits for a connection, none is open and no address is asked for: it may be freed. */
+bool next_hop_unused(const struct next_hop *h);
 /* Where the supervisor reads how it is; NULL: nowhere. */
 void next_hop_show(struct next_hop *h, struct count_hop *shown);
 /* It connects, but serves no mail (or, in `f`, what else it did): down. That it does not connect is known without being said. */
@@ -46,6 +63,8 @@ void next_hop_on_change(struct next_hop *h, void (*on)(void *arg), void *arg);
 const struct ext *next_hop_ext(const struct next_hop *h);
 const char *next_hop_name(const struct next_hop *h); /* as the configuration has it */
 bool next_hop_lmtp(const struct next_hop *h);        /* speaks LMTP (RFC 2033) */
+/* What a connection of our own begins with, nobody's client: a PROXY header of the kind LOCAL where the listener has one. In `room`. */
+struct slice next_hop_head(const struct next_hop *h, unsigned char room[UPSTREAM_HEAD]);
 /* A connection came or failed to: `on` hears when the first probe has ended, whatever its outcome. */
 void next_hop_on_probe(struct next_hop *h, void (*on)(void *arg), void *arg);
 
@@ -73,7 +92,6 @@ void upstream_unwait(struct upstream_wait *w);
  * In:    head: at most UPSTREAM_HEAD octets for the front of the connection; one from the pool began with the very same
  * Out:   ready ones may be commanded at once (cli_ready()); else CLI_EV_READY comes. NULL: no descriptor or memory.
  */
-enum { UPSTREAM_HEAD = 52 };
 struct upstream *upstream_take(struct next_hop *h, bool fresh, struct slice head, const struct upstream_user *user, void *arg);
 /*
  * upstream_give - the user is done with it; no further calls. It goes to the pool: at once when `clean` (no transaction is open
@@ -89,6 +107,8 @@ void upstream_within(struct upstream *u, int64_t ms);
 struct cli *upstream_cli(struct upstream *u);
 const struct tls *upstream_tls(const struct upstream *u); /* NULL: in clear */
 bool upstream_reused(const struct upstream *u); /* came from the pool */
+/* Of the address that it leads to, or was tried last; good in lost() as well. Empty: none yet. */
+void upstream_address(const struct upstream *u, char out[IP_TEXT]);
 /* After the 354: pull content from the user, after what the machine has to say. */
 void upstream_content(struct upstream *u);
 /* Something was commanded: write it. */

@@ -32,6 +32,7 @@ struct upstream {
 	enum upstream_state state;
 	unsigned armed_s;      /* the machine's deadline that the timer was set for */
 	int64_t open_until_ms; /* opening: for all of it */
+	int64_t within_ms;     /* and when the user has no more time for it; 0: the time there is is his */
 	int64_t hurry_until_ms; /* the user has no more time than this; 0: the machine's deadline alone */
 	int64_t granted_ms;    /* by the deadline that runs */
 	size_t address;        /* of the next hop */
@@ -46,6 +47,8 @@ struct upstream {
 	bool half_closed;      /* lost by the end of what it had to say */
 	bool reused;
 	bool late;             /* lost by its deadline */
+	bool addressed;        /* `ip` is where it leads to, or was to lead to last */
+	unsigned char ip[16];
 	unsigned char head_octets;
 	unsigned char head[UPSTREAM_HEAD]; /* what it began with: whose connection it is */
 };
@@ -66,11 +69,13 @@ struct next_hop {
 	int64_t clear_until_ms;    /* with NEXT_HOP_TLS_MAY */
 	struct count_page *counts;
 	unsigned slot;
+	bool quiet;                /* it is left alone unless somebody uses it */
 
 	struct upstream *all;
 	struct upstream *pool; /* idle ones, the last used first */
 	size_t pooled, spare;
 	size_t open, opening;      /* all of them; those not ready yet */
+	size_t held;               /* by how many who are going to use it */
 	struct upstream_wait *waiting, **waiting_end; /* for room, the first to come first; the end only while there is one */
 	struct loop_later wake;
 	struct trouble full;
@@ -88,7 +93,7 @@ struct next_hop {
 	enum next_hop_state state;
 	struct ext ext;            /* while it is up */
 	int64_t up_since_ms;
-	struct loop_timer retry;
+	struct loop_timer retry;   /* down: a probe, or, quiet, oblivion */
 	int64_t retry_ms;
 	struct loop_later no_probe; /* the probe could not even be opened */
 	void (*on_probe)(void *arg);

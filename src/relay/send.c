@@ -473,4 +473,4 @@ static void on_lost(void *arg, const struct fault *f)
 	take_anew(t, false);
 }
 
-const struct upstream_user send_user = { on_event, on_content, on_wrote, on_lost };
+const struct upstream_user send_user = { .event = on_event, .content = on_content, .wrote = on_wrote, .lost = on_lost };

@@ -71,6 +71,7 @@ static void build_root(struct build *b)
 	c->drain_s = number(b, KEY_ROOT_DRAIN);
 	c->state_dir = get(b, KEY_STATE_DIR)->text;
 	c->spool_dir = get(b, KEY_SPOOL_DIR)->text;
+	c->spool_where = get(b, KEY_SPOOL_DIR)->where;
 	c->run_dir = get(b, KEY_RUN_DIR)->text;
 	c->timeouts.command_ms = number(b, KEY_TIMEOUTS_COMMAND);
 	c->timeouts.content_ms = number(b, KEY_TIMEOUTS_CONTENT);

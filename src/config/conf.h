@@ -160,6 +160,7 @@ struct conf {
 		unsigned cache_max;       /* answers a worker keeps */
 	} dns;
 	const char *state_dir, *spool_dir, *run_dir;
+	const char *spool_where;      /* "file:line" of spool.dir, or of where it could stand */
 	uint64_t spool_reserve_octets; /* spool.reserve: so much is left free on the disk */
 	struct {
 		unsigned retry_min_s, retry_max_s; /* between attempts of a copy */

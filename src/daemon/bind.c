@@ -7,11 +7,12 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "daemon/bind.h"
 
-enum { BACKLOG = 1024, CONTROL_BACKLOG = 128 };
+enum { BACKLOG = 1024, CONTROL_BACKLOG = 128, LOCK_STEP_MS = 20 };
 
 static int refuse(int fd, char error_out[BIND_ERROR], const char *what, const char *why)
 {
@@ -62,6 +63,28 @@ void bind_lock_pid(int fd)
 	/* For people only: the lock itself is the kernel's. */
 	if (ftruncate(fd, 0) == 0)
 		(void)!pwrite(fd, pid, (size_t)n, 0);
+}
+
+int bind_spool(const struct conf *conf, unsigned wait_ms, bool *locked_out, char error_out[BIND_ERROR])
+{
+	static const struct timespec step = { .tv_nsec = LOCK_STEP_MS * 1000000L };
+	int fd = open(conf->spool_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char what[300];
+
+	*locked_out = false;
+	snprintf(what, sizeof(what), "%.100s: spool.dir = \"%.150s\"", conf->spool_where, conf->spool_dir);
+	if (fd < 0)
+		return refuse(fd, error_out, what, strerror(errno));
+	for (unsigned waited_ms = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; waited_ms += LOCK_STEP_MS) {
+		if (errno != EWOULDBLOCK)
+			return refuse(fd, error_out, what, strerror(errno));
+		if (waited_ms >= wait_ms) {
+			*locked_out = true;
+			return refuse(fd, error_out, what, "spool is locked, another hopseal works in it");
+		}
+		nanosleep(&step, NULL);
+	}
+	return fd;
 }
 
 int bind_listen(const struct conf_address *address, char error_out[BIND_ERROR])

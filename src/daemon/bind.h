@@ -1,5 +1,5 @@
 /*
- * bind.h - what the supervisor holds for all processes: run folder, lock, listening sockets. Every failure comes with a line for the
+ * bind.h - what the supervisor holds for all processes: run folder, locks, listening sockets. Every failure comes with a line for the
  * operator; the daemon's exit code for all of them is 71.
  */
 #ifndef DAEMON_BIND_H
@@ -18,6 +18,13 @@ enum { BIND_ERROR = 512 };
 int bind_lock(const char *run_dir, gid_t gid, char error_out[BIND_ERROR]);
 /* Writes this process's number into the lock file. */
 void bind_lock_pid(int fd);
+
+/*
+ * bind_spool - the spool directory, locked (flock on the directory itself, so that nothing in it can be taken away to undo it)
+ * In:    wait_ms: how long for the processes of a daemon that has died to be gone, which hold it too
+ * Out:   the descriptor, which those who work in the folder share: as long as one of them lives, it is held; -1: error_out says why
+ */
+int bind_spool(const struct conf *conf, unsigned wait_ms, bool *locked_out, char error_out[BIND_ERROR]);
 
 /* A listening socket: non-blocking, close-on-exec, SO_REUSEADDR, IPv6 alone on an IPv6 address; -1: error_out says why. */
 int bind_listen(const struct conf_address *address, char error_out[BIND_ERROR]);

@@ -45,6 +45,7 @@ struct child_args {
 	const int *listen_fds;     /* one an address of conf->listeners, in order; workers only */
 	size_t listen_count;
 	int resolver_fd, keeper_fd; /* workers: their ends; else -1 */
+	int spool_fd;              /* workers: the spool directory; holding it holds its lock; else -1 */
 	unsigned index;            /* of the worker in its generation */
 	unsigned generation;
 	unsigned slot;             /* of a worker in the counters: no other living worker has it */

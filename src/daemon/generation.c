@@ -7,6 +7,9 @@
 #include <unistd.h>
 
 #include "daemon/generation.h"
+#include "out/log.h"
+
+enum { SPOOL_WAIT_MS = 1000 }; /* for processes that the kernel ends with their supervisor */
 
 const char *generation_state_name(enum generation_state state)
 {
@@ -18,11 +21,11 @@ const char *generation_state_name(enum generation_state state)
 	return names[state];
 }
 
-static int socket_for(struct socket_row **sockets, const struct conf_address *a, char error_out[BIND_ERROR])
+static int socket_for(struct held *held, const struct conf_address *a, char error_out[BIND_ERROR])
 {
 	struct socket_row *row;
 
-	for (row = *sockets; row; row = row->next)
+	for (row = held->sockets; row; row = row->next)
 		if (memcmp(&row->sa, &a->sa, a->sa_len) == 0)
 			return row->fd;
 	row = calloc(1, sizeof(*row));
@@ -36,9 +39,41 @@ static int socket_for(struct socket_row **sockets, const struct conf_address *a,
 		return -1;
 	}
 	memcpy(&row->sa, &a->sa, a->sa_len);
-	row->next = *sockets;
-	*sockets = row;
+	row->next = held->sockets;
+	held->sockets = row;
 	return row->fd;
+}
+
+/* Held already, or locked now: a spool has one daemon. */
+static const struct spool_row *spool_for(struct held *held, const struct conf *conf, unsigned wait_ms, char error_out[BIND_ERROR])
+{
+	struct spool_row *row;
+	struct stat st;
+	bool locked;
+
+	if (stat(conf->spool_dir, &st) == 0)
+		for (row = held->spools; row; row = row->next)
+			if (row->dev == st.st_dev && row->ino == st.st_ino)
+				return row;
+	row = calloc(1, sizeof(*row));
+	if (!row) {
+		snprintf(error_out, BIND_ERROR, "no memory");
+		return NULL;
+	}
+	row->fd = bind_spool(conf, wait_ms, &locked, error_out);
+	if (locked)
+		log_note(LOG_LEVEL_ERROR, "spool_locked", "%s", error_out);
+	if (row->fd < 0 || fstat(row->fd, &st) < 0) {
+		if (row->fd >= 0)
+			close(row->fd);
+		free(row);
+		return NULL;
+	}
+	row->dev = st.st_dev;
+	row->ino = st.st_ino;
+	row->next = held->spools;
+	held->spools = row;
+	return row;
 }
 
 void generation_free(struct generation **g)
@@ -95,7 +130,7 @@ static bool processes_make(struct generation *g)
 	return true;
 }
 
-struct generation *generation_new(struct conf *take_conf, unsigned number, struct socket_row **sockets, int *code_out,
+struct generation *generation_new(struct conf *take_conf, unsigned number, struct held *held, int *code_out,
     char error_out[BIND_ERROR])
 {
 	struct generation *g = calloc(1, sizeof(*g));
@@ -128,11 +163,16 @@ struct generation *generation_new(struct conf *take_conf, unsigned number, struc
 		generation_free(&g);
 		return NULL;
 	}
+	g->spool = spool_for(held, g->conf, number == 1 ? SPOOL_WAIT_MS : 0, error_out);
+	if (!g->spool) {
+		generation_free(&g);
+		return NULL;
+	}
 	for (size_t i = 0; i < g->conf->listener_count; i++) {
 		const struct conf_listener *l = &g->conf->listeners[i];
 
 		for (size_t k = 0; k < l->address_count; k++) {
-			g->listen_fds[n] = socket_for(sockets, &l->addresses[k], error_out);
+			g->listen_fds[n] = socket_for(held, &l->addresses[k], error_out);
 			if (g->listen_fds[n++] < 0) {
 				generation_free(&g);
 				return NULL;
@@ -169,9 +209,29 @@ bool generation_gone(const struct generation *g)
 	return true;
 }
 
-void generation_sweep(const struct generation *newest, struct socket_row **sockets)
+static void spools_sweep(const struct generation *newest, struct held *held)
 {
-	struct socket_row **at = sockets;
+	struct spool_row **at = &held->spools;
+
+	while (*at) {
+		struct spool_row *row = *at;
+		const struct generation *g = newest;
+
+		while (g && g->spool != row)
+			g = g->next;
+		if (g) {
+			at = &row->next;
+			continue;
+		}
+		*at = row->next;
+		close(row->fd);
+		free(row);
+	}
+}
+
+void generation_sweep(const struct generation *newest, struct held *held)
+{
+	struct socket_row **at = &held->sockets;
 
 	while (*at) {
 		struct socket_row *row = *at;
@@ -188,4 +248,5 @@ void generation_sweep(const struct generation *newest, struct socket_row **socke
 		close(row->fd);
 		free(row);
 	}
+	spools_sweep(newest, held);
 }

@@ -1,5 +1,5 @@
 /*
- * generation.h - keeper, resolver and workers that were started from one configuration, and the listening sockets they borrow.
+ * generation.h - keeper, resolver and workers that were started from one configuration, and the sockets and spool they borrow.
  */
 #ifndef DAEMON_GENERATION_H
 #define DAEMON_GENERATION_H
@@ -33,29 +33,38 @@ struct generation {
 	size_t worker_count;
 	int *listen_fds;         /* borrowed, in the order of conf's addresses */
 	size_t listen_count;
+	const struct spool_row *spool; /* borrowed */
 };
 
-/* The listening sockets of the daemon, whatever generation uses them. */
-struct socket_row {
-	struct socket_row *next;
-	struct sockaddr_storage sa;
-	int fd;
+/* What the daemon holds, whatever generation uses it. */
+struct held {
+	struct socket_row {
+		struct socket_row *next;
+		struct sockaddr_storage sa;
+		int fd;
+	} *sockets; /* that listen */
+	struct spool_row {
+		struct spool_row *next;
+		dev_t dev;
+		ino_t ino;
+		int fd;
+	} *spools;  /* locked */
 };
 
 /* Whom the processes become; -1 where nothing is to be dropped. False: there is no such user. */
 bool generation_user(const struct conf *conf, uid_t *uid_out, gid_t *gid_out);
 
 /*
- * generation_new - one that has its sockets, those in *sockets or new ones, but no process yet
- * In:    take_conf: owned from now on, whatever happens
- * Fault: NULL; *code_out is 71 or 78, error_out says why; sockets nobody uses may be left (generation_sweep)
+ * generation_new - one that has its sockets and its spool, those held or new ones, but no process yet
+ * In:    take_conf: owned from now on, whatever happens; number: the first one waits a moment for a spool that another daemon holds
+ * Fault: NULL; *code_out is 71 or 78, error_out says why; what nobody uses may be left (generation_sweep)
  */
-struct generation *generation_new(struct conf *take_conf, unsigned number, struct socket_row **sockets, int *code_out,
+struct generation *generation_new(struct conf *take_conf, unsigned number, struct held *held, int *code_out,
     char error_out[BIND_ERROR]);
 void generation_free(struct generation **g);
 
-/* Closes the sockets that no starting or serving generation of the list uses. */
-void generation_sweep(const struct generation *newest, struct socket_row **sockets);
+/* Closes the sockets that no starting or serving generation of the list uses, and the spools that none uses at all. */
+void generation_sweep(const struct generation *newest, struct held *held);
 
 /* Workers all READY; workers all gone; nothing of it runs. */
 bool generation_ready(const struct generation *g);

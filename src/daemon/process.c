@@ -117,21 +117,17 @@ static int child_run(const struct process *p, struct child_args *args, pid_t par
 		[ROLE_KEEPER] = "hopseal:keeper", [ROLE_RESOLVER] = "hopseal:resolve", [ROLE_WORKER] = "hopseal:worker",
 		[ROLE_CONTROL] = "hopseal:control"
 	};
-	size_t keeps = 0;
-	int *keep = calloc(args->listen_count + 8, sizeof(*keep));
+	const int own[] = { STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, log_fd(), args->boss_fd, args->resolver_fd, args->keeper_fd,
+		args->spool_fd, args->control_fd };
+	const size_t own_count = sizeof(own) / sizeof(own[0]);
+	int *keep = calloc(own_count + args->listen_count, sizeof(*keep));
 
 	if (!keep)
 		return 71;
-	for (int fd = 0; fd <= STDERR_FILENO; fd++)
-		keep[keeps++] = fd;
-	keep[keeps++] = log_fd();
-	keep[keeps++] = args->boss_fd;
-	keep[keeps++] = args->resolver_fd;
-	keep[keeps++] = args->keeper_fd;
-	keep[keeps++] = args->control_fd;
-	for (size_t i = 0; i < args->listen_count; i++)
-		keep[keeps++] = args->listen_fds[i];
-	close_others(keep, keeps);
+	memcpy(keep, own, sizeof(own));
+	if (args->listen_count)
+		memcpy(keep + own_count, args->listen_fds, args->listen_count * sizeof(*keep));
+	close_others(keep, own_count + args->listen_count);
 	free(keep);
 	signals_for_child();
 	prctl(PR_SET_NAME, titles[p->role]);
@@ -174,6 +170,7 @@ static void args_fill(const struct nursery *n, const struct process *p, struct c
 		.conf = g ? g->conf : n->control_conf,
 		.resolver_fd = -1,
 		.keeper_fd = -1,
+		.spool_fd = p->role == ROLE_WORKER ? g->spool->fd : -1,
 		.index = p->index,
 		.generation = g ? g->number : 0,
 		.slot = p->slot,

@@ -22,7 +22,7 @@ _Static_assert((DRAINING_MAX + 2) * CONF_WORKERS <= COUNT_SLOTS, "a reload would
 
 struct generation *reload_add(struct supervisor *s, struct conf *take_conf, int *code_out, char error_out[BIND_ERROR])
 {
-	struct generation *g = generation_new(take_conf, s->generations + 1, &s->sockets, code_out, error_out);
+	struct generation *g = generation_new(take_conf, s->generations + 1, &s->held, code_out, error_out);
 
 	if (!g)
 		return NULL;
@@ -132,7 +132,7 @@ void reload_fail(struct supervisor *s, struct generation *g, int code, const cha
 		(void)!log_open(s->serving->conf, !s->foreground);
 		log_note(LOG_LEVEL_ERROR, "reload_refused", "%s", why);
 		reload_answer(s, false, why);
-		generation_sweep(s->newest, &s->sockets);
+		generation_sweep(s->newest, &s->held);
 		return;
 	}
 	log_note(LOG_LEVEL_ERROR, "start_failed", "%s", why);
@@ -153,7 +153,7 @@ static void generation_serve(struct supervisor *s, struct generation *g)
 	for (struct generation *old = g->next; old; old = old->next)
 		if (old->state < GENERATION_DRAINING)
 			generation_drain(s, old, old->conf->drain_s);
-	generation_sweep(s->newest, &s->sockets);
+	generation_sweep(s->newest, &s->held);
 }
 
 /* Do the workers of this generation take no new sessions? */
@@ -247,6 +247,7 @@ static void generations_step(struct supervisor *s)
 		if (s->nursery.control_conf == g->conf)
 			s->nursery.control_conf = NULL;
 		generation_free(&g);
+		generation_sweep(s->newest, &s->held);
 	}
 }
 
@@ -307,7 +308,7 @@ static void reload_run(struct supervisor *s)
 	}
 	g = reload_add(s, conf, &code, error);
 	if (!g) {
-		generation_sweep(s->newest, &s->sockets);
+		generation_sweep(s->newest, &s->held);
 		reload_refuse(s, error);
 	} else if (!log_open(g->conf, !s->foreground)) {
 		reload_fail(s, g, SUPERVISOR_EXIT, "%.100s: %s", g->conf->log.file, strerror(errno));

@@ -473,7 +473,7 @@ static void supervisor_release(struct supervisor *s)
 		s->newest = g->next;
 		generation_free(&g);
 	}
-	generation_sweep(s->newest, &s->sockets);
+	generation_sweep(s->newest, &s->held);
 	if (s->nursery.control_fd >= 0) {
 		close(s->nursery.control_fd);
 		bind_control_remove(s->run_dir);

@@ -18,7 +18,7 @@ struct supervisor {
 	struct generation *newest;   /* all living ones, newest first */
 	struct generation *serving;  /* NULL before the first serves */
 	int64_t settle_ms;           /* it serves, and is told of at the latest then; 0: is told of */
-	struct socket_row *sockets;
+	struct held held;
 	struct process control;
 	struct nursery nursery;
 	char *run_dir;

@@ -82,12 +82,7 @@ int worker_main(const struct child_args *args)
 {
 	struct worker w = { .args = args };
 	const struct conf *conf = args->conf;
-	int spool_fd = open(conf->spool_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	if (spool_fd < 0) {
-		log_note(LOG_LEVEL_ERROR, "start_failed", "%s: %s", conf->spool_dir, strerror(errno));
-		return EX_CONFIG;
-	}
 	if (!child_drop(args)) {
 		log_note(LOG_LEVEL_ERROR, "start_failed", "dropping privileges: %s", strerror(errno));
 		return EX_OSERR;
@@ -103,7 +98,7 @@ int worker_main(const struct child_args *args)
 	if (w.ask)
 		ask_counts(w.ask, args->counts, args->slot);
 	if (w.ask)
-		w.relay = relay_new(w.loop, conf, w.ask, args->counts, args->slot, args->listen_fds, args->listen_count, spool_fd);
+		w.relay = relay_new(w.loop, conf, w.ask, args->counts, args->slot, args->listen_fds, args->listen_count, args->spool_fd);
 	if (!w.relay || !loop_io_want(w.loop, &w.boss, args->boss_fd, LOOP_READ, on_boss, &w) || !clock_watch(w.loop, &w.clock))
 		return EX_OSERR;
 	relay_on_ready(w.relay, on_ready, &w);

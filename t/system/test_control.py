@@ -311,7 +311,7 @@ def test_the_manual_names_the_supervisors_events():
     with open(os.path.join(ROOT, "man", "hopseal.8"), encoding="utf-8") as f:
         manual = f.read()
     events = set()
-    for name in ("supervisor.c", "reload.c"):
+    for name in ("supervisor.c", "reload.c", "generation.c"):
         with open(os.path.join(ROOT, "src", "daemon", name), encoding="utf-8") as f:
             events |= set(re.findall(r'log_(?:begin|note)\([^",]*,\s*"([^"]*)"', f.read()))
     assert len(events) > 5

@@ -1,4 +1,5 @@
 """The processes: who runs as whom, what a death costs, reload, the end, and what is refused before the start."""
+import json
 import os
 import pwd
 import signal
@@ -230,6 +231,62 @@ def test_lock_held(hopseal, ports):
     second = hopseal("pass", start=False)
     second.conf["run"] = first.conf["run"]
     refused(second, 71, first.conf["run"]["dir"])
+
+
+def refused_spool(relay, spool):
+    """By a line of the log, and by one for the terminal; both name the setting."""
+    relay.conf["spool"] = {"dir": spool}
+    relay.write()
+    done = run([DAEMON, "-f", "-c", relay.file])
+    assert done.returncode == 71, done
+    event, words = done.stderr.decode().splitlines()
+    event = json.loads(event)
+    assert (event["event"], event["level"]) == ("spool_locked", "error")
+    with open(relay.file, encoding="utf-8") as f:
+        line = [n for n, text in enumerate(f, 1) if spool in text][0]
+    assert event["text"].startswith('%s:%d: spool.dir = "%s": ' % (relay.file, line, spool)) and words == "hopseal: " + event["text"]
+
+
+@pytest.mark.slow
+def test_one_spool_has_one_daemon(hopseal, sink):
+    first, second = hopseal("pass"), hopseal("pass", start=False)
+    spool = first.conf["spool"]["dir"]
+    refused_spool(second, spool)
+    # Whatever is taken away in it, or goes by another name.
+    link = os.path.join(second.folder, "link")
+    os.symlink(spool, link)
+    os.unlink(os.path.join(first.conf["run"]["dir"], "lock"))
+    refused_spool(second, link)
+    second.conf["run"] = first.conf["run"]
+    refused_spool(second, spool)
+    with first.connect() as c:
+        c.deliver(BASE)
+
+
+def test_a_spool_is_free_again_after_its_daemon(hopseal):
+    first, second = hopseal("pass"), hopseal("pass", start=False)
+    second.conf["spool"] = first.conf["spool"]
+    first.process.kill()    # its workers end a moment later, and hold it till then
+    second.start()
+    second.process.kill()
+    for relay in (first, second):
+        assert relay.ended() == -signal.SIGKILL
+
+
+@pytest.mark.slow
+def test_a_reload_may_change_the_spool(hopseal, sink, room):
+    first, second = hopseal("pass"), hopseal("pass")
+    old, taken = first.conf["spool"]["dir"], second.conf["spool"]["dir"]
+    event = first.reload(spool={"dir": taken})
+    assert event["event"] == "reload_refused" and 'spool.dir = "%s"' % taken in event["text"]
+    third = hopseal("pass", start=False)
+    refused_spool(third, old)       # it is not let go for that
+    new = third.conf["spool"]["dir"] = os.path.join(room, "new")
+    assert first.reload(spool={"dir": new})["event"] == "reload_ok"
+    refused_spool(third, new)
+    third.conf["spool"] = {"dir": old}
+    until("the end of the old workers", lambda: len(first.status()["generations"]) == 1)
+    third.start()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes somebody else")

@@ -740,7 +740,7 @@ void pair_accept(struct relay_listener *l, int fd, const struct sockaddr_storage
 	p->counted = true;
 	count_add(r->counts, r->slot, COUNT_SESSIONS_OPEN, 1);
 	count_add(r->counts, r->slot, COUNT_SESSIONS, 1);
-	snprintf(p->name, sizeof(p->name), "%08x%02x%x", r->start_s, r->slot, ++r->tx_count);
+	snprintf(p->name, sizeof(p->name), "%011llx%02x%x", (unsigned long long)r->start_ms, r->slot, ++r->tx_count);
 	p->next = r->pairs;
 	p->at = &r->pairs;
 	if (p->next)

@@ -19,6 +19,14 @@ static void on_connection(void *arg, int fd, const struct sockaddr_storage *from
 	pair_accept(arg, fd, from);
 }
 
+uint64_t relay_start_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return ((uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000) & ((1ULL << 44) - 1);
+}
+
 int64_t relay_unix_s(const struct relay *r)
 {
 	return r->conf->dkim2.now >= 0 ? r->conf->dkim2.now : (int64_t)time(NULL);
@@ -79,7 +87,7 @@ struct relay *relay_new(struct loop *l, const struct conf *conf, struct ask *ask
 
 	if (!r)
 		return NULL;
-	*r = (struct relay){ .loop = l, .conf = conf, .ask = ask, .counts = counts, .slot = slot, .start_s = (uint32_t)time(NULL) };
+	*r = (struct relay){ .loop = l, .conf = conf, .ask = ask, .counts = counts, .slot = slot, .start_ms = relay_start_ms() };
 	/* Bodies may have half of this worker's share: the rest is for headers and for parsing them. */
 	r->budget = (struct hold_budget){ .conf = conf, .spool_fd = spool_fd, .body_octets = conf->limits.memory_octets / conf->workers / 2,
 		.ceiling_octets = conf->limits.memory_octets / conf->workers, .counts = counts, .slot = slot };

@@ -49,7 +49,7 @@ struct relay {
 	uint64_t refused;          /* sessions, since the log said so */
 	uint64_t refused_told;     /* how many that line stood for; 0: there was none yet */
 	int64_t refused_told_ms;
-	uint32_t start_s;          /* makes transaction names unique over restarts */
+	uint64_t start_ms;         /* makes names of sessions and transactions unique over restarts, however quick */
 	uint32_t tx_count;
 	size_t unprobed;           /* next hops whose first probe has not ended */
 	struct loop_timer probes;  /* how long they are waited for */
@@ -73,6 +73,8 @@ void relay_on_ready(struct relay *r, void (*on)(void *arg), void *arg);
 /* Takes no new sessions; after `seconds` those that are left get 421 4.3.2 between transactions. `empty` may come at once. */
 void relay_drain(struct relay *r, unsigned seconds, void (*empty)(void *arg), void *arg);
 int64_t relay_unix_s(const struct relay *r);
+/* When this process started, 44 bits: with the slot and a number it names what is to have a name that nothing else ever had. */
+uint64_t relay_start_ms(void);
 /* May a next hop that lacks REQUIRETLS be told by a field in the message? */
 bool relay_by_field(const struct relay_listener *l);
 
@@ -95,7 +97,7 @@ struct pair {
 	uint16_t client_port;      /* 0: not known */
 	struct xclient *named;     /* what XCLIENT said; NULL: nothing */
 	struct xclient *forwarded; /* what XFORWARD said for this transaction or the next one; NULL: nothing */
-	char name[24];             /* of the session, in logs */
+	char name[32];             /* of the session, in logs */
 	uint32_t tx_count;
 	uint32_t faults;           /* commands and contents refused here */
 	size_t block_octets;       /* since the deadline was set, in content */

@@ -327,7 +327,7 @@ void tx_mail(struct pair *p, const struct srv_event *ev)
 	p->tx = t;
 	t->begin_ms = loop_now_ms(r->loop);
 	t->unshadowed = !p->listener->conf->shadow;
-	snprintf(t->name, sizeof(t->name), "%08x%02x%x", r->start_s, r->slot, ++r->tx_count);
+	snprintf(t->name, sizeof(t->name), "%011llx%02x%x", (unsigned long long)r->start_ms, r->slot, ++r->tx_count);
 	if (p->listener->conf->mode == MODE_QUEUE) { /* NEEDSWORK: nobody keeps it yet */
 		fault_note(&f, FAULT_NEXT_HOP_DOWN, 0, "mode queue");
 		t->end_seq = ev->seq;

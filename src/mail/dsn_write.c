@@ -5,10 +5,7 @@
 #include "mail/dsn.h"
 #include "mail/utf8.h"
 
-enum {
-	TYPE_OCTETS = 64,                                      /* of an address type or an MTA name type */
-	GROUP_OCTETS = 16 * (LIMIT_REPORT_VALUE + TYPE_OCTETS) /* more than is written of one recipient, text and status */
-};
+enum { GROUP_OCTETS = 16 * (LIMIT_REPORT_VALUE + DSN_TYPE_OCTETS) }; /* more than is written of one recipient, text and status */
 
 struct writer {
 	struct arena *arena;
@@ -59,7 +56,7 @@ static bool typed_ok(struct dsn_typed t, bool needed)
 	for (size_t i = 0; i < t.type.n; i++)
 		if (t.type.at[i] <= ' ' || t.type.at[i] >= 0x7f || t.type.at[i] == ';')
 			return false;
-	return t.type.n > 0 && t.type.n <= TYPE_OCTETS && slice_trim(t.text).n > 0;
+	return t.type.n > 0 && t.type.n <= DSN_TYPE_OCTETS && slice_trim(t.text).n > 0;
 }
 
 static bool report_ok(const struct dsn_report *r)
@@ -196,7 +193,7 @@ static void put_for_people(struct writer *w, struct buf *out)
 			buf_str(out, "    ");
 			put_text(w, out, to->final.text);
 			buf_str(out, "\r\n        ");
-			put_text(w, out, to->diagnostic.text.n ? to->diagnostic.text : to->status);
+			put_text(w, out, to->diagnostic.text.n ? to->diagnostic.text : to->words.n ? to->words : to->status);
 			buf_str(out, "\r\n");
 		}
 		if (met)
@@ -246,6 +243,7 @@ static void put_own_parts(struct writer *w, struct buf *out)
 	put_for_people(w, &text);
 	put_part(w, out, ascii(buf_get(&text)) ? "text/plain; charset=us-ascii" : "text/plain; charset=utf-8", !ascii(buf_get(&text)));
 	buf_slice(out, buf_get(&text));
+	w->bad |= buf_failed(&text); /* which is forgotten now */
 	buf_clear(&text);
 	put_status(w, &text);
 	put_part(w, out, w->utf8_status ? "message/global-delivery-status" : "message/delivery-status", !ascii(buf_get(&text)));

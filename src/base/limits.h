@@ -93,6 +93,7 @@ enum {
 	LIMIT_REPORT_STATUS = 1048576,   /* octets of the status part of a report: no report that is read */
 	LIMIT_REPORT_FIELDS = 64,        /* fields of a group in it, and of the header of a part: likewise */
 	LIMIT_REPORT_VALUE = 900,        /* octets of a value in a report we write; RFC 5322 2.1.1: text is cut, an address makes it no report */
+	LIMIT_REPORT_RETURNED = 65536,   /* octets of a message that a report returns whole without being asked to; RFC 3461 4.3: its header */
 	LIMIT_REASON = 200,              /* octets of a peer's value in a reply, log line or comment: cut */
 	LIMIT_LOG_VALUE = 1000,          /* octets of a value in a log line: cut */
 	LIMIT_LOG_BACKLOG = 262144,      /* octets of lines that a process holds when its log does not take them: lost, and counted */

@@ -9,6 +9,8 @@
 enum dsn_action { DSN_FAILED, DSN_DELAYED, DSN_DELIVERED, DSN_RELAYED, DSN_EXPANDED, DSN_ACTIONS };
 const char *dsn_action_name(enum dsn_action action); /* "failed" */
 
+enum { DSN_TYPE_OCTETS = 64 }; /* of a type that is written, at most */
+
 /* An address or a server as these fields have it: "rfc822; user@example.com". Both empty: the field is not there. */
 struct dsn_typed {
 	struct slice type;
@@ -22,6 +24,7 @@ struct dsn_recipient {
 	struct slice status;              /* "5.1.1" (RFC 3463) */
 	struct dsn_typed remote_mta, diagnostic;
 	struct slice last_attempt, retry_until; /* dates as written; empty: none */
+	struct slice words;               /* written for people where there is no diagnostic; never read */
 };
 
 struct dsn {

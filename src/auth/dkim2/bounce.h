@@ -51,6 +51,13 @@ enum bounce_due {
 enum bounce_due bounce_due(const struct dkim2_verdict *came, struct slice *to_out);
 
 /*
+ * bounce_signer - d= of a report to the hop `to` about its recipient `failed` (16.2, 20.22)
+ * Out:   normal: the domain of that recipient or one above it that has a key, else of any other rt=; *aligned: it is not the fallback
+ */
+struct slice bounce_signer(struct arena *a, const struct dkim2_hop *to, struct slice failed, const struct bounce_domains *domains,
+    bool *aligned);
+
+/*
  * bounce_make
  * In:    the newest hop of a message for which a report is due; recipients that failed, the first decides about d=;
  *        what is returned as for dsn_write(): the very octets that the hop sent

@@ -20,8 +20,4 @@ struct bounce {
 	struct bounce_finding finding;
 };
 
-/* d= of a report to the hop `to` about its recipient `failed`, normal; *aligned: it is not the fallback. */
-struct slice bounce_signer(struct arena *a, const struct dkim2_hop *to, struct slice failed, const struct bounce_domains *domains,
-    bool *aligned);
-
 #endif

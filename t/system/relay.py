@@ -104,11 +104,11 @@ class Relay:
         with open(self.file, "w", encoding="utf-8") as f:
             f.write(lib_file(self.conf))
 
-    def start(self, ready=True, **options):
+    def start(self, ready=True, more_env=None, **options):
         assert self.process is None or self.process.poll() is not None, "it runs already"
         self.write()
         san = os.path.join(self.folder, "san")
-        env = dict(os.environ)
+        env = dict(os.environ, **more_env or {})
         for name, more in (("ASAN_OPTIONS", "detect_leaks=1"), ("UBSAN_OPTIONS", "print_stacktrace=1:halt_on_error=1")):
             env[name] = ":".join(filter(None, [env.get(name), more, "log_path=" + san + "/report"]))
         env["LSAN_OPTIONS"] = "log_path=" + san + "/report"

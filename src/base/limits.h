@@ -25,6 +25,13 @@ enum {
 	LIMIT_SWALLOW = 67108864,        /* octets of refused content that are read and dropped: its answer, close */
 	LIMIT_CHUNKS = 16384,            /* BDAT since the last MAIL, refused ones too: 554 5.5.0, close */
 	LIMIT_CHUNK_DIGITS = 19,         /* digits of a chunk size, room for any below 2^63: 501 5.5.4, close */
+	LIMIT_AUTH_LINE = 12288,         /* octets with CRLF of AUTH, and of a client's part of its exchange; RFC 4954 4: 500 5.5.6 */
+	LIMIT_AUTH_NAME = 255,           /* octets of the name of somebody who authenticates: 535 5.7.8 */
+	LIMIT_AUTH_NONCE = 256,          /* octets of a client's nonce, which we say again: 535 5.7.8 */
+	LIMIT_AUTH_FAILURES = 5,         /* exchanges of a session that failed: 421 4.7.0 to a further AUTH, close */
+	LIMIT_AUTH_WORK = 64,            /* passwords a worker turns into keys at a time: 454 4.7.0 */
+	LIMIT_SCRAM_LEAST = 4096,        /* iterations of a password's verifier; RFC 7677 4: no verifier */
+	LIMIT_SCRAM_MOST = 1000000,      /* the same: none above it, for a client could make us work as long */
 	LIMIT_PIPELINED = 64,            /* commands that wait for an answer of the next hop: reading pauses */
 	LIMIT_PROXY_V1 = 107,            /* octets of a PROXY header, version 1; PROXY protocol 2.1: close */
 	LIMIT_PROXY_V2 = 536,            /* octets of a PROXY header, version 2; PROXY protocol 2.2, a frame without options: close */

@@ -29,6 +29,7 @@ static const struct ctl_verb verbs[] = {
 	{ "keygen", ctl_keygen, "keygen --domain D --selector S [--type ed25519|rsa] [--bits N] --out DIR [--json]",
 	    "make a key file and the DNS record to publish" },
 	{ "dns-record", ctl_dns_record, "dns-record --key FILE --domain D --selector S [--json]", "the DNS record of a key" },
+	{ "password", ctl_password, "password [--iterations N] [USER]", "a line for a file of passwords, of the password that standard input has" },
 	{ "status", ctl_status, "status [-c FILE | --control PATH] [--json]", "what the daemon runs, and its counters" },
 	{ "top", ctl_top, "top [-c FILE | --control PATH] [--interval S] [--count N] [--json]", "what the daemon does now, again and again" },
 	{ "reload", ctl_reload, "reload [-c FILE | --control PATH] [--json]", "let the daemon read its configuration again" },

@@ -469,6 +469,7 @@ static void build_listener(struct build *b, struct conf_node *n, struct conf_lis
 	l->authserv_id = id->text;
 	build_tls(b->t, n, l);
 	build_relaying(b->t, n, l);
+	build_auth(b->t, n, l);
 	build_listener_policy(b, n, l);
 	build_signing(b, n, l);
 	build_verify(b, n, l);

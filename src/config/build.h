@@ -43,6 +43,9 @@ void build_mistake(struct conf_tree *t, const struct conf_node *n, enum conf_key
 /* config/build_tls: of one listener, once its next hops are built. */
 void build_tls(struct conf_tree *t, const struct conf_node *listener, struct conf_listener *l);
 
+/* config/build_auth: of one listener, once its TLS is built. */
+void build_auth(struct conf_tree *t, const struct conf_node *listener, struct conf_listener *l);
+
 /* config/build_policy: the policy a listener names, made by its first use; NULL accepts. */
 struct build_policy {
 	const char *name;

@@ -51,11 +51,18 @@ bool conf_takes(const struct conf_listener *l, struct slice domain)
 	return l->domain_count && bsearch(&domain, l->domains, l->domain_count, sizeof(l->domains[0]), compare);
 }
 
+void conf_forget_passwords(const struct conf *c)
+{
+	for (size_t i = 0; i < c->listener_count; i++)
+		passwords_free(&c->listeners[i].auth.passwords);
+}
+
 void conf_free(struct conf **c)
 {
 	if (!*c)
 		return;
 	conf_forget_tls(*c);
+	conf_forget_passwords(*c);
 	arena_clear(&(*c)->arena);
 	free(*c);
 	*c = NULL;

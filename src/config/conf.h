@@ -11,6 +11,7 @@
 
 #include "base/arena.h"
 #include "config/mistake.h"
+#include "config/passwords.h"
 #include "crypt/key.h"
 #include "policy/rule.h"
 #include "route/table.h"
@@ -72,6 +73,14 @@ struct conf_tls {
 	const char **clients;                  /* fingerprints of certificates: who holds one is in `clients` */
 	size_t client_count;
 	unsigned timeout_ms;                   /* of the handshake */
+};
+
+/* Who may authenticate to a listener. */
+struct conf_auth {
+	const char *passwords_file;            /* NULL: nobody */
+	const char *where;
+	struct passwords *passwords;           /* conf_forget_passwords() wipes it */
+	unsigned attempts;                     /* of a client address at once, and a minute; 0: any number */
 };
 
 /* And that of its next hop. */
@@ -140,6 +149,7 @@ struct conf_listener {
 	const struct policy *policy;  /* NULL: accept */
 	const char *policy_name;
 	struct conf_tls tls;
+	struct conf_auth auth;
 	struct conf_next_hop_tls next_hop_tls;
 	enum conf_requiretls requiretls;
 	const char *requiretls_where;
@@ -234,6 +244,8 @@ bool conf_guards(const struct conf_listener *l);
 bool conf_takes(const struct conf_listener *l, struct slice domain);
 /* Wipes the TLS keys and certificates in this process, which has no use for them, or has made what it needs of them. */
 void conf_forget_tls(const struct conf *c);
+/* Wipes passwords in a process that has no use for them. */
+void conf_forget_passwords(const struct conf *c);
 
 /* Where it is unless the caller says so. */
 #define CONF_PATH "/etc/hopseal/hopseal.conf"

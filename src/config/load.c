@@ -399,6 +399,7 @@ static void check_files(struct load *l)
 	for (size_t i = 0; i < l->c->key_count; i++)
 		check_key_file(l, &l->c->keys[i]);
 	load_tls(l->c, l->e);
+	load_auth(l->c, l->e);
 	for (size_t i = 0; i < l->c->listener_count; i++) {
 		take_table(l, &l->c->listeners[i]);
 		take_domains(l, &l->c->listeners[i]);

@@ -18,5 +18,7 @@ bool load_file(const char *name, struct buf *content, struct stat *st_out, const
 
 /* Certificates and keys of every listener, into the conf. */
 void load_tls(struct conf *c, struct conf_errors *errors);
+/* Their files of passwords likewise. */
+void load_auth(struct conf *c, struct conf_errors *errors);
 
 #endif

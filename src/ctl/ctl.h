@@ -38,6 +38,7 @@ int ctl_explain(int argc, char **argv);
 int ctl_bulk(int argc, char **argv);
 int ctl_keygen(int argc, char **argv);
 int ctl_dns_record(int argc, char **argv);
+int ctl_password(int argc, char **argv);
 int ctl_status(int argc, char **argv);
 int ctl_top(int argc, char **argv);
 int ctl_reload(int argc, char **argv);

@@ -154,12 +154,14 @@ static int child_run(const struct process *p, struct child_args *args, pid_t par
 	return control_main(args);
 }
 
-/* The texts of TLS keys that came with the fork; a worker needs its own, and forgets them itself. */
+/* TLS keys and passwords that came with the fork; a worker needs its own, and forgets the texts of the keys itself. */
 static void forget_keys(const struct nursery *n, const struct process *p, const struct child_args *args)
 {
 	for (const struct generation *g = *n->newest; g; g = g->next)
-		if (p->role != ROLE_WORKER || g->conf != args->conf)
+		if (p->role != ROLE_WORKER || g->conf != args->conf) {
 			conf_forget_tls(g->conf);
+			conf_forget_passwords(g->conf);
+		}
 }
 
 static void args_fill(const struct nursery *n, const struct process *p, struct child_args *args)

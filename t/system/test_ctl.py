@@ -54,7 +54,7 @@ def sign(message, key, dns, *args, code=0, stderr=b""):
 
 def test_help_and_version_go_to_stdout():
     out = want(0, "--help")
-    for verb in (b"check", b"show", b"verify", b"sign", b"undo", b"explain", b"bulk", b"keygen", b"dns-record", b"status", b"top", b"reload"):
+    for verb in (b"check", b"show", b"verify", b"sign", b"undo", b"explain", b"bulk", b"keygen", b"dns-record", b"password", b"status", b"top", b"reload"):
         assert b"\n  " + verb + b" " in out
     assert re.fullmatch(rb"hopsealctl \d+\.\d+\.\d+\n", want(0, "--version"))
 

@@ -18,6 +18,9 @@ static void put_pair(const char *name, struct made m)
 	made_free(&m);
 }
 
+#define SCRAM "{SCRAM-SHA-256}4096,W22ZaJ0SNY7soEsUEjb6gQ==," \
+	      "WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=,wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
+
 enum { DAY = 86400 };
 
 static int setup(void **state)
@@ -37,6 +40,10 @@ static int setup(void **state)
 	put_pair("later", made_new("P-256", "DNS:later.test", -60, 14 * DAY + 600, NULL));
 	put_pair("early", made_new("P-256", "DNS:early.test", DAY, 90 * DAY, NULL));
 	put_pair("open", made_valid("P-256", "DNS:open.test"));
+	put("users", S("# who may send\n\nann:" SCRAM "\n\xc3\xa4nne@a.test:" SCRAM "\r\n"), 0600);
+	put("users.open", S("ann:" SCRAM "\n"), 0644);
+	put("users.none", S("# nobody yet\n"), 0600);
+	put("users.bad", S("ann:" SCRAM "\nbob\nbob:secret\n:" SCRAM "\nnone:" SCRAM "\nann:" SCRAM "\nb\xff" ":" SCRAM "\nbob:" SCRAM ":\n"), 0600);
 	return chmod("open.key", 0640);
 }
 
@@ -137,6 +144,24 @@ static void mistakes(void **state)
 		    "c:3: trusted certificates @/a.key holds no certificate, expected certificates in PEM\n" },
 		{ "PROXY before implicit TLS", "proxy-from = [\"192.0.2.10\"]; tls: { mode = \"implicit\"; certificate = \"a.pem\"; key = \"a.key\"; };", "" },
 
+		{ "who may authenticate", MINE "}; auth: { passwords = \"users\"; };", "" },
+		{ "and how often", MINE "}; auth: { passwords = \"users\"; attempts = 0; };", "" },
+		{ "how often, but not who", MINE "}; auth: { attempts = 5; };", "c:3: listener.a.auth.attempts without passwords, expected who may authenticate\n" },
+		{ "authentication in clear", "auth: { passwords = \"users\"; };",
+		    "c:3: listener.a.auth where there is no TLS, inside of which alone it is announced, expected a mode in listener.a.tls\n" },
+		{ "passwords that are not there", MINE "};\nauth: { passwords = \"no\"; };", "c:4: passwords @/no cannot be read: " NO_FILE },
+		{ "passwords that others may read", MINE "}; auth: { passwords = \"users.open\"; };",
+		    "c:3: passwords @/users.open has mode 0644, expected 0600 or 0400\n" },
+		{ "passwords of nobody", MINE "}; auth: { passwords = \"users.none\"; };", "@/users.none:1: nobody, expected a line for each user\n" },
+		{ "mistakes in a file of passwords", MINE "}; auth: { passwords = \"users.bad\"; };",
+		    "@/users.bad:2: no user and password, expected user:{SCRAM-SHA-256}... as hopsealctl password prints it\n"
+		    "@/users.bad:3: the password is another scheme than {SCRAM-SHA-256}, expected {SCRAM-SHA-256}iterations,salt,StoredKey,ServerKey\n"
+		    "@/users.bad:4: no name of a user, expected 1 to 255 octets of UTF-8 in front of the colon\n"
+		    "@/users.bad:5: the user is called \"none\", as is who is none, expected another name\n"
+		    "@/users.bad:7: no name of a user, expected 1 to 255 octets of UTF-8 in front of the colon\n"
+		    "@/users.bad:8: the password is no ServerKey of 32 octets in base64, expected {SCRAM-SHA-256}iterations,salt,StoredKey,ServerKey\n"
+		    "@/users.bad:6: user ann is there already at line 1, expected one password a user\n" },
+
 		{ "implicit to the next hop", TO "mode = \"implicit\"; };", "" },
 		{ "implicit beside what cannot do without", TO "mode = \"verify\"; ca = \"a.pem\"; implicit = true; };", "" },
 		{ "implicit beside what can", TO "mode = \"may\"; implicit = true; };",
@@ -207,12 +232,52 @@ static void what_workers_are_handed(void **state)
 	conf_free(&c);
 }
 
+static void want_user(const struct passwords *p, struct slice user, bool known)
+{
+	struct scram_verifier v, again;
+	bool is = !known;
+
+	assert_true(passwords_find(p, user, &v, &is));
+	assert_int_equal(is, known);
+	assert_int_equal(v.iterations, 4096);
+	assert_int_equal(v.salt_n, 16);
+	assert_true(passwords_find(p, user, &again, &is));
+	assert_memory_equal(&v, &again, sizeof(v));
+}
+
+static void who_is_in_a_file_of_passwords(void **state)
+{
+	struct conf *c = want("users", MINE "}; auth: { passwords = \"users\"; };", "", "");
+	const struct conf_auth *auth = &c->listeners[0].auth;
+	struct scram_verifier before, after;
+	bool known;
+
+	(void)state;
+	assert_int_equal(auth->attempts, 60);
+	want_user(auth->passwords, S("ann"), true);
+	want_user(auth->passwords, S("\xc3\xa4nne@a.test"), true);
+	want_user(auth->passwords, S("Ann"), false);
+	want_user(auth->passwords, S("an"), false);
+	want_user(auth->passwords, S("anna"), false);
+	want_user(auth->passwords, S("bob"), false);
+	/* Who asks again behind a reload learns nothing of who is there. */
+	assert_true(passwords_find(auth->passwords, S("bob"), &before, &known));
+	conf_free(&c);
+	c = want("users", MINE "}; auth: { passwords = \"users\"; };", "", "");
+	assert_true(passwords_find(c->listeners[0].auth.passwords, S("bob"), &after, &known));
+	assert_memory_equal(&before, &after, sizeof(before));
+	conf_forget_passwords(c);
+	assert_null(c->listeners[0].auth.passwords);
+	conf_free(&c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(mistakes),
 		cmocka_unit_test(ages),
 		cmocka_unit_test(what_workers_are_handed),
+		cmocka_unit_test(who_is_in_a_file_of_passwords),
 	};
 
 	return cmocka_set_message_output(CM_OUTPUT_TAP), cmocka_run_group_tests(tests, setup, teardown);

@@ -1,7 +1,7 @@
 #include "base/map.h"
 #include "net/rate.h"
 
-/* Places a client may stand in: they share two lines of cache. */
+/* Places one may stand in: they share two lines of cache. */
 enum { WAYS = 8, MINUTE_MS = 60000, MINUTE_US = 60000000 };
 
 static uint64_t load(const uint64_t *at)
@@ -14,10 +14,20 @@ static void store(uint64_t *at, uint64_t value)
 	__atomic_store_n(at, value, __ATOMIC_RELAXED);
 }
 
-/* The client's place; a new one takes that of whoever is nearest to being forgiven. */
-static struct count_rate *place(struct count_page *page, const unsigned char key[16])
+static uint64_t tag_of(const struct count_page *page, enum rate what, struct slice key)
 {
-	uint64_t tag = map_hash(page->seed, slice_of(key, 16));
+	unsigned char all[256];
+
+	key = slice_sub(key, 0, sizeof(all) - 1);
+	all[0] = (unsigned char)what;
+	if (key.n)
+		memcpy(all + 1, key.at, key.n);
+	return map_hash(page->seed, slice_of(all, key.n + 1));
+}
+
+/* Its place; a new one takes that of whoever is nearest to being forgiven. */
+static struct count_rate *place(struct count_page *page, uint64_t tag)
+{
 	struct count_rate *row = &page->rates[tag % (COUNT_RATES / WAYS) * WAYS], *best = row;
 
 	tag |= 1; /* 0 is nobody */
@@ -43,7 +53,7 @@ static uint32_t tell(struct count_rate *r, int64_t now_ms)
 	return told >> 32 == minute ? 0 : count;
 }
 
-bool rate_take(struct count_page *page, const unsigned char key[16], int64_t now_ms, unsigned per_minute, uint32_t *told_out)
+bool rate_take(struct count_page *page, enum rate what, struct slice key, int64_t now_ms, unsigned per_minute, uint32_t *told_out)
 {
 	struct count_rate *r;
 	uint64_t now_us = (uint64_t)now_ms * 1000, step_us, due_us, from_us;
@@ -51,7 +61,7 @@ bool rate_take(struct count_page *page, const unsigned char key[16], int64_t now
 	*told_out = 0;
 	if (per_minute == 0)
 		return true;
-	r = place(page, key);
+	r = place(page, tag_of(page, what, key));
 	step_us = MINUTE_US / per_minute;
 	due_us = load(&r->due_us);
 	do {

@@ -24,10 +24,10 @@ struct count_client {
 	uint32_t sessions;
 };
 
-/* Connections by client address, one table for all workers; kept by net/rate. */
+/* Connections and the like by whose they are, one table for all workers; kept by net/rate. */
 enum { COUNT_RATES = 65536 };
 struct count_rate {
-	uint64_t tag;    /* of the address; 0: nobody's */
+	uint64_t tag;    /* of whose it is, and of what; 0: nobody's */
 	uint64_t due_us; /* when all that was taken is forgiven; monotonic */
 	uint64_t told;   /* the minute in which its refusals were told last, and how many since */
 };

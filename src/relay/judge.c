@@ -184,14 +184,14 @@ static void annotate(struct tx *t)
 		edit_prepend(t->edit, authres_field(a, S("Authentication-Results"), id, results, n));
 }
 
-/* RFC 3848, 6531 4.3; there is no word for HELO inside TLS. */
+/* RFC 3848, 6531 4.3; there is no word for HELO inside TLS, and nobody authenticates in clear. */
 static const char *with(const struct tx *t)
 {
-	bool tls = t->pair->conn.tls != NULL;
+	bool tls = t->pair->conn.tls != NULL, user = t->pair->user != NULL;
 
 	if (t->commands[0].params.smtputf8)
-		return tls ? "UTF8SMTPS" : "UTF8SMTP";
-	return !srv_esmtp(t->pair->srv) ? "SMTP" : tls ? "ESMTPS" : "ESMTP";
+		return user ? "UTF8SMTPSA" : tls ? "UTF8SMTPS" : "UTF8SMTP";
+	return !srv_esmtp(t->pair->srv) ? "SMTP" : user ? "ESMTPSA" : tls ? "ESMTPS" : "ESMTP";
 }
 
 static void add_received(struct tx *t)

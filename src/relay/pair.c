@@ -9,6 +9,7 @@
 
 #include "base/limits.h"
 #include "out/log.h"
+#include "relay/login.h"
 #include "relay/view.h"
 #include "smtp/proxy.h"
 
@@ -45,6 +46,7 @@ static void destroy(void *arg)
 	loop_timer_release(&p->deadline);
 	free(p->named);
 	free(p->forwarded);
+	free(p->user);
 	free(p);
 	give_back(r);
 	if (r->draining && r->pair_count == 0 && r->empty)
@@ -168,6 +170,7 @@ void pair_doom(struct pair *p)
 		return;
 	p->gone = true;
 	tx_abort(p, "client gone");
+	login_drop(p);
 	log_unsaid(p);
 	conn_close(&p->conn);
 	loop_timer_stop(&p->deadline);
@@ -182,6 +185,7 @@ static void end_session(struct pair *p, enum fault_code code)
 
 	fault_set(&f, code, 0);
 	tx_abort(p, f.text);
+	login_drop(p);
 	srv_end(p->srv, &f);
 	p->closing = p->cut_off = true;
 }
@@ -354,7 +358,7 @@ static void on_secured(void *owner)
 	count_add(p->relay->counts, p->relay->slot, COUNT_TLS_SESSIONS, 1);
 	if (tls_foreign(p->conn.tls))
 		log_tls(p, LOG_LEVEL_INFO, "tls_ticket_foreign", NULL);
-	view_secured(p);
+	view_known(p);
 	srv_secured(p->srv);
 	if (p->greeted) {
 		pair_deadline(p);
@@ -375,6 +379,7 @@ static void offer(struct pair *p)
 	else if (relay_by_field(p->listener) && p->listener->any_up)
 		e.bits |= EXT_REQUIRETLS;
 	srv_offer(p->srv, &e);
+	login_offer(p);
 }
 
 static void on_event(struct pair *p, const struct srv_event *ev)
@@ -413,8 +418,12 @@ static void on_event(struct pair *p, const struct srv_event *ev)
 		tx_abort(p, "closed by client");
 		p->closing = true;
 		break;
+	case SRV_EV_AUTH:
+		login_message(p, ev);
+		break;
 	case SRV_EV_REFUSED:
 		log_refused(p, &ev->fault);
+		login_drop(p);
 		break;
 	case SRV_EV_XCLIENT:
 		counted = view_named(p, ev->who);
@@ -544,10 +553,16 @@ static void on_octets(void *owner, struct slice *in)
 	pair_go_on(p);
 }
 
+/* Is an answer due that is none of srv's? */
+static bool owes(const struct pair *p)
+{
+	return srv_pending(p->srv) > 0 || srv_state(p->srv) == SRV_JUDGE || srv_state(p->srv) == SRV_AUTH;
+}
+
 /* May what was kept be fed again? Not while an answer must come first. */
 static bool may_resume(const struct pair *p)
 {
-	return p->conn.in.n && srv_pending(p->srv) == 0 && srv_state(p->srv) != SRV_JUDGE && srv_out(p->srv)->n <= LIMIT_OUT_PENDING;
+	return p->conn.in.n && !owes(p) && srv_out(p->srv)->n <= LIMIT_OUT_PENDING;
 }
 
 /* The next hop has the content: what it says of it is awaited, for the log. */
@@ -596,7 +611,7 @@ static void go_on(void *arg)
 	if (!p->closing && !p->conn.in.n && srv_out(p->srv)->n <= LIMIT_OUT_PENDING) {
 		conn_read(&p->conn, true);
 		/* It will say no more and has had its answers. */
-		p->closing = p->eof && srv_pending(p->srv) == 0 && srv_state(p->srv) != SRV_JUDGE;
+		p->closing = p->eof && !owes(p);
 	}
 	if (p->closing && srv_out(p->srv)->n == 0)
 		part(p);
@@ -660,7 +675,7 @@ static void on_ended(void *owner, enum conn_end how)
 		count_add(p->relay->counts, p->relay->slot, COUNT_TLS_FAILED, 1);
 	if (how == CONN_TLS)
 		log_tls(p, LOG_LEVEL_WARNING, p->shaking ? "tls_handshake_failed" : tls_abused(p->conn.tls) ? "tls_abuse" : "tls_broken", tls_why(p->conn.tls));
-	if (how == CONN_EOF && (srv_out(p->srv)->n || (!p->closing && (srv_pending(p->srv) > 0 || srv_state(p->srv) == SRV_JUDGE)))) {
+	if (how == CONN_EOF && (srv_out(p->srv)->n || (!p->closing && owes(p)))) {
 		p->eof = true; /* a half-closed client still gets its answer, the last one too */
 		return;
 	}

@@ -14,6 +14,7 @@
 struct relay;
 struct pair;
 struct tx;
+struct login;
 
 struct relay_listener {
 	struct relay *relay;
@@ -49,6 +50,9 @@ struct relay {
 	uint64_t refused;          /* sessions, since the log said so */
 	uint64_t refused_told;     /* how many that line stood for; 0: there was none yet */
 	int64_t refused_told_ms;
+	struct login *logins;      /* passwords that are turned into keys, the next one first */
+	size_t login_count;
+	struct loop_timer work;    /* and the next part of it */
 	uint64_t start_ms;         /* makes names of sessions and transactions unique over restarts, however quick */
 	uint32_t tx_count;
 	size_t unprobed;           /* next hops whose first probe has not ended */
@@ -101,7 +105,9 @@ struct pair {
 	uint32_t tx_count;
 	uint32_t faults;           /* commands and contents refused here */
 	size_t block_octets;       /* since the deadline was set, in content */
-	bool known_client;         /* in `clients` of the listener */
+	bool known_client;         /* in `clients` of the listener, or as good as that: view_known() */
+	char *user;                /* it has authenticated as; NULL: it has not */
+	struct login *login;       /* it is about to; NULL: it is not */
 	bool spoken_for;           /* by XCLIENT: the peer, and what it shows in TLS, is not the client */
 	bool counted;
 	bool client_counted;       /* in relay->clients, by client_key */

@@ -11,7 +11,7 @@ struct trace {
 	const char *client;      /* address as text */
 	bool client_v6;
 	const char *hostname;
-	const char *with;        /* SMTP, ESMTP, ESMTPS, UTF8SMTP, UTF8SMTPS (RFC 3848, 6531) */
+	const char *with;        /* SMTP, ESMTP, ESMTPS, ESMTPSA, UTF8SMTP ... (RFC 3848, 6531) */
 	const char *tls_version, *tls_cipher; /* NULL: in clear */
 	struct slice id;
 	struct slice rcpt;       /* bracketed; empty: several, nobody is named */

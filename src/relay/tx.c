@@ -9,6 +9,7 @@
 #include "mail/domain.h"
 #include "out/log.h"
 #include "relay/each.h"
+#include "relay/login.h"
 #include "relay/view.h"
 
 static const unsigned moves[] = { /* a bit a state that may follow */
@@ -95,6 +96,7 @@ static void log_transaction(struct tx *t, const char *outcome, short code, const
 	view_log(p, &l);
 	log_tls(&l, "tls", p->conn.tls);
 	view_log_certificate(p, &l);
+	login_log(p, &l);
 	log_text(&l, "helo", srv_helo(p->srv));
 	log_text(&l, "mail_from", t->commands[0].path.raw);
 	log_rcpts(&l, t);
@@ -302,6 +304,7 @@ static void first_facts(struct tx *t)
 	facts_set(&t->facts, FACT_CLIENT, slice_str(p->client_text));
 	facts_set(&t->facts, FACT_HELO, srv_helo(p->srv));
 	view_facts(p, &t->facts);
+	login_facts(p, &t->facts);
 	facts_set(&t->facts, FACT_MAIL_FROM, t->commands[0].path.raw);
 	facts_set(&t->facts, FACT_MAIL_FROM_DOMAIN, normal_domain(&p->arena, t->commands[0].path.domain));
 }
@@ -423,7 +426,7 @@ void tx_rcpt(struct pair *p, const struct srv_event *ev)
 	if (t->broken.code != FAULT_NONE)
 		f = t->broken;
 	else if (!may_send_to(p, &p->arena, &c->path))
-		fault_set(&f, FAULT_NOT_ALLOWED, 0);
+		fault_set(&f, login_wanted(p), 0);
 	else if (!judge_rules(t, c, false, &f) && t->command_count - 2 > t->refused && (one_name(t) || one_answer(t))) {
 		/* This one goes in a transaction of its own. */
 		fault_set(&f, FAULT_ONE_RCPT, 0);

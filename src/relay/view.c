@@ -3,6 +3,7 @@
 
 #include "base/ip.h"
 #include "net/rate.h"
+#include "relay/login.h"
 #include "relay/view.h"
 #include "smtp/proxy.h"
 
@@ -30,9 +31,24 @@ static void from_socket(const struct sockaddr_storage *sa, unsigned char address
 	}
 }
 
+/* The client's: who speaks for it by XCLIENT showed his own, while TLS behind a PROXY header is with the client. NULL: there is none. */
+static const char *certificate(const struct pair *p)
+{
+	return p->conn.tls && !p->spoken_for ? tls_fingerprint(p->conn.tls) : NULL;
+}
+
+void view_known(struct pair *p)
+{
+	const struct conf_listener *l = p->listener->conf;
+	const char *fingerprint = certificate(p);
+
+	p->known_client = p->user || holds(l->clients, l->client_count, p->client);
+	for (size_t i = 0; fingerprint && i < l->tls.client_count; i++)
+		p->known_client |= strcmp(l->tls.clients[i], fingerprint) == 0;
+}
+
 static void set(struct pair *p, const unsigned char address[16], uint16_t port)
 {
-	const struct conf_listener *l = p->listener ? p->listener->conf : NULL;
 	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6 };
 	struct sockaddr_storage sa = { 0 };
 
@@ -42,7 +58,8 @@ static void set(struct pair *p, const unsigned char address[16], uint16_t port)
 	memcpy(&in6.sin6_addr, p->client, 16);
 	memcpy(&sa, &in6, sizeof(in6));
 	clients_key(&sa, p->client_key);
-	p->known_client = l && holds(l->clients, l->client_count, p->client);
+	if (p->listener)
+		view_known(p);
 }
 
 void view_peer(struct pair *p, const struct sockaddr_storage *from)
@@ -69,7 +86,7 @@ enum fault_code view_count(struct pair *p)
 	struct relay *r = p->relay;
 	struct clients *c = &r->clients;
 
-	if (!rate_take(r->counts, p->client_key, loop_now_ms(r->loop), r->conf->limits.connects_per_client, &p->rate_told))
+	if (!rate_take(r->counts, RATE_CONNECTS, slice_of(p->client_key, sizeof(p->client_key)), loop_now_ms(r->loop), r->conf->limits.connects_per_client, &p->rate_told))
 		return FAULT_TOO_MANY_CONNECTS;
 	p->client_counted = clients_sessions(c, p->client_key) < r->conf->limits.sessions_per_client && clients_add(c, p->client_key);
 	return p->client_counted ? FAULT_NONE : FAULT_TOO_MANY_SESSIONS;
@@ -112,6 +129,8 @@ enum fault_code view_named(struct pair *p, const struct xclient *who)
 			*p->named = *who;
 	}
 	view_forget(p);
+	login_forget(p);
+	view_known(p);
 	if (!(who->said & XCLIENT_ADDR)) {
 		if (who->said & XCLIENT_PORT)
 			p->client_port = who->known & XCLIENT_PORT ? who->port : 0;
@@ -166,21 +185,6 @@ void view_log(const struct pair *p, struct log_line *l)
 		ip_text(p->forwarded->address, text);
 		log_str(l, "forwarded", text);
 	}
-}
-
-/* The client's: who speaks for it by XCLIENT showed his own, while TLS behind a PROXY header is with the client. NULL: there is none. */
-static const char *certificate(const struct pair *p)
-{
-	return p->conn.tls && !p->spoken_for ? tls_fingerprint(p->conn.tls) : NULL;
-}
-
-void view_secured(struct pair *p)
-{
-	const struct conf_tls *tls = &p->listener->conf->tls;
-	const char *fingerprint = certificate(p);
-
-	for (size_t i = 0; fingerprint && i < tls->client_count; i++)
-		p->known_client |= strcmp(tls->clients[i], fingerprint) == 0;
 }
 
 void view_facts(const struct pair *p, struct facts *f)

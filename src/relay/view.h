@@ -32,8 +32,8 @@ void view_forget(struct pair *p);
 /* client=, peer= and forwarded= */
 void view_log(const struct pair *p, struct log_line *l);
 
-/* TLS is there: a certificate may make it one of the listener's clients. */
-void view_secured(struct pair *p);
+/* Something came that may make it one of the listener's clients: TLS with a certificate, authentication. */
+void view_known(struct pair *p);
 /* What policy may know of TLS with it. */
 void view_facts(const struct pair *p, struct facts *f);
 /* client_cert= and client_cert_verified= */

@@ -195,6 +195,13 @@ static bool requiretls_value(struct params *p, struct slice v)
 	return v.n == 0;
 }
 
+/* RFC 4954 5: who submitted it, which nobody here is to believe: an address, or <>. */
+static bool auth_value(struct params *p, struct slice v)
+{
+	(void)p;
+	return xtext(v, false, false);
+}
+
 static bool ret_value(struct params *p, struct slice v)
 {
 	p->out->ret = v;
@@ -244,6 +251,7 @@ static const struct param {
 	{ "SMTPUTF8", EXT_SMTPUTF8, false, false, smtputf8_value },
 	{ "PRDR", EXT_PRDR, false, false, prdr_value },
 	{ "REQUIRETLS", EXT_REQUIRETLS, false, false, requiretls_value },
+	{ "AUTH", EXT_AUTH, false, true, auth_value },
 	{ "RET", EXT_DSN, false, true, ret_value },
 	{ "ENVID", EXT_DSN, false, true, envid_value },
 	{ "NOTIFY", EXT_DSN, true, true, notify_value },

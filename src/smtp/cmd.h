@@ -1,5 +1,5 @@
 /*
- * cmd.h - what a client's command line says: verb, path, parameters (RFC 5321 4.1, 1870, 3461, 6152, 6531,
+ * cmd.h - what a client's command line says: verb, path, parameters (RFC 5321 4.1, 1870, 3461, 4954, 6152, 6531,
  * 8689, draft-hall-prdr-00). Pure, allocates nothing.
  *
  * Lines come without CRLF and may hold any octet. Slices of the results lie in the line.

@@ -1,3 +1,4 @@
+#include "smtp/auth.h"
 #include "smtp/ext.h"
 #include "smtp/xclient.h"
 
@@ -110,7 +111,7 @@ void ext_write(struct buf *out, struct slice hostname, const struct ext *e, size
 	size_t n = 0;
 
 	for (size_t i = 0; i < WORDS; i++)
-		if ((e->bits & words[i].bit) && words[i].bit != EXT_AUTH)
+		if ((e->bits & words[i].bit) && (words[i].bit != EXT_AUTH || e->auth))
 			offered[n++] = &words[i];
 	buf_str(out, n ? "250-" : "250 ");
 	buf_slice(out, hostname);
@@ -126,6 +127,9 @@ void ext_write(struct buf *out, struct slice hostname, const struct ext *e, size
 			buf_str(out, " RCPTMAX=");
 			buf_u64(out, e->rcpt_max && e->rcpt_max < rcpt_max ? e->rcpt_max : rcpt_max);
 		}
+		for (unsigned m = 0; offered[i]->bit == EXT_AUTH && m < AUTH_MECHS; m++)
+			if (e->auth & 1U << m)
+				buf_printf(out, " %s", auth_mech_name((enum auth_mech)m));
 		if (offered[i]->bit == EXT_XCLIENT || offered[i]->bit == EXT_XFORWARD)
 			xclient_list(out, offered[i]->bit == EXT_XCLIENT ? XCLIENT_OURS : XFORWARD_OURS);
 		buf_str(out, "\r\n");

@@ -27,6 +27,7 @@ struct ext {
 	unsigned bits;        /* enum ext_bit */
 	uint64_t size_octets; /* with EXT_SIZE; 0: no limit named */
 	uint32_t rcpt_max, mail_max; /* with EXT_LIMITS (RFC 9422 4): recipients a transaction, MAIL a session; 0: not named */
+	unsigned auth;        /* with EXT_AUTH: mechanisms we have, bits 1 << enum auth_mech; a next hop's are not read */
 };
 
 /* Adds what one EHLO answer line (behind code and separator, without CRLF) announces; unknown words are skipped. */

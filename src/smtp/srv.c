@@ -8,7 +8,7 @@ void srv_enter(struct srv *s, enum srv_state to)
 	static const unsigned from[] = {
 		[SRV_GREET] = 0,
 		[SRV_IDLE] = FROM(SRV_GREET) | FROM(SRV_IDLE) | FROM(SRV_MAIL) | FROM(SRV_RCPT) | FROM(SRV_CHUNKS) | FROM(SRV_SWALLOW) |
-		    FROM(SRV_JUDGE) | FROM(SRV_SHAKE),
+		    FROM(SRV_JUDGE) | FROM(SRV_SHAKE) | FROM(SRV_AUTH) | FROM(SRV_AUTH_LINE),
 		[SRV_MAIL] = FROM(SRV_IDLE),
 		[SRV_RCPT] = FROM(SRV_IDLE) | FROM(SRV_MAIL) | FROM(SRV_RCPT),
 		[SRV_BODY] = FROM(SRV_RCPT) | FROM(SRV_CHUNKS),
@@ -16,6 +16,8 @@ void srv_enter(struct srv *s, enum srv_state to)
 		[SRV_SWALLOW] = FROM(SRV_IDLE) | FROM(SRV_MAIL) | FROM(SRV_RCPT) | FROM(SRV_BODY) | FROM(SRV_CHUNKS),
 		[SRV_JUDGE] = FROM(SRV_BODY),
 		[SRV_SHAKE] = FROM(SRV_IDLE),
+		[SRV_AUTH] = FROM(SRV_IDLE) | FROM(SRV_AUTH_LINE),
+		[SRV_AUTH_LINE] = FROM(SRV_IDLE) | FROM(SRV_AUTH),
 		[SRV_GONE] = ~0U,
 	};
 
@@ -126,6 +128,7 @@ void srv_secured(struct srv *s)
 	free((void *)(uintptr_t)s->helo.at);
 	s->helo = SLICE_NONE;
 	s->esmtp = false;
+	s->authenticated = false;
 	s->offered = (struct ext){ 0 };
 	srv_clear_tx(s);
 }
@@ -219,7 +222,7 @@ static int refuse_fault(struct call *c, const struct fault *f)
 	return SRV_EV_REFUSED;
 }
 
-static int refuse(struct call *c, enum fault_code code)
+int srv_refuse(struct call *c, enum fault_code code)
 {
 	struct fault f = { 0 };
 
@@ -227,7 +230,7 @@ static int refuse(struct call *c, enum fault_code code)
 	return refuse_fault(c, &f);
 }
 
-static int leave_for(struct call *c, enum fault_code code)
+int srv_leave_for(struct call *c, enum fault_code code)
 {
 	struct fault f = { 0 };
 
@@ -268,7 +271,7 @@ static int hello(struct call *c, bool esmtp)
 	struct srv *s = c->s;
 
 	if (!cmd_hello(c->arg))
-		return refuse(c, FAULT_BAD_HELO);
+		return srv_refuse(c, FAULT_BAD_HELO);
 	if (!set_helo(s, c->arg))
 		return srv_no_memory(c);
 	s->esmtp = esmtp;
@@ -278,6 +281,9 @@ static int hello(struct call *c, bool esmtp)
 			s->offered.bits |= EXT_XCLIENT | EXT_XFORWARD;
 		if (s->tls == SRV_TLS_MAY || s->tls == SRV_TLS_REQUIRE)
 			s->offered.bits |= EXT_STARTTLS;
+		s->offered.auth = s->tls == SRV_TLS_ON ? s->auth : 0;
+		if (s->offered.auth)
+			s->offered.bits |= EXT_AUTH;
 		if (s->tls != SRV_TLS_ON) /* RFC 8689 2 */
 			s->offered.bits &= ~(unsigned)EXT_REQUIRETLS;
 		ext_write(&s->out, s->conf->hostname, &s->offered, s->conf->rcpt_told ? s->conf->rcpt_told : s->conf->rcpt_max);
@@ -336,15 +342,15 @@ static int do_mail(struct call *c)
 	struct fault f = { 0 };
 
 	if (s->state != SRV_IDLE || !s->helo.n)
-		return refuse(c, FAULT_BAD_SEQUENCE);
+		return srv_refuse(c, FAULT_BAD_SEQUENCE);
 	if (!keep_arg(c))
-		return refuse(c, FAULT_NO_MEMORY);
+		return srv_refuse(c, FAULT_NO_MEMORY);
 	if (!cmd_mail(c->arg, &s->offered, &c->ev->path, &c->ev->params, &f)) {
 		say_tls_first(s, &f);
 		return refuse_fault(c, &f);
 	}
 	if (!drop_route(c) || !srv_owe(s, OWED_MAIL, &c->ev->seq))
-		return refuse(c, FAULT_NO_MEMORY);
+		return srv_refuse(c, FAULT_NO_MEMORY);
 	s->utf8 = c->ev->params.smtputf8;
 	s->prdr = c->ev->params.prdr;
 	s->rcpt_over = 0;
@@ -356,7 +362,7 @@ static int do_mail(struct call *c)
 /* Told of once a transaction, answered each time. */
 static int too_many_rcpt(struct call *c)
 {
-	int refused = refuse(c, FAULT_TOO_MANY_RCPT);
+	int refused = srv_refuse(c, FAULT_TOO_MANY_RCPT);
 
 	return c->s->rcpt_over++ && refused == SRV_EV_REFUSED ? GO_ON : refused;
 }
@@ -368,18 +374,18 @@ static int do_rcpt(struct call *c)
 
 	/* MAIL still waits: the session is idle until it is answered */
 	if ((s->state == SRV_IDLE && !s->owed_n) || s->state == SRV_CHUNKS)
-		return refuse(c, FAULT_BAD_SEQUENCE);
+		return srv_refuse(c, FAULT_BAD_SEQUENCE);
 	if (s->rcpt_tries >= LIMIT_RCPT_TRIES)
-		return leave_for(c, FAULT_TOO_MANY_ERRORS);
+		return srv_leave_for(c, FAULT_TOO_MANY_ERRORS);
 	s->rcpt_tries++;
 	if (s->rcpt_ok >= s->conf->rcpt_max)
 		return too_many_rcpt(c);
 	if (!keep_arg(c))
-		return refuse(c, FAULT_NO_MEMORY);
+		return srv_refuse(c, FAULT_NO_MEMORY);
 	if (!cmd_rcpt(c->arg, &s->offered, s->utf8, &c->ev->path, &c->ev->params, &f))
 		return refuse_fault(c, &f);
 	if (!drop_route(c) || !srv_owe(s, OWED_RCPT, &c->ev->seq))
-		return refuse(c, FAULT_NO_MEMORY);
+		return srv_refuse(c, FAULT_NO_MEMORY);
 	return SRV_EV_RCPT;
 }
 
@@ -397,15 +403,15 @@ static int do_data(struct call *c)
 	struct srv *s = c->s;
 
 	if (c->arg.n)
-		return refuse(c, FAULT_COMMAND_SYNTAX);
+		return srv_refuse(c, FAULT_COMMAND_SYNTAX);
 	if (s->state != SRV_RCPT)
-		return refuse(c, s->state == SRV_MAIL && s->rcpt_tries ? FAULT_NO_RCPT : FAULT_BAD_SEQUENCE);
+		return srv_refuse(c, s->state == SRV_MAIL && s->rcpt_tries ? FAULT_NO_RCPT : FAULT_BAD_SEQUENCE);
 	if (c->in->n)
 		return early_talk(c);
 	s->body = malloc(sizeof(*s->body));
 	if (!s->body || !srv_owe(s, OWED_DATA, &c->ev->seq)) {
 		srv_drop_body(s);
-		return refuse(c, FAULT_NO_MEMORY);
+		return srv_refuse(c, FAULT_NO_MEMORY);
 	}
 	body_reader_init(s->body);
 	return SRV_EV_DATA;
@@ -416,7 +422,7 @@ static int do_rset(struct call *c)
 	int answered;
 
 	if (c->arg.n)
-		return refuse(c, FAULT_COMMAND_SYNTAX);
+		return srv_refuse(c, FAULT_COMMAND_SYNTAX);
 	answered = ok(c, "250 2.0.0 ok\r\n");
 	return answered == GO_ON ? reset(c) : answered;
 }
@@ -445,7 +451,7 @@ static int do_quit(struct call *c)
 	int answered;
 
 	if (c->arg.n)
-		return refuse(c, FAULT_COMMAND_SYNTAX);
+		return srv_refuse(c, FAULT_COMMAND_SYNTAX);
 	answered = ok(c, "221 2.0.0 bye\r\n");
 	if (answered != GO_ON)
 		return answered;
@@ -456,7 +462,7 @@ static int do_quit(struct call *c)
 
 static int do_later(struct call *c)
 {
-	return refuse(c, FAULT_COMMAND_LATER);
+	return srv_refuse(c, FAULT_COMMAND_LATER);
 }
 
 static int do_starttls(struct call *c)
@@ -464,14 +470,14 @@ static int do_starttls(struct call *c)
 	struct srv *s = c->s;
 
 	if (c->arg.n) /* RFC 3207 4: no parameters */
-		return refuse(c, FAULT_COMMAND_SYNTAX);
+		return srv_refuse(c, FAULT_COMMAND_SYNTAX);
 	if (s->tls == SRV_TLS_NONE)
-		return refuse(c, FAULT_COMMAND_LATER);
+		return srv_refuse(c, FAULT_COMMAND_LATER);
 	if (s->tls == SRV_TLS_ON || s->state != SRV_IDLE)
-		return refuse(c, FAULT_BAD_SEQUENCE);
+		return srv_refuse(c, FAULT_BAD_SEQUENCE);
 	/* They were not protected, and would be taken for what was (CVE-2011-0411). */
 	if (c->in->n)
-		return leave_for(c, FAULT_TLS_EARLY_DATA);
+		return srv_leave_for(c, FAULT_TLS_EARLY_DATA);
 	buf_str(&s->out, "220 2.0.0 go ahead\r\n");
 	srv_enter(s, SRV_SHAKE);
 	return SRV_EV_STARTTLS;
@@ -484,16 +490,16 @@ static struct xclient *read_client(struct call *c, unsigned ours, int *refusal_o
 	struct fault f = { 0 };
 
 	if (!c->s->trusted) {
-		*refusal_out = refuse(c, FAULT_XCLIENT_REFUSED);
+		*refusal_out = srv_refuse(c, FAULT_XCLIENT_REFUSED);
 		return NULL;
 	}
 	if (c->s->state != SRV_IDLE) {
-		*refusal_out = refuse(c, FAULT_BAD_SEQUENCE);
+		*refusal_out = srv_refuse(c, FAULT_BAD_SEQUENCE);
 		return NULL;
 	}
 	who = ARENA_NEW(c->tx, struct xclient);
 	if (!who) {
-		*refusal_out = refuse(c, FAULT_NO_MEMORY);
+		*refusal_out = srv_refuse(c, FAULT_NO_MEMORY);
 		return NULL;
 	}
 	if (!xclient_read(c->arg, ours, who, &f)) {
@@ -516,6 +522,8 @@ static int do_xclient(struct call *c)
 	if (!set_helo(s, who->known & XCLIENT_HELO ? slice_str(who->helo) : SLICE_NONE))
 		return srv_no_memory(c);
 	s->esmtp = (who->known & XCLIENT_PROTO) && who->esmtp;
+	s->authenticated = false;
+	s->auth_failures = 0;
 	s->offered = (struct ext){ 0 };
 	banner(s);
 	srv_clear_tx(s);
@@ -545,7 +553,7 @@ static int do_foreign(struct call *c)
 
 static int do_unknown(struct call *c)
 {
-	return refuse(c, FAULT_COMMAND_UNKNOWN);
+	return srv_refuse(c, FAULT_COMMAND_UNKNOWN);
 }
 
 enum command_flags {
@@ -574,7 +582,7 @@ static const struct command {
 	{ "HELP", IDLE | PRIVATE, do_help },
 	{ "EXPN", IDLE | PRIVATE, do_later },
 	{ "STARTTLS", 0, do_starttls },
-	{ "AUTH", PRIVATE, do_later },
+	{ "AUTH", PRIVATE, srv_auth_begin },
 	{ "BDAT", LOOSE, srv_chunk_begin },
 	{ "XCLIENT", IDLE | PRIVATE, do_xclient },
 	{ "XFORWARD", IDLE | PRIVATE, do_xforward },
@@ -617,15 +625,15 @@ static int run(struct call *c, const struct command *cmd)
 
 	c->last = cmd->flags & LAST;
 	if (s->bad >= LIMIT_BAD_COMMANDS && !(cmd->flags & FREE))
-		return leave_for(c, FAULT_TOO_MANY_ERRORS);
+		return srv_leave_for(c, FAULT_TOO_MANY_ERRORS);
 	if ((cmd->run == do_rcpt || cmd->run == do_mail) && s->bad_rcpt >= LIMIT_BAD_RCPT)
-		return leave_for(c, FAULT_TOO_MANY_ERRORS);
+		return srv_leave_for(c, FAULT_TOO_MANY_ERRORS);
 	if ((cmd->flags & IDLE) && ++s->idle > LIMIT_IDLE_COMMANDS)
-		return leave_for(c, FAULT_TOO_MANY_COMMANDS);
+		return srv_leave_for(c, FAULT_TOO_MANY_COMMANDS);
 	if (!(cmd->flags & LOOSE) && !cmd_text(c->line, &f))
 		return refuse_fault(c, &f);
 	if ((cmd->flags & PRIVATE) && s->tls == SRV_TLS_REQUIRE)
-		return refuse(c, FAULT_TLS_REQUIRED);
+		return srv_refuse(c, FAULT_TLS_REQUIRED);
 	return cmd->run(c);
 }
 
@@ -643,16 +651,23 @@ static int hopeless(struct call *c, const char *why)
 	return SRV_EV_WAIT;
 }
 
-static int too_long(struct call *c)
+/* In: how it began */
+static int too_long(struct call *c, struct slice head)
 {
 	struct srv *s = c->s;
 
 	if (s->bad >= LIMIT_BAD_COMMANDS && !s->owed_n)
-		return leave_for(c, FAULT_TOO_MANY_ERRORS);
+		return srv_leave_for(c, FAULT_TOO_MANY_ERRORS);
 	/* Its chunk is next, of a size that nobody has read (RFC 3030 2). */
-	if (slice_ieq(cmd_verb(slice_of(s->line.head, LINE_HEAD), &c->arg), S("BDAT")))
+	if (slice_ieq(cmd_verb(head, &c->arg), S("BDAT")))
 		return hopeless(c, "BDAT");
-	return refuse(c, FAULT_LINE_TOO_LONG);
+	return srv_refuse(c, FAULT_LINE_TOO_LONG);
+}
+
+/* RFC 4954 4: AUTH may be longer than others. */
+static size_t line_most(const struct srv *s)
+{
+	return s->offered.bits & EXT_AUTH && !s->authenticated ? LIMIT_AUTH_LINE : LIMIT_COMMAND_LINE;
 }
 
 static int step_command(struct call *c)
@@ -667,13 +682,13 @@ static int step_command(struct call *c)
 		return c->in->n ? SRV_EV_WAIT : SRV_EV_MORE; /* what comes is its chunk */
 	if (s->owed_n >= LIMIT_PIPELINED || s->ending || s->out.n > LIMIT_OUT_PENDING)
 		return c->in->n ? SRV_EV_WAIT : SRV_EV_MORE;
-	switch (line_read(&s->line, c->in, LIMIT_COMMAND_LINE, &c->line)) {
+	switch (line_read(&s->line, c->in, line_most(s), &c->line)) {
 	case LINE_WHOLE:
 		break;
 	case LINE_MORE:
 		return SRV_EV_MORE;
 	case LINE_LONG:
-		return too_long(c);
+		return too_long(c, slice_of(s->line.head, LINE_HEAD));
 	case LINE_ENDLESS:
 		return hopeless(c, "no end of line");
 	case LINE_BARE_LF:
@@ -681,6 +696,8 @@ static int step_command(struct call *c)
 		return srv_no_memory(c);
 	}
 	cmd = command_of(cmd_verb(c->line, &c->arg));
+	if (c->line.n + 2 > LIMIT_COMMAND_LINE && cmd->run != srv_auth_begin)
+		return too_long(c, c->line);
 	if (held_back(s, cmd)) {
 		line_unread(&s->line, before.n - c->in->n);
 		*c->in = before;
@@ -706,9 +723,12 @@ static int step(struct call *c)
 	case SRV_BODY:
 	case SRV_SWALLOW:
 		return srv_content_step(c);
+	case SRV_AUTH_LINE:
+		return srv_auth_step(c);
 	case SRV_GREET:
 	case SRV_JUDGE:
 	case SRV_SHAKE:
+	case SRV_AUTH:
 		return c->in->n ? SRV_EV_WAIT : SRV_EV_MORE;
 	case SRV_GONE:
 		break;
@@ -776,6 +796,7 @@ enum srv_awaits srv_awaits(const struct srv *s)
 	case SRV_IDLE:
 	case SRV_MAIL:
 	case SRV_RCPT:
+	case SRV_AUTH_LINE:
 		return SRV_AWAITS_COMMAND;
 	case SRV_BODY:
 	case SRV_CHUNKS:
@@ -784,6 +805,7 @@ enum srv_awaits srv_awaits(const struct srv *s)
 	case SRV_GREET:
 	case SRV_JUDGE:
 	case SRV_SHAKE:
+	case SRV_AUTH:
 	case SRV_GONE:
 		break;
 	}

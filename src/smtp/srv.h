@@ -1,6 +1,6 @@
 /*
- * srv.h - the server side of SMTP without a socket (RFC 5321, 1870, 2034, 2920, 3030, 3461, 6152, 6531, 8689, 9422,
- * draft-hall-prdr-00). Pure.
+ * srv.h - the server side of SMTP without a socket (RFC 5321, 1870, 2034, 2920, 3030, 3461, 4954, 6152, 6531, 8689,
+ * 9422, draft-hall-prdr-00). Pure.
  *
  * Octets go in by srv_feed(), events come out, reply octets collect in srv_out(). MAIL, RCPT, DATA and the end of the content are
  * the caller's to answer, each by its seq; answers go to the client in the order of the commands whatever order they are given in.
@@ -14,12 +14,15 @@
  * recipient, by srv_answer_rcpt(), and then for all by srv_answer(), or at once for all.
  * Octets behind DATA before its 354 are a fault (RFC 2920 3.1): 554 5.5.0 and the end. Behind a DATA that is refused they are the end
  * too, after its own answer.
+ * AUTH is announced and taken inside TLS only, outside of a transaction, once; what is said in it is the caller's to judge. A client that
+ * gives up its exchange, or whose line is none, is answered here: SRV_EV_REFUSED, and what the caller holds of it is over.
  * No command is taken while srv_out() holds more than LIMIT_OUT_PENDING: SRV_EV_WAIT, feed again once it is less.
  *
  * States and what each awaits: SRV_GREET (banner not sent), SRV_IDLE (no transaction), SRV_MAIL (sender known), SRV_RCPT (a recipient
  * accepted), SRV_BODY (octets up to CRLF . CRLF, or of a chunk), SRV_CHUNKS (the next chunk of a message), SRV_SWALLOW (as SRV_BODY,
  * content refused), SRV_JUDGE (content whole, the caller's answer awaited), SRV_SHAKE (220 to STARTTLS said,
- * srv_secured() awaited), SRV_GONE (nothing more is sent).
+ * srv_secured() awaited), SRV_AUTH (the caller's word on a message of AUTH awaited), SRV_AUTH_LINE (a line of the client),
+ * SRV_GONE (nothing more is sent).
  */
 #ifndef SMTP_SRV_H
 #define SMTP_SRV_H
@@ -28,12 +31,13 @@
 #include "base/buf.h"
 #include "base/fault.h"
 #include "mail/addr.h"
+#include "smtp/auth.h"
 #include "smtp/cmd.h"
 #include "smtp/ext.h"
 #include "smtp/reply.h"
 #include "smtp/xclient.h"
 
-enum srv_state { SRV_GREET, SRV_IDLE, SRV_MAIL, SRV_RCPT, SRV_BODY, SRV_CHUNKS, SRV_SWALLOW, SRV_JUDGE, SRV_SHAKE, SRV_GONE };
+enum srv_state { SRV_GREET, SRV_IDLE, SRV_MAIL, SRV_RCPT, SRV_BODY, SRV_CHUNKS, SRV_SWALLOW, SRV_JUDGE, SRV_SHAKE, SRV_AUTH, SRV_AUTH_LINE, SRV_GONE };
 
 enum srv_tls {
 	SRV_TLS_NONE,    /* no STARTTLS here */
@@ -63,6 +67,7 @@ enum srv_event_kind {
 	SRV_EV_XCLIENT,  /* who, already answered by a new greeting: from now on the client is that one, and has not said EHLO */
 	SRV_EV_XFORWARD, /* who, already answered: the next transaction came from that one */
 	SRV_EV_STARTTLS, /* 220 is said: nothing is read in clear any more; once it is written the handshake, then srv_secured() */
+	SRV_EV_AUTH,     /* mech, first, content: a message of the client's exchange, decoded, in the tx arena; srv_auth_ask() or srv_auth_end() */
 	SRV_EV_REFUSED   /* a command was refused and answered here (fault): for the log, nothing to do, feed on; not for each of many RCPT */
 };
 
@@ -74,6 +79,8 @@ struct srv_event {
 	struct slice content;
 	bool dots;               /* END: a line of the content may begin with a dot */
 	bool crlf_added;         /* END: the last octets of the content are a CRLF that did not come */
+	enum auth_mech mech;     /* AUTH */
+	bool first;              /* AUTH: the exchange begins; one that was under way is over */
 	const struct xclient *who; /* XCLIENT, XFORWARD: the attributes of this command; in the tx arena */
 	struct fault fault;      /* BAD, REFUSED, CLOSE (after QUIT: FAULT_NONE); unset with the others */
 };
@@ -97,6 +104,13 @@ void srv_offer(struct srv *s, const struct ext *offer);
 void srv_trust(struct srv *s);
 /* A PROXY header came before the first octet that is fed: a second one is refused as such. */
 void srv_fronted(struct srv *s);
+
+/* Mechanisms that the next EHLO inside TLS announces, bits 1 << enum auth_mech; 0: there is no AUTH. */
+void srv_auth(struct srv *s, unsigned mechs);
+/* The answer to SRV_EV_AUTH: octets to say, whose answer is the next event; or the end, NULL: the client is who it says it is. Ignored when
+ * the session has come to its end meanwhile. */
+void srv_auth_ask(struct srv *s, struct slice challenge);
+void srv_auth_end(struct srv *s, const struct fault *f);
 
 /* Takes octets off *in until there is an event. `tx` is the arena that what it parses lives in. */
 enum srv_event_kind srv_feed(struct srv *s, struct slice *in, struct arena *tx, struct srv_event *ev_out);
@@ -124,6 +138,7 @@ void srv_end(struct srv *s, const struct fault *f);
 
 enum srv_state srv_state(const struct srv *s);
 bool srv_esmtp(const struct srv *s);          /* EHLO, not HELO */
+bool srv_authenticated(const struct srv *s);
 struct slice srv_helo(const struct srv *s);   /* empty: none yet */
 size_t srv_rcpt_over(const struct srv *s);    /* recipients of this transaction, or the last, refused here for being too many */
 size_t srv_pending(const struct srv *s);      /* answers the caller owes */

@@ -1,5 +1,5 @@
 /*
- * srv_in.h - what the files of the server machine share: srv.c (session, commands), srv_answer.c and srv_content.c. Nobody else's.
+ * srv_in.h - what the files of the server machine share: srv.c (session, commands), srv_answer.c, srv_auth.c and srv_content.c. Nobody else's.
  */
 #ifndef SMTP_SRV_IN_H
 #define SMTP_SRV_IN_H
@@ -40,6 +40,11 @@ struct srv {
 	bool trusted;         /* XCLIENT and XFORWARD are its to say */
 	bool fronted;         /* a PROXY header came before it */
 	bool forwarded;       /* XFORWARD was said, for the next transaction */
+	bool authenticated;
+	bool auth_first;      /* of the exchange under way the client has said nothing yet */
+	enum auth_mech mech;  /* its mechanism */
+	unsigned auth;        /* mechanisms there are, inside TLS: 1 << enum auth_mech */
+	uint16_t auth_failures;
 	uint16_t bad, bad_rcpt, idle; /* since the last accepted message */
 	uint16_t rcpt_tries;  /* RCPT of the transaction */
 	uint16_t rcpt_over;   /* those above the limit; kept until the next MAIL */
@@ -92,6 +97,9 @@ void srv_forget(struct srv *s);
 int srv_no_memory(struct call *c);
 /* Says why and ends; nothing is owed, or it is forgotten. */
 int srv_leave(struct call *c, const struct fault *f);
+int srv_leave_for(struct call *c, enum fault_code code);
+/* Our own answer to the command, in its place. */
+int srv_refuse(struct call *c, enum fault_code code);
 
 /* srv_answer.c */
 /* Writes the answers that none is missing in front of. */
@@ -105,5 +113,10 @@ void srv_drop_owed(struct srv *s);
 int srv_content_step(struct call *c);
 /* BDAT came. */
 int srv_chunk_begin(struct call *c);
+
+/* srv_auth.c: likewise */
+int srv_auth_step(struct call *c);
+/* AUTH came. */
+int srv_auth_begin(struct call *c);
 
 #endif

@@ -1,6 +1,6 @@
 /*
  * What a client may send. The first octet says how it is cut, the second how its commands are answered
- * and whether it may say XCLIENT. Replies are whole lines of
+ * and whether it may say XCLIENT or AUTH. Replies are whole lines of
  * three digits; without DATA (what stands behind it may be early) any cut gives the same ones.
  */
 #include "base/buf.h"
@@ -35,6 +35,19 @@ static void answer(struct session *s, const struct srv_event *ev)
 		srv_answer(s->srv, ev->seq, no ? &no_reply : &yes_reply);
 }
 
+static void auth(struct session *s, const struct srv_event *ev)
+{
+	struct fault f = { 0 };
+
+	fault_set(&f, FAULT_AUTH_FAILED, 0);
+	if (s->answers >> (s->count++ & 7) & 1)
+		srv_auth_end(s->srv, &f);
+	else if (ev->first)
+		srv_auth_ask(s->srv, slice_sub(ev->content, 0, 64));
+	else
+		srv_auth_end(s->srv, NULL);
+}
+
 static void take_replies(struct session *s)
 {
 	struct buf *out = srv_out(s->srv);
@@ -66,6 +79,10 @@ static void feed(struct session *s, struct slice in)
 			break;
 		case SRV_EV_STARTTLS:
 			srv_secured(s->srv);
+			break;
+		case SRV_EV_AUTH:
+			WANT(!srv_authenticated(s->srv));
+			auth(s, &ev);
 			break;
 		case SRV_EV_BAD:
 		case SRV_EV_REFUSED:
@@ -107,6 +124,9 @@ static void talk(struct slice in, size_t piece, unsigned answers, struct buf *re
 	srv_offer(s.srv, &offer);
 	if (answers & 1)
 		srv_trust(s.srv);
+	if (answers & 2)
+		srv_tls(s.srv, SRV_TLS_ON);
+	srv_auth(s.srv, 1U << AUTH_PLAIN | 1U << AUTH_SCRAM_SHA_256);
 	srv_greet(s.srv, NULL);
 	feed(&s, S("EHLO t\r\n"));
 	while (in.n && !s.closed) {

@@ -2,7 +2,7 @@
  * smtp_talk.h - drives the server machine as a relay would, and writes down what happened.
  *
  * A dialogue is turns: what a client sends before it waits for answers. DATA ends a turn, BDAT need not. RCPT to "no*" is answered 550,
- * to "later*" 451, MAIL from "refuse*" 550; all else is taken.
+ * to "later*" 451, MAIL from "refuse*" 550; all else is taken. Who authenticates is "user" with the password of RFC 7677 3, "pencil".
  */
 #ifndef SMTP_TALK_H
 #define SMTP_TALK_H
@@ -38,6 +38,7 @@ struct talk {
 	size_t messages;     /* accepted */
 	bool closed;
 	struct fault last;   /* of the newest BAD, REFUSED or CLOSE */
+	struct auth *auth;   /* the exchange under way */
 	/* What a test may set: */
 	bool no_data;        /* DATA is answered 452 */
 	enum fault_code no_content; /* content is refused for it as it comes, behind content_max octets */
@@ -69,6 +70,7 @@ static inline void talk_init(struct talk *t, enum talk_answers answers)
 
 static inline void talk_release(struct talk *t)
 {
+	auth_free(&t->auth);
 	srv_free(&t->srv);
 	assert_null(t->srv);
 	arena_clear(&t->tx);
@@ -106,6 +108,45 @@ static inline void talk_answer(struct talk *t, struct talk_owed o)
 	if (o.kind == SRV_EV_END)
 		t->messages++;
 	srv_answer(t->srv, o.seq, &r);
+}
+
+static inline void talk_auth(struct talk *t, const struct srv_event *ev)
+{
+	static const char text[] = "{SCRAM-SHA-256}4096,W22ZaJ0SNY7soEsUEjb6gQ==,WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=,"
+				   "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
+	struct scram_verifier v;
+	enum auth_step step;
+	const char *why;
+
+	buf_printf(&t->log, "auth %s%s ", auth_mech_name(ev->mech), ev->first ? " first" : "");
+	buf_escaped(&t->log, ev->content);
+	buf_str(&t->log, "\n");
+	if (ev->first) {
+		auth_free(&t->auth);
+		t->auth = auth_new(ev->mech, S("%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0"));
+	}
+	assert_non_null(t->auth);
+	step = auth_feed(t->auth, ev->content);
+	while (step == AUTH_LOOKUP || step == AUTH_WORK) {
+		if (step == AUTH_WORK) {
+			step = auth_work(t->auth, 1000);
+			continue;
+		}
+		assert_true(scram_read(slice_str(text), &v, &why));
+		step = auth_verifier(t->auth, &v, slice_eq(auth_user(t->auth), S("user")));
+	}
+	if (step == AUTH_ASK) {
+		srv_auth_ask(t->srv, auth_challenge(t->auth));
+		return;
+	}
+	if (step == AUTH_NO) {
+		t->last = *auth_fault(t->auth);
+		buf_printf(&t->log, "no, %s\n", t->last.note);
+	} else {
+		buf_printf(&t->log, "yes, %.*s\n", SLICE_FMT(auth_user(t->auth)));
+	}
+	srv_auth_end(t->srv, step == AUTH_NO ? auth_fault(t->auth) : NULL);
+	auth_free(&t->auth);
 }
 
 static inline void talk_event(struct talk *t, const struct srv_event *ev)
@@ -159,6 +200,9 @@ static inline void talk_event(struct talk *t, const struct srv_event *ev)
 	case SRV_EV_STARTTLS: /* the handshake takes no time here */
 		buf_str(&t->log, "starttls\n");
 		srv_secured(t->srv);
+		return;
+	case SRV_EV_AUTH:
+		talk_auth(t, ev);
 		return;
 	case SRV_EV_BAD:
 	case SRV_EV_REFUSED:

@@ -682,7 +682,7 @@ static void policies(void **state)
 		    POLICY("rules = (\n" RULE("x", "\"dkm2 = fail\"", "refuse") ",\n" RULE("y", "", "accept") ",\n" RULE(
 			"z", "", "refuse 451 4.7.1 no") ");\n otherwise = \"maybe\";"),
 		    "c:6: policy.p.rules[0] \"x\": unknown fact \"dkm2\", expected one of listener, service, client, helo, "
-		    "tls, client-certificate, client-certificate.verified, mail-from, mail-from.domain, rcpt, rcpt.domain, from.domain, dkim2, dkim2.reason, dkim2.level, dkim2.domain, "
+		    "tls, client-certificate, client-certificate.verified, auth.user, mail-from, mail-from.domain, rcpt, rcpt.domain, from.domain, dkim2, dkim2.reason, dkim2.level, dkim2.domain, "
 		    "dkim2.sealer, dkim2.hops, dkim2.exploded, dkim2.testing, dkim, dkim.domain, dkim.signatures, dkim.aligned, dkim.testing, "
 		    "arc, arc.sealer, arc.instances, arc.trusted, arc.vouches, spf, spf.domain, spf.aligned, spf.explanation, spf.helo, dmarc, "
 		    "dmarc.domain, dmarc.policy, dmarc.disposition, dmarc.reason\n"

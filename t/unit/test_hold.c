@@ -449,36 +449,36 @@ static void connections_are_counted_over_time(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < 1000; i++)
-		assert_true(rate_take(budget.counts, one, now, 0, &told));
+		assert_true(rate_take(budget.counts, RATE_CONNECTS, slice_of(one, 16), now, 0, &told));
 	/* as many at once */
 	for (unsigned i = 0; i < N; i++)
-		assert_true(rate_take(budget.counts, one, now, N, &told));
+		assert_true(rate_take(budget.counts, RATE_CONNECTS, slice_of(one, 16), now, N, &told));
 	/* told once a minute, with how many there were since */
-	assert_false(rate_take(budget.counts, one, now, N, &told));
+	assert_false(rate_take(budget.counts, RATE_CONNECTS, slice_of(one, 16), now, N, &told));
 	assert_int_equal(told, 1);
 	for (unsigned i = 0; i < 5; i++) {
-		assert_false(rate_take(budget.counts, one, now, N, &told));
+		assert_false(rate_take(budget.counts, RATE_CONNECTS, slice_of(one, 16), now, N, &told));
 		assert_int_equal(told, 0);
 	}
-	assert_true(rate_take(budget.counts, other, now, N, &told));
+	assert_true(rate_take(budget.counts, RATE_CONNECTS, slice_of(other, 16), now, N, &told));
 	/* and as many a minute; what was refused is not held against the client */
 	now += 60000 / N;
-	assert_true(rate_take(budget.counts, one, now, N, &told));
-	assert_false(rate_take(budget.counts, one, now, N, &told));
+	assert_true(rate_take(budget.counts, RATE_CONNECTS, slice_of(one, 16), now, N, &told));
+	assert_false(rate_take(budget.counts, RATE_CONNECTS, slice_of(one, 16), now, N, &told));
 	now += 60000;
 	for (unsigned i = 0; i < N; i++)
-		assert_true(rate_take(budget.counts, one, now, N, &told));
-	assert_false(rate_take(budget.counts, one, now, N, &told));
+		assert_true(rate_take(budget.counts, RATE_CONNECTS, slice_of(one, 16), now, N, &told));
+	assert_false(rate_take(budget.counts, RATE_CONNECTS, slice_of(one, 16), now, N, &told));
 	assert_int_equal(told, 7);
 	/* the highest limit counts too */
-	assert_true(rate_take(budget.counts, other, now, 1000000, &told));
+	assert_true(rate_take(budget.counts, RATE_CONNECTS, slice_of(other, 16), now, 1000000, &told));
 	/* of more clients than there is room for, who is over it is remembered */
 	for (unsigned i = 0; i < 2 * COUNT_RATES; i++) {
 		unsigned char key[16] = { 3, (unsigned char)i, (unsigned char)(i >> 8), (unsigned char)(i >> 16) };
 
-		assert_true(rate_take(budget.counts, key, now, N, &told));
+		assert_true(rate_take(budget.counts, RATE_CONNECTS, slice_of(key, 16), now, N, &told));
 	}
-	assert_false(rate_take(budget.counts, one, now, N, &told));
+	assert_false(rate_take(budget.counts, RATE_CONNECTS, slice_of(one, 16), now, N, &told));
 }
 
 static void small_bodies_keep_the_ceiling_too(void **state)

@@ -155,7 +155,7 @@ static void conditions(void **state)
 static void mistakes(void **state)
 {
 #define FACTS                                                                                                       \
-	"listener, service, client, helo, tls, client-certificate, client-certificate.verified, mail-from, "         \
+	"listener, service, client, helo, tls, client-certificate, client-certificate.verified, auth.user, mail-from, " \
 	"mail-from.domain, rcpt, rcpt.domain, from.domain, dkim2, "                                                 \
 	"dkim2.reason, dkim2.level, dkim2.domain, dkim2.sealer, dkim2.hops, dkim2.exploded, dkim2.testing, dkim, "   \
 	"dkim.domain, dkim.signatures, dkim.aligned, dkim.testing, arc, arc.sealer, arc.instances, arc.trusted, "    \

@@ -73,6 +73,9 @@ static void build_root(struct build *b)
 	c->spool_dir = get(b, KEY_SPOOL_DIR)->text;
 	c->spool_where = get(b, KEY_SPOOL_DIR)->where;
 	c->run_dir = get(b, KEY_RUN_DIR)->text;
+	c->rates.client = number(b, KEY_RATES_CLIENT);
+	c->rates.sender_domain = number(b, KEY_RATES_SENDER_DOMAIN);
+	c->rates.recipient_domain = number(b, KEY_RATES_RECIPIENT_DOMAIN);
 	c->timeouts.command_ms = number(b, KEY_TIMEOUTS_COMMAND);
 	c->timeouts.content_ms = number(b, KEY_TIMEOUTS_CONTENT);
 	c->timeouts.crowded_ms = number(b, KEY_TIMEOUTS_CROWDED);

@@ -194,6 +194,9 @@ struct conf {
 		uint64_t body_memory_octets; /* body-memory: a message's content above this goes to an unlinked file */
 	} limits;
 	struct {
+		unsigned client, sender_domain, recipient_domain; /* a minute; 0: no limit */
+	} rates;
+	struct {
 		unsigned command_ms, content_ms, crowded_ms;
 	} timeouts;
 	struct {

@@ -10,7 +10,11 @@
 /* What is counted, each for itself, and whose it is. */
 enum rate {
 	RATE_CONNECTS, /* connections of a client: clients_key() */
-	RATE_AUTH      /* its attempts to authenticate */
+	RATE_AUTH,     /* its attempts to authenticate */
+	RATE_CLIENT,   /* its messages, unless it has authenticated */
+	RATE_USER,     /* messages of a user: the name */
+	RATE_SENDER,   /* messages of a sender's domain: that, normal */
+	RATE_RECIPIENT /* recipients of a domain: likewise */
 };
 
 /*

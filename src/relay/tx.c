@@ -10,6 +10,7 @@
 #include "out/log.h"
 #include "relay/each.h"
 #include "relay/login.h"
+#include "relay/rates.h"
 #include "relay/view.h"
 
 static const unsigned moves[] = { /* a bit a state that may follow */
@@ -317,6 +318,12 @@ void tx_mail(struct pair *p, const struct srv_event *ev)
 	struct fault f = { 0 };
 
 	BUG_ON(p->tx);
+	/* Before there is anything to tell of: who sends too much does not fill the log either. */
+	if (!rates_mail(p, &ev->path, &f)) {
+		srv_answer_fault(p->srv, ev->seq, &f);
+		arena_clear(&p->arena);
+		return;
+	}
 	t = ARENA_NEW(&p->arena, struct tx);
 	if (t)
 		t->pair = p;
@@ -431,7 +438,7 @@ void tx_rcpt(struct pair *p, const struct srv_event *ev)
 		/* This one goes in a transaction of its own. */
 		fault_set(&f, FAULT_ONE_RCPT, 0);
 	}
-	if (f.code == FAULT_NONE)
+	if (f.code == FAULT_NONE && rates_rcpt(p, &c->path, &f))
 		(void)hop_for(t, &c->path, &f);
 	if (f.code == FAULT_ONE_RCPT || f.code == FAULT_OTHER_NEXT_HOP)
 		log_split(t, &f);

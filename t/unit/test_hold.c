@@ -461,6 +461,14 @@ static void connections_are_counted_over_time(void **state)
 		assert_int_equal(told, 0);
 	}
 	assert_true(rate_take(budget.counts, RATE_CONNECTS, slice_of(other, 16), now, N, &told));
+	/* what else it does is counted for itself, under a key of any length */
+	assert_true(rate_take(budget.counts, RATE_AUTH, slice_of(one, 16), now, N, &told));
+	assert_true(rate_take(budget.counts, RATE_USER, SLICE_NONE, now, 1, &told));
+	assert_false(rate_take(budget.counts, RATE_USER, SLICE_NONE, now, 1, &told));
+	assert_true(rate_take(budget.counts, RATE_SENDER, S("a.test"), now, 1, &told));
+	assert_true(rate_take(budget.counts, RATE_SENDER, S("a.tes"), now, 1, &told));
+	assert_true(rate_take(budget.counts, RATE_RECIPIENT, S("a.test"), now, 1, &told));
+	assert_false(rate_take(budget.counts, RATE_SENDER, S("a.test"), now, 1, &told));
 	/* and as many a minute; what was refused is not held against the client */
 	now += 60000 / N;
 	assert_true(rate_take(budget.counts, RATE_CONNECTS, slice_of(one, 16), now, N, &told));

@@ -26,6 +26,13 @@ static void sip_round(uint64_t v[4])
 	v[2] = ROTL(v[2], 32);
 }
 
+/* One load where that is the machine's order. */
+static uint64_t le64(const unsigned char *at)
+{
+	return (uint64_t)at[0] | (uint64_t)at[1] << 8 | (uint64_t)at[2] << 16 | (uint64_t)at[3] << 24 | (uint64_t)at[4] << 32 |
+	    (uint64_t)at[5] << 40 | (uint64_t)at[6] << 48 | (uint64_t)at[7] << 56;
+}
+
 uint64_t map_hash(const uint64_t seed[2], struct slice key)
 {
 	uint64_t v[4] = { seed[0] ^ 0x736f6d6570736575U, seed[1] ^ 0x646f72616e646f6dU,
@@ -34,7 +41,7 @@ uint64_t map_hash(const uint64_t seed[2], struct slice key)
 	size_t i = 0;
 
 	for (; key.n - i >= 8; i += 8) {
-		memcpy(&m, key.at + i, 8);
+		m = le64(key.at + i);
 		v[3] ^= m;
 		sip_round(v);
 		sip_round(v);

@@ -65,6 +65,21 @@ bool spool_envelope_write(struct buf *out, const struct spool_envelope *e) HS_MU
 /* Borrowed from octets, lists in the arena. False: these are none, or no memory (arena_failed()). */
 bool spool_envelope_read(struct arena *a, struct slice octets, struct spool_envelope *out) HS_MUST_USE;
 
+/*
+ * What a file begins with, SPOOL_ALIGN octets. It is written last: what says how many messages there are was not cut. Checksums of a file
+ * are keyed, so that content which looks like a message of the spool is not taken for one when its surroundings are damaged.
+ */
+enum { SPOOL_KEY = 16 };
+struct spool_file {
+	unsigned char key[SPOOL_KEY]; /* at random */
+	uint32_t messages;            /* 1..LIMIT_SPOOL_COMMIT */
+	uint64_t octets;              /* of the file; a multiple of SPOOL_ALIGN */
+};
+void spool_file_write(unsigned char octets_out[SPOOL_ALIGN], const struct spool_file *file);
+bool spool_file_read(struct slice octets, struct spool_file *out) HS_MUST_USE;
+/* The key alone, of a head that is damaged elsewhere: whether it is right is what the messages tell. False: no such head at all. */
+bool spool_file_key(struct slice octets, struct spool_file *out) HS_MUST_USE;
+
 /* The head of a message. */
 struct spool_head {
 	uint32_t envelope_octets;
@@ -75,18 +90,16 @@ struct spool_head {
 };
 enum { SPOOL_HEAD = 128 };
 /* The checksum covers envelope too. */
-void spool_head_write(unsigned char octets_out[SPOOL_HEAD], const struct spool_head *h, struct slice envelope);
+void spool_head_write(unsigned char octets_out[SPOOL_HEAD], const struct spool_file *file, const struct spool_head *h, struct slice envelope);
 /* Lengths that add up, within limits; the checksum is spool_head_fits()'s to tell. */
 bool spool_head_read(struct slice octets, struct spool_head *out) HS_MUST_USE;
-bool spool_head_fits(struct slice head, struct slice envelope);
+bool spool_head_fits(const struct spool_file *file, struct slice head, struct slice envelope);
 /* Octets from the begin of a message to where its marks and its content begin, and to its end, rounded up to SPOOL_ALIGN. */
 uint64_t spool_marks_at(const struct spool_head *h);
 uint64_t spool_content_at(const struct spool_head *h);
 uint64_t spool_end_at(const struct spool_head *h);
-
-/* What a file begins with, SPOOL_ALIGN octets. */
-void spool_file_write(unsigned char octets_out[SPOOL_ALIGN]);
-bool spool_file_read(struct slice octets) HS_MUST_USE;
+/* Are they marks, the message's first, then those of its recipients? */
+bool spool_marks(struct slice marks);
 
 /* Is it the name of a file of messages? 24 octets of 0-9 a-f. */
 enum { SPOOL_NAME = 24 };
@@ -100,5 +113,13 @@ enum spool_notice_kind { SPOOL_FILES = 'F', SPOOL_LOOK = 'L' /* look at the fold
 bool spool_notice_add(struct buf *packet, struct slice name) HS_MUST_USE;
 /* Takes the next name off; false: no more. *packet starts behind its first octet, the kind. */
 bool spool_notice_next(struct slice *packet, struct slice *name_out);
+
+/* ---- notes: what is kept of a message between attempts ---- */
+
+enum { SPOOL_NOTE_HEAD = 32 };
+/* What stands in front of the octets of a note, which has LIMIT_SPOOL_NOTE at most. */
+void spool_note_write(unsigned char octets_out[SPOOL_NOTE_HEAD], struct slice note);
+/* A whole file; borrowed from it. False: it is damaged. */
+bool spool_note_read(struct slice file, struct slice *note_out) HS_MUST_USE;
 
 #endif

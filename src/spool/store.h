@@ -46,7 +46,8 @@ struct store_message {
 struct store_put {
 	struct store *store;          /* NULL: it is not on its way */
 	struct store_put *next, **at;
-	void *file;                   /* the store's */
+	void *file;                   /* the store's, as is what follows */
+	uint64_t mark_at;
 	void (*on)(void *arg, const struct fault *f);
 	void *arg;
 };

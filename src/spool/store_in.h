@@ -1,0 +1,178 @@
+/*
+ * store_in.h - what store.c (putting), store_notice.c (telling), store_scan.c (finding), store_entry.c (reading, marking, removing) and
+ * store_aside.c (what is damaged) know of each other.
+ */
+#ifndef SPOOL_STORE_IN_H
+#define SPOOL_STORE_IN_H
+
+#include <dirent.h>
+#include <sys/uio.h>
+
+#include "base/limits.h"
+#include "base/map.h"
+#include "crypt/digest.h"
+#include "net/trouble.h"
+#include "spool/store.h"
+
+enum {
+	STORE_SYNC_MS = 1000,  /* marks and removals are durable after it */
+	STORE_CHECK_MS = 5000, /* between two tries of a store that failed */
+	STORE_ROOM_MS = 1000,  /* the disk is asked as often as this */
+	STORE_INODES = 64,     /* so many are left free */
+	STORE_OPEN_FILES = 64, /* descriptors that are kept for reading and marking */
+	STORE_OPEN_OUTS = 32,  /* files being written in a turn; above it the oldest is synced early */
+	STORE_READ = SPOOL_HEAD + LIMIT_SPOOL_ENVELOPE + 1 + LIMIT_RCPT, /* a message without its content has no more */
+	STORE_MEMORY = 1 << 20, /* content above it is mapped */
+	STORE_TMP_NAME = 48
+};
+
+/* A file being written. */
+struct store_out {
+	struct store_out *next;
+	struct spool_file head;         /* messages and octets as it is so far */
+	int fd;                         /* -1: closed, synced or failed */
+	char name[SPOOL_NAME + 1];      /* to be */
+	char tmp[STORE_TMP_NAME];       /* in tmp/ until then */
+	uint32_t live;                  /* messages whose caller has not gone */
+	bool lone;                      /* takes no other message */
+	bool synced, renamed;
+	enum fault_code failed;
+	const char *what;               /* ... in doing what */
+	int error;
+	struct store_put *puts, **puts_end;
+};
+
+/* A committed file. */
+struct store_file {
+	struct spool_file head;
+	char name[SPOOL_NAME + 1];
+	bool damaged;                   /* set aside, not unlinked, when nothing is left of it */
+	bool dirty;
+	bool pinned;                    /* its messages are being given out */
+	int fd;                         /* -1: closed */
+	uint32_t left;                  /* messages that are not done */
+	struct store_file *open_next, *open_before;    /* with a descriptor, the last used first */
+	struct store_file *dirty_next, **dirty_at;     /* marks to be synced */
+	struct store_entry *entries;
+};
+
+struct store_entry {
+	struct store_file *file;
+	struct store_entry *next, **at;
+	unsigned char *held;            /* memory, or the map; NULL: not open */
+	size_t map_octets;              /* 0: memory */
+	size_t skip;                    /* to the content */
+	uint64_t from;                  /* where it begins in the file */
+	uint64_t content_octets;
+	uint32_t envelope_octets, marks, header_octets;
+	uint32_t opens;
+	bool checked;                   /* content against its checksum */
+	bool done;                      /* its receiver has given it back; its room is given back with the next sync */
+	bool noted;                     /* a note may be there */
+};
+_Static_assert(sizeof(struct store_entry) <= 128, "a hundred thousand of them");
+
+/* A part of a file, in memory. */
+struct store_view {
+	int fd;
+	uint64_t size;
+	unsigned char *octets;          /* STORE_READ at least */
+	uint64_t from;
+	size_t n;
+	int error;                      /* of the last read; 0: none */
+};
+
+enum store_phase { STORE_TMP, STORE_MAIL, STORE_NOTES, STORE_KNOWN };
+
+struct store {
+	struct loop *loop;
+	struct store_conf conf;
+	int tmp_fd, mail_fd, note_fd, damaged_fd;
+	uint64_t seed[4];
+	uint32_t counter;               /* of names */
+
+	/* putting */
+	struct store_out *outs, **outs_end; /* of this turn */
+	struct store_out *open;         /* takes more */
+	unsigned outs_open;             /* descriptors of these */
+	struct buf front;               /* head, envelope, marks of the one being put */
+	struct digest *digest;
+	struct loop_later commit;
+	bool stopped;                   /* takes nothing until a check passes */
+	struct loop_timer check;
+	int64_t room_ms;                /* when the disk was asked */
+	bool room_asked;
+	uint64_t free_octets, free_inodes; /* what it said, less what was written since */
+	struct trouble full, failed, unsynced;
+
+	/* telling */
+	int queue_fd;
+	struct loop_io queue_io;
+	struct buf names;               /* not told yet */
+	bool look;                      /* SPOOL_LOOK is to be told */
+	void (*on_commit)(void *arg, struct slice name);
+	void *on_commit_arg;
+
+	/* finding */
+	struct map files;               /* by name */
+	size_t entries;
+	enum store_phase phase;
+	DIR *dir;
+	unsigned char *scan;            /* memory for a view */
+	struct arena arena;
+	bool notes_known;               /* what is found from now on has none */
+
+	/* marking */
+	struct store_file *opened, *opened_last;
+	unsigned opened_count;
+	struct store_file *dirty;
+	bool unlinked;                  /* mail/ has lost a name since it was synced */
+	struct loop_timer sync;
+};
+
+/* store.c */
+enum fault_code store_fault(int error);
+/* Tells the log, once a minute. */
+void store_trouble(struct store *s, enum fault_code code, struct slice name, const char *what, int error);
+/* A file in tmp/. NULL: errno tells. */
+struct store_out *store_out_new(struct store *s);
+void store_out_free(struct store_out **o);
+/* All of it. False: errno tells. iov is changed. */
+bool store_write(int fd, struct iovec *iov, int n);
+/* Durable but for its name: false, o->failed is set. */
+bool store_out_sync(struct store *s, struct store_out *o);
+/* Into a folder under o->name, which is made another one when it is taken and `rename` says so; false: errno tells. */
+bool store_out_move(struct store *s, struct store_out *o, int folder_fd, bool another);
+/* fsync(), whatever signals come. */
+bool store_fsync(int fd);
+/* Never replaces. False: errno tells. */
+bool store_rename(int from_fd, const char *from, int to_fd, const char *to);
+const unsigned char *store_zeros(void); /* SPOOL_ALIGN octets */
+
+/* store_notice.c */
+void store_tell(struct store *s, struct slice name);
+void store_tell_now(struct store *s);
+
+/* store_scan.c */
+/* n octets of a file at `at`, borrowed until the next call. False: the file ends before, or v->error. */
+bool store_view(struct store_view *v, uint64_t at, size_t n, struct slice *out);
+
+/* store_entry.c */
+int store_file_open(struct store *s, struct store_file *f); /* -1: errno tells */
+void store_file_close(struct store *s, struct store_file *f);
+struct store_file *store_file_new(struct store *s, const struct spool_file *head, struct slice name);
+/* From memory, with its entries. */
+void store_file_forget(struct store *s, struct store_file *f);
+/* Nothing is left of it: unlinked, or set aside. */
+void store_file_remove(struct store *s, struct store_file *f);
+/* A message of it is gone, from the spool or from memory. */
+void store_file_less(struct store *s, struct store_file *f);
+struct store_entry *store_entry_new(struct store *s, struct store_file *f, uint64_t from, const struct spool_head *head);
+void store_sync_soon(struct store *s);
+void store_sync(void *arg);
+
+/* store_aside.c */
+/* A name of mail/ goes to damaged/, whatever it is. False: it could not (logged). */
+bool store_aside(struct store *s, const char *name, const char *why);
+
+#endif

@@ -91,6 +91,9 @@ static void build_client_certificate(const struct build_tls *b)
 		tls->client_ca = new_pem(b, KEY_TLS_CLIENT_CA);
 	if (conf_value(b->n, KEY_TLS_CLIENTS)->given && tls->client_certificate == CLIENT_CERTIFICATE_NONE)
 		lone(b, KEY_TLS_CLIENTS, "without client-certificate", KEY_TLS_CLIENT_CERTIFICATE);
+	if (conf_value(b->n, KEY_TLS_CLIENTS_VERIFIED)->number && !ca->given)
+		lone(b, KEY_TLS_CLIENTS_VERIFIED, "without client-ca", KEY_TLS_CLIENT_CA);
+	tls->clients_verified = conf_value(b->n, KEY_TLS_CLIENTS_VERIFIED)->number != 0;
 	build_fingerprints(b);
 }
 

@@ -72,6 +72,7 @@ struct conf_tls {
 	struct conf_pem *client_ca;            /* NULL: any certificate will do */
 	const char **clients;                  /* fingerprints of certificates: who holds one is in `clients` */
 	size_t client_count;
+	bool clients_verified;                 /* and so is who holds one that client_ca verifies, which there is then */
 	unsigned timeout_ms;                   /* of the handshake */
 };
 

@@ -42,7 +42,8 @@ void view_known(struct pair *p)
 	const struct conf_listener *l = p->listener->conf;
 	const char *fingerprint = certificate(p);
 
-	p->known_client = p->user || holds(l->clients, l->client_count, p->client);
+	p->known_client = p->user || holds(l->clients, l->client_count, p->client) ||
+	    (fingerprint && l->tls.clients_verified && tls_verified(p->conn.tls));
 	for (size_t i = 0; fingerprint && i < l->tls.client_count; i++)
 		p->known_client |= strcmp(l->tls.clients[i], fingerprint) == 0;
 }

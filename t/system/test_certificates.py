@@ -147,6 +147,33 @@ def test_who_holds_a_certificate_is_a_client_of_ours(hopseal, sink, authority, c
     assert len(sink.wait()) == 1
 
 
+@pytest.mark.parametrize("what", ["good", "self-signed", "expired", "none"])
+@pytest.mark.parametrize("version", VERSIONS)
+def test_whom_an_authority_vouches_for_is_a_client_of_ours(hopseal, sink, authority, cert, keyring, what, version):
+    own = None if what == "none" else authority.server(own=what == "self-signed", days=-1 if what == "expired" else 30)
+    relay = hopseal("outbound", keys=[keyring.key("a.test")], listener=dict(
+        tls(cert, client_certificate="ask", client_ca=authority.root, clients_verified=True), clients=["192.0.2.1"], xclient_from=["127.0.0.1"]))
+    with connect(relay, showing(authority, own, version)) as c:
+        if what != "good":
+            c.mail()
+            c.rcpt(code=550, enhanced="5.7.1")
+            return
+        c.deliver(BASE)
+        c.cmd("XCLIENT ADDR=192.0.2.7", 220)
+        c.ehlo()
+        c.mail()
+        c.rcpt(code=550, enhanced="5.7.1")
+    assert relay.event("transaction")["client_cert_verified"] == "yes" and len(sink.wait()) == 1
+
+
+def test_an_authority_alone_makes_nobody_a_client(hopseal, authority, cert, keyring):
+    relay = hopseal("outbound", keys=[keyring.key("a.test")], listener=dict(
+        tls(cert, client_certificate="ask", client_ca=authority.root), clients=["192.0.2.1"]))
+    with connect(relay, showing(authority, authority.server())) as c:
+        c.mail()
+        c.rcpt(code=550, enhanced="5.7.1")
+
+
 @pytest.mark.parametrize("first", ["tls", "xclient"])
 def test_who_speaks_for_another_shows_a_certificate_of_his_own(hopseal, sink, authority, cert, keyring, first):
     """A front that says XCLIENT is not the client: neither the facts nor the rights of its certificate are the client's."""

@@ -12,6 +12,7 @@ enum {
 	LIMIT_LINE_DROP = 65536,         /* octets of a line above its limit that are dropped: 500 5.5.2, close */
 	LIMIT_PATH = 1024,               /* octets; RFC 5321 4.5.3.1.3 asks 256, RFC 6531 more: 501 5.1.3 or 5.1.7 */
 	LIMIT_ADDR_LIST = 65536,         /* octets of the values of all From fields: no address list, so From is not Authentic */
+	LIMIT_VISIBLE = 262144,          /* octets of all To and Cc fields that are read for who may share a copy: whoever stands in others has one alone */
 	LIMIT_DOMAIN = 255,              /* octets, two more than as text; RFC 1035 2.3.4: no domain, a key name does not exist */
 	LIMIT_PARAMS = 16,               /* ESMTP parameters of a command: 555 5.5.4 */
 	LIMIT_ENVID = 100,               /* octets of ENVID=; RFC 3461 4: 501 5.5.4 */

@@ -70,8 +70,9 @@ void count_slot_left(struct count_page *p, unsigned slot)
 		if (rows[i].gauge)
 			__atomic_store_n(&p->slots[slot].value[i], 0, __ATOMIC_RELAXED);
 	memset(p->clients[slot], 0, sizeof(p->clients[slot]));
-	for (size_t i = 0; i < COUNT_HOPS && p->hops[slot][i].state != COUNT_HOP_NONE; i++)
-		count_hop_set(&p->hops[slot][i], COUNT_HOP_NONE, 0, 0);
+	for (size_t i = 0; i < COUNT_HOPS; i++)
+		if (p->hops[slot][i].state != COUNT_HOP_NONE)
+			count_hop_set(&p->hops[slot][i], COUNT_HOP_NONE, 0, 0);
 }
 
 struct count_hop *count_hop(struct count_page *p, unsigned slot, size_t hop)

@@ -47,7 +47,7 @@ struct count_page {
 		uint64_t value[COUNTS];
 	} slots[COUNT_SLOTS];
 	struct count_client clients[COUNT_SLOTS][COUNT_CLIENTS]; /* untouched pages cost nothing */
-	struct count_hop hops[COUNT_SLOTS][COUNT_HOPS]; /* without gaps up to the first COUNT_HOP_NONE */
+	struct count_hop hops[COUNT_SLOTS][COUNT_HOPS]; /* NONE: of mode queue, with which workers do not speak, and behind the last */
 };
 
 /* Anonymous shared memory, zeroed, inherited by children; NULL: no memory. */

@@ -378,6 +378,13 @@ static bool sign_begin(struct copy *c)
 	return (!c->job.plan.dkim || dkim_begin(c, h, index)) && (!c->job.arc || arc_begin(c, h, index));
 }
 
+void copy_hide(struct edit *e, const struct header *came)
+{
+	for (size_t i = 0; i < came->n; i++)
+		if (slice_ieq(came->fields[i].name, S("Bcc")) || slice_ieq(came->fields[i].name, S("Resent-Bcc")))
+			edit_remove(e, i);
+}
+
 struct copy *copy_start(const struct copy_job *job, void (*on)(void *arg), void *arg)
 {
 	struct copy *c = ARENA_NEW(job->arena, struct copy);
@@ -397,10 +404,8 @@ struct copy *copy_start(const struct copy_job *job, void (*on)(void *arg), void 
 		c->state = COPY_REFUSED;
 		return c;
 	}
-	/* A Bcc field of mail that starts here is for nobody's eyes (RFC 5322 3.6.3). */
 	if (job->plan.kind == PLAN_ORIGINATE)
-		for (size_t i = header_find(job->came, S("Bcc"), 0); i < job->came->n; i = header_find(job->came, S("Bcc"), i + 1))
-			edit_remove(job->edit, i);
+		copy_hide(job->edit, job->came);
 	c->hops = ARENA_ARRAY(job->arena, 2, struct hop);
 	if (!c->hops)
 		return NULL;

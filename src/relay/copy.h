@@ -35,6 +35,9 @@ struct copy_job {
 	int64_t now;
 };
 
+/* Leaves Bcc and Resent-Bcc out: of mail that begins here they are for nobody's eyes (RFC 5322 3.6.3, 3.6.6). */
+void copy_hide(struct edit *e, const struct header *came);
+
 /*
  * copy_start - signs, seals and enforces. Signatures that do not build on one another are asked for together.
  * Out:   COPY_WAIT: signatures are asked for, `on` follows; else as copy_result() says. NULL: no memory.

@@ -8,8 +8,9 @@
 #include "mail/domain.h"
 #include "mail/from.h"
 #include "out/log.h"
-#include "relay/trace.h"
+#include "relay/accept.h"
 #include "relay/each.h"
+#include "relay/trace.h"
 #include "relay/verdict.h"
 #include "relay/view.h"
 
@@ -349,6 +350,36 @@ static void sign(struct tx *t)
 		on_sealed(t);
 }
 
+/* What is known already of a copy that cannot leave is told while the client hears it; sealed it is when it leaves. */
+static bool may_leave(struct tx *t, struct fault *f)
+{
+	const struct header *h;
+
+	t->plan = make_plan(t, t->findings.dkim2, false);
+	if (!t->unshadowed)
+		return true;
+	if (t->plan.kind == PLAN_REFUSE) {
+		*f = t->plan.fault;
+		return false;
+	}
+	if (t->plan.kind == PLAN_ORIGINATE)
+		copy_hide(t->edit, &t->header);
+	if (t->plan.kind != PLAN_NOTHING || !t->plan.enforce)
+		return true;
+	h = edit_header(t->edit);
+	return h ? dkim2_enforce(&t->pair->arena, h, &t->envelope, f) : fault_set(f, FAULT_NO_MEMORY, 0);
+}
+
+static void keep(struct tx *t)
+{
+	struct fault f = { 0 };
+
+	if (t->checks && t->pair->listener->conf->sealing && !may_leave(t, &f))
+		tx_end_fault(t, &f);
+	else
+		accept_message(t);
+}
+
 /* This recipient does not get it, others may. */
 static bool rule_out(struct tx *t, struct tx_command *c, const struct fault *f, struct fault *f_out)
 {
@@ -448,9 +479,12 @@ static void judged(void *arg)
 		tx_end_fault(t, &f);
 		return;
 	}
-	if (l->service != SERVICE_PASS && t->unshadowed)
+	/* Who answers for a message owes it a Received field (RFC 5321 4.4), and without one nobody sees it go round. */
+	if ((l->service != SERVICE_PASS && t->unshadowed) || accept_here(t))
 		add_received(t);
-	if (t->checks && (l->sealing || l->arc_seal))
+	if (accept_here(t))
+		keep(t);
+	else if (t->checks && (l->sealing || l->arc_seal))
 		sign(t);
 	else
 		send_start(t);

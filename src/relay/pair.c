@@ -370,7 +370,10 @@ static void on_secured(void *owner)
 
 static void offer(struct pair *p)
 {
-	struct ext e = ext_offer(p->relay->conf->limits.message_octets, p->listener->any_up ? &p->listener->common : NULL);
+	/* What is queued goes to whoever has what it needs, and else comes back as a report. */
+	static const struct ext queued = { .bits = EXT_8BITMIME | EXT_SMTPUTF8 | EXT_DSN | EXT_REQUIRETLS };
+	const struct ext *theirs = p->listener->conf->mode == MODE_QUEUE ? &queued : p->listener->any_up ? &p->listener->common : NULL;
+	struct ext e = ext_offer(p->relay->conf->limits.message_octets, theirs);
 
 	if (p->listener->srv.rcpt_told == 1) /* there is nothing to say of several */
 		e.bits &= ~(unsigned)EXT_PRDR;

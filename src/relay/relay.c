@@ -1,14 +1,17 @@
 /*
  * relay.c - a worker's listeners, next hops and sessions together: start, drain, clock.
  */
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/limits.h"
 #include "out/log.h"
 #include "relay/relay.h"
+#include "spool/store.h"
 
 /* As long as pool.connect has by default, and less than the supervisor waits for its workers. */
 enum { PROBES_MS = 10000 };
@@ -78,6 +81,33 @@ static bool make_tls(struct relay_listener *rl)
 	return rl->tls != NULL;
 }
 
+/* Where messages of mode queue go; the budget keeps its own descriptor for bodies on their way. */
+static bool make_store(struct relay *r, int spool_fd)
+{
+	struct store_conf conf = { .reserve_octets = r->conf->spool_reserve_octets, .counts = r->counts, .slot = r->slot };
+	char why[256] = "no descriptor";
+	bool wanted = false;
+
+	for (size_t i = 0; i < r->conf->listener_count; i++)
+		wanted = wanted || r->conf->listeners[i].mode == MODE_QUEUE;
+	if (!wanted)
+		return true;
+	conf.dir_fd = fcntl(spool_fd, F_DUPFD_CLOEXEC, 0);
+	if (conf.dir_fd >= 0)
+		r->store = store_new(r->loop, &conf, why);
+	if (!r->store)
+		log_note(LOG_LEVEL_ERROR, "start_failed", "%s: %s", r->conf->spool_dir, why);
+	return r->store != NULL;
+}
+
+void relay_set_queue(struct relay *r, int fd)
+{
+	if (r->store)
+		store_set_queue(r->store, fd);
+	else if (fd >= 0)
+		close(fd);
+}
+
 struct relay *relay_new(struct loop *l, const struct conf *conf, struct ask *ask, struct count_page *counts, unsigned slot,
     const int *listen_fds, size_t listen_count, int spool_fd)
 {
@@ -104,7 +134,7 @@ struct relay *relay_new(struct loop *l, const struct conf *conf, struct ask *ask
 		rl->relay = r;
 		rl->conf = &conf->listeners[i];
 		rl->srv = (struct srv_conf){ .hostname = slice_str(conf->hostname), .rcpt_max = LIMIT_RCPT,
-			.rcpt_told = rl->conf->sealing && !rl->conf->share_all && !rl->conf->shadow ? 1 : 0 };
+			.rcpt_told = rl->conf->mode == MODE_PROXY && rl->conf->sealing && !rl->conf->share_all && !rl->conf->shadow ? 1 : 0 };
 		if (rl->conf->tls.mode != TLS_NONE && !make_tls(rl))
 			return NULL;
 		rl->sockets = calloc(rl->conf->address_count, sizeof(*rl->sockets));
@@ -114,6 +144,8 @@ struct relay *relay_new(struct loop *l, const struct conf *conf, struct ask *ask
 			if (!listen_start(&rl->sockets[rl->socket_count++], l, listen_fds[at], on_connection, rl))
 				goto fail;
 	}
+	if (!make_store(r, spool_fd))
+		return NULL;
 	conf_forget_tls(conf); /* the contexts have what is needed */
 	return r;
 fail:
@@ -148,7 +180,7 @@ void relay_on_ready(struct relay *r, void (*on)(void *arg), void *arg)
 	for (size_t i = 0; i < r->conf->listener_count; i++)
 		for (size_t k = 0; k < r->listeners[i].next_hop_count; k++, r->unprobed++)
 			next_hop_on_probe(r->listeners[i].next_hops[k], on_probed, r);
-	if (!loop_timer_set(r->loop, &r->probes, PROBES_MS, ready, r))
+	if (r->unprobed == 0 || !loop_timer_set(r->loop, &r->probes, PROBES_MS, ready, r))
 		ready(r);
 }
 

@@ -13,6 +13,7 @@
 
 struct relay;
 struct pair;
+struct store;
 struct tx;
 struct login;
 
@@ -39,6 +40,7 @@ struct relay {
 	unsigned slot;
 	struct clients clients;
 	struct hold_budget budget;
+	struct store *store;       /* NULL: no listener has mode queue */
 	struct relay_listener *listeners;
 	struct pair *pairs;
 	size_t pair_count;
@@ -72,6 +74,8 @@ struct relay {
  */
 struct relay *relay_new(struct loop *l, const struct conf *conf, struct ask *ask, struct count_page *counts, unsigned slot,
     const int *listen_fds, size_t listen_count, int spool_fd);
+/* The channel to the queue process from now on (owned; -1: none). */
+void relay_set_queue(struct relay *r, int fd);
 /* Have all next hops been probed once? `on` comes when they have, or have had time enough. */
 void relay_on_ready(struct relay *r, void (*on)(void *arg), void *arg);
 /* Takes no new sessions; after `seconds` those that are left get 421 4.3.2 between transactions. `empty` may come at once. */

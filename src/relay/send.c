@@ -436,6 +436,7 @@ static void on_lost(void *arg, const struct fault *f)
 	case TX_CONTENT:
 	case TX_JUDGE:
 	case TX_SEAL:
+	case TX_STORE: /* which has none */
 		return; /* a new one is taken when the copy is ready */
 	case TX_SEND:
 	case TX_FINAL:

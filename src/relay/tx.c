@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "mail/domain.h"
 #include "out/log.h"
+#include "relay/accept.h"
 #include "relay/each.h"
 #include "relay/login.h"
 #include "relay/rates.h"
@@ -16,12 +17,13 @@
 static const unsigned moves[] = { /* a bit a state that may follow */
 	[TX_ENVELOPE] = 1u << TX_CONTENT,
 	[TX_CONTENT] = 1u << TX_JUDGE,
-	[TX_JUDGE] = 1u << TX_SEAL | 1u << TX_OPEN,
+	[TX_JUDGE] = 1u << TX_SEAL | 1u << TX_OPEN | 1u << TX_STORE,
 	[TX_SEAL] = 1u << TX_OPEN,
 	[TX_OPEN] = 1u << TX_DATA,
 	[TX_DATA] = 1u << TX_SEND | 1u << TX_OPEN,
 	[TX_SEND] = 1u << TX_FINAL,
 	[TX_FINAL] = 0,
+	[TX_STORE] = 0,
 };
 
 void tx_enter(struct tx *t, enum tx_state to)
@@ -39,6 +41,7 @@ static void release(struct tx *t, bool clean)
 {
 	struct pair *p = t->pair;
 
+	store_unput(&t->put);
 	copy_free(&t->copy);
 	checks_free(&t->checks);
 	hold_free(&t->hold);
@@ -52,17 +55,20 @@ static void release(struct tx *t, bool clean)
 
 static void log_rcpts(struct log_line *l, const struct tx *t)
 {
+	/* Recipients of a copy of their own are not to stand beside others anywhere (`accepted` tells of each). */
+	bool named = t->pair->listener->conf->mode == MODE_PROXY;
 	struct buf b;
 	size_t n = 0;
 
 	buf_init(&b, 1024);
-	for (size_t i = 1; i < t->command_count && n < 10; i++)
+	for (size_t i = 1; i < t->command_count && n < 10 && named; i++)
 		if (t->commands[i].code / 100 == 2) {
 			if (n++)
 				buf_octet(&b, ',');
 			buf_slice(&b, t->commands[i].path.raw);
 		}
-	log_text(l, "rcpt_to", buf_get(&b));
+	if (named)
+		log_text(l, "rcpt_to", buf_get(&b));
 	buf_release(&b);
 	log_u64(l, "rcpts", t->accepted);
 	if (srv_rcpt_over(t->pair->srv))
@@ -93,7 +99,7 @@ static void log_transaction(struct tx *t, const char *outcome, short code, const
 	log_str(&l, "tx", t->name);
 	log_str(&l, "session", p->name);
 	log_str(&l, "listener", p->listener->conf->name);
-	log_str(&l, "mode", "proxy");
+	log_str(&l, "mode", p->listener->conf->mode == MODE_QUEUE ? "queue" : "proxy");
 	view_log(p, &l);
 	log_tls(&l, "tls", p->conn.tls);
 	view_log_certificate(p, &l);
@@ -130,8 +136,9 @@ static void log_transaction(struct tx *t, const char *outcome, short code, const
 		    t->ruling.kind == RULING_REFUSE ? "refuse" : "defer");
 		log_str(&l, "rule", t->ruling.rule);
 	}
-	if (p->listener->conf->sealing) {
+	if (p->listener->conf->sealing)
 		log_str(&l, "plan", t->plan.why);
+	if (p->listener->conf->sealing && p->listener->conf->mode == MODE_PROXY) {
 		log_u64(&l, "seals", t->copy ? copy_seals(t->copy) : 0);
 		log_u64(&l, "dkim_signatures", t->copy ? copy_dkim(t->copy) : 0);
 	}
@@ -218,7 +225,7 @@ void tx_abort(struct pair *p, const char *why)
 	if (!t)
 		return;
 	clean = t->up && !t->mail_open && t->commands[0].code;
-	t->lost_final = t->state == TX_FINAL; /* the answer comes when nobody listens any more */
+	t->lost_final = t->state == TX_FINAL || t->state == TX_STORE; /* the answer comes when nobody listens any more */
 	log_transaction(t, "aborted", 0, NULL, why, NULL);
 	release(t, clean);
 }
@@ -245,7 +252,7 @@ unsigned tx_late_s(const struct pair *p)
 void tx_late(struct pair *p)
 {
 	struct tx *t = p->tx;
-	bool sending = t->state == TX_SEND || t->state == TX_FINAL;
+	bool sending = t->state == TX_SEND || t->state == TX_FINAL || t->state == TX_STORE;
 	struct fault f = { 0 };
 	struct log_line l;
 
@@ -256,10 +263,10 @@ void tx_late(struct pair *p)
 	fault_note(&f, FAULT_TOO_SLOW, 0, "after %lld s", (long long)((loop_now_ms(p->relay->loop) - t->whole_ms) / 1000));
 	l = log_begin(LOG_LEVEL_WARNING, "final_slow");
 	log_str(&l, "tx", t->name);
-	log_str(&l, "next_hop", next_hop_name(t->hop));
+	log_str(&l, "next_hop", t->hop ? next_hop_name(t->hop) : NULL);
 	log_str(&l, "note", f.note);
 	log_end(&l);
-	t->lost_final = t->state == TX_FINAL;
+	t->lost_final = t->state == TX_FINAL || t->state == TX_STORE;
 	if (t->up)
 		upstream_drop(&t->up);
 	tx_end_fault(t, &f);
@@ -338,17 +345,16 @@ void tx_mail(struct pair *p, const struct srv_event *ev)
 	t->begin_ms = loop_now_ms(r->loop);
 	t->unshadowed = !p->listener->conf->shadow;
 	snprintf(t->name, sizeof(t->name), "%011llx%02x%x", (unsigned long long)r->start_ms, r->slot, ++r->tx_count);
-	if (p->listener->conf->mode == MODE_QUEUE) { /* NEEDSWORK: nobody keeps it yet */
-		fault_note(&f, FAULT_NEXT_HOP_DOWN, 0, "mode queue");
+	if (!accept_here(t))
+		hop_first(t);
+	first_facts(t);
+	if (judge_rules(t, c, false, &f) || (accept_here(t) && !accept_mail(t, &f))) {
 		t->end_seq = ev->seq;
 		tx_end_fault(t, &f);
 		return;
 	}
-	hop_first(t);
-	first_facts(t);
-	if (judge_rules(t, c, false, &f)) {
-		t->end_seq = ev->seq;
-		tx_end_fault(t, &f);
+	if (accept_here(t)) {
+		accept_answer(t, c);
 		return;
 	}
 	if (t->hop) {
@@ -373,7 +379,7 @@ static bool may_send_to(const struct pair *p, struct arena *a, const struct path
 {
 	const struct conf_listener *l = p->listener->conf;
 
-	return !conf_guards(l) || p->known_client || conf_takes(l, normal_domain(a, rcpt->domain));
+	return !conf_guards(l) || p->known_client || conf_takes(l, normal_domain(a, rcpt->domain)) || accept_always(p, a, rcpt);
 }
 
 /* The client sends the rest again: one line a transaction, however many they are. */
@@ -408,7 +414,7 @@ static bool one_name(const struct tx *t)
 {
 	const struct conf_listener *l = t->pair->listener->conf;
 
-	return l->sealing && !l->share_all && t->unshadowed;
+	return l->mode == MODE_PROXY && l->sealing && !l->share_all && t->unshadowed;
 }
 
 void tx_rcpt(struct pair *p, const struct srv_event *ev)
@@ -438,12 +444,16 @@ void tx_rcpt(struct pair *p, const struct srv_event *ev)
 		/* This one goes in a transaction of its own. */
 		fault_set(&f, FAULT_ONE_RCPT, 0);
 	}
-	if (f.code == FAULT_NONE && rates_rcpt(p, &c->path, &f))
+	if (f.code == FAULT_NONE && rates_rcpt(p, &c->path, &f) && accept_here(t))
+		(void)accept_route(t, &c->path, &f);
+	else if (f.code == FAULT_NONE)
 		(void)hop_for(t, &c->path, &f);
 	if (f.code == FAULT_ONE_RCPT || f.code == FAULT_OTHER_NEXT_HOP)
 		log_split(t, &f);
 	if (f.code != FAULT_NONE)
 		answer_fault(t, c, &f);
+	else if (accept_here(t))
+		accept_answer(t, c);
 	else
 		send_envelope(t);
 }
@@ -461,6 +471,10 @@ void tx_data(struct pair *p, const struct srv_event *ev)
 	t->end_seq = ev->seq;
 	if (t->broken.code != FAULT_NONE) {
 		tx_end_fault(t, &t->broken);
+		return;
+	}
+	if (accept_here(t) && !accept_distinct(t, &f)) {
+		tx_end_fault(t, &f);
 		return;
 	}
 	t->rcpts = ARENA_ARRAY(&p->arena, t->accepted, struct slice);

@@ -1,5 +1,5 @@
 /*
- * tx.h - one mail transaction: what tx.c (envelope), judge.c and send.c share. DESIGN.md sections 3 and 5.
+ * tx.h - one mail transaction: what tx.c (envelope), judge.c, send.c and accept.c share. DESIGN.md sections 3 and 5.
  */
 #ifndef RELAY_TX_H
 #define RELAY_TX_H
@@ -9,6 +9,7 @@
 #include "relay/content.h"
 #include "relay/copy.h"
 #include "relay/relay.h"
+#include "spool/store.h"
 
 enum tx_state {     /* only tx_enter() writes it */
 	TX_ENVELOPE, /* MAIL and RCPT, answers of the next hop awaited */
@@ -18,7 +19,8 @@ enum tx_state {     /* only tx_enter() writes it */
 	TX_OPEN,     /* the next hop is (re)connected, MAIL and RCPT replayed */
 	TX_DATA,     /* DATA said, 354 awaited */
 	TX_SEND,     /* content on its way */
-	TX_FINAL     /* final dot said, answer awaited */
+	TX_FINAL,    /* final dot said, answer awaited */
+	TX_STORE     /* mode queue: written, and to be made durable */
 };
 
 /* MAIL (index 0) and each RCPT. */
@@ -89,6 +91,10 @@ struct tx {
 	struct copy *copy;
 	struct plan plan;
 	bool unshadowed;           /* the listener is not in shadow: rulings count */
+
+	/* mode queue */
+	struct spool_envelope *kept;
+	struct store_put put;      /* the message on its way to the disk */
 
 	/* what is sent: header runs, then the hold's */
 	struct slice *runs;

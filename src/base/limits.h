@@ -102,6 +102,11 @@ enum {
 	LIMIT_REPORT_FIELDS = 64,        /* fields of a group in it, and of the header of a part: likewise */
 	LIMIT_REPORT_VALUE = 900,        /* octets of a value in a report we write; RFC 5322 2.1.1: text is cut, an address makes it no report */
 	LIMIT_REPORT_RETURNED = 65536,   /* octets of a message that a report returns whole without being asked to; RFC 3461 4.3: its header */
+	LIMIT_REPORTS_BURST = 100,       /* reports of ours to one address at once: the next one waits, safe in the spool */
+	LIMIT_REPORTS_MINUTE = 60,       /* and a minute from then on: likewise */
+	LIMIT_REPORTS_DOMAIN_BURST = 1000, /* the same for all addresses of a domain */
+	LIMIT_REPORTS_DOMAIN_MINUTE = 600,
+	LIMIT_REPORTS_AHEAD_S = 86400,   /* seconds that one would have to wait: it is not written, `dsn_suppressed` */
 	LIMIT_REASON = 200,              /* octets of a peer's value in a reply, log line or comment: cut */
 	LIMIT_LOG_VALUE = 1000,          /* octets of a value in a log line: cut */
 	LIMIT_LOG_BACKLOG = 262144,      /* octets of lines that a process holds when its log does not take them: lost, and counted */

@@ -122,6 +122,7 @@ enum {
 	LIMIT_SIGN_PENDING = 10000,      /* signatures a worker has open: 451 4.3.0 */
 	LIMIT_IPC = 131072,              /* octets of a message between two of our processes: refused */
 	LIMIT_IPC_BATCH = 256,           /* questions or answers in such a message: refused */
+	LIMIT_HOSTS = 2000,              /* hosts that DNS names which the queue process knows: those least used of late are forgotten, but not while mail goes there */
 	LIMIT_GREETING_S = 300,          /* seconds for a host that connected to greet and answer EHLO; RFC 5321 4.5.3.2.1: another one, or later */
 	LIMIT_HOSTS_S = 600,             /* seconds for hosts of a destination to greet, one after the other: the others are not tried this time */
 	LIMIT_MX_HOSTS = 16,             /* hosts of an MX answer that are tried; RFC 5321 5.1: others are not looked at */

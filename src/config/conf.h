@@ -100,6 +100,7 @@ struct conf_next_hop {
 	uint16_t port;
 	bool lmtp;
 	const char *tls_name;        /* asked for, and to be found in its certificate: a host name or an address */
+	bool by_mx;                  /* named by the DNS of whoever mail is for, not by the operator */
 };
 
 /* Where a message may go: the next hops of one list. */

@@ -146,48 +146,50 @@ void next_hop_bad(struct next_hop *h, const struct fault *f)
 	down(h, f);
 }
 
-/* False: it cannot be done without, and there is none. */
-static bool make_tls(struct next_hop *h)
+bool next_hop_make_tls(const struct conf_listener *listener, const char *name, struct tls_context **tls_out)
 {
-	const struct conf_next_hop_tls *conf = &h->listener->next_hop_tls;
+	const struct conf_next_hop_tls *conf = &listener->next_hop_tls;
 	struct tls_pem own = { SLICE_NONE, SLICE_NONE };
 	const char *why;
 
+	*tls_out = NULL;
 	if (conf->mode == NEXT_HOP_TLS_NONE)
 		return true;
 	if (conf->certificate)
 		own = (struct tls_pem){ buf_get(&conf->certificate->chain.held), buf_get(&conf->certificate->key.held) };
-	h->tls = tls_context_client(conf->ca ? buf_get(&conf->ca->held) : SLICE_NONE, conf->certificate ? &own : NULL, &why);
-	if (!h->tls)
-		log_note(LOG_LEVEL_ERROR, "start_failed", "TLS to %s: %s", next_hop_name(h), why);
-	return h->tls != NULL;
+	*tls_out = tls_context_client(conf->ca ? buf_get(&conf->ca->held) : SLICE_NONE, conf->certificate ? &own : NULL, &why);
+	if (!*tls_out)
+		log_note(LOG_LEVEL_ERROR, "start_failed", "TLS to %s: %s", name, why);
+	return *tls_out != NULL;
 }
 
 struct next_hop *next_hop_new_quiet(struct loop *l, struct ask *ask, const struct conf *conf, const struct conf_listener *listener,
-    const struct conf_next_hop *to, struct count_page *counts, unsigned slot)
+    const struct conf_next_hop *to, struct tls_context *tls, struct count_page *counts, unsigned slot)
 {
 	struct next_hop *h = calloc(1, sizeof(*h));
 
 	if (!h)
 		return NULL;
 	*h = (struct next_hop){ .loop = l, .ask = ask, .conf = conf, .listener = listener, .to = to, .counts = counts, .slot = slot,
-		.quiet = true };
+		.tls = tls, .quiet = true };
 	if (to->address.sa_len)
 		h->addresses[h->address_count++] = to->address;
-	if (!make_tls(h)) {
-		free(h);
-		return NULL;
-	}
 	return h;
 }
 
 struct next_hop *next_hop_new(struct loop *l, struct ask *ask, const struct conf *conf, const struct conf_listener *listener,
     const struct conf_next_hop *to, struct count_page *counts, unsigned slot)
 {
-	struct next_hop *h = next_hop_new_quiet(l, ask, conf, listener, to, counts, slot);
+	struct tls_context *tls;
+	struct next_hop *h;
 
-	if (!h)
+	if (!next_hop_make_tls(listener, to->address.text, &tls))
 		return NULL;
+	h = next_hop_new_quiet(l, ask, conf, listener, to, tls, counts, slot);
+	if (!h) {
+		tls_context_free(&tls);
+		return NULL;
+	}
 	h->quiet = false;
 	probe(h);
 	return h;
@@ -211,7 +213,8 @@ void next_hop_free(struct next_hop **hp)
 	loop_timer_release(&h->retry);
 	loop_later_cancel(h->loop, &h->no_probe);
 	loop_later_cancel(h->loop, &h->wake);
-	tls_context_free(&h->tls);
+	if (!h->quiet)
+		tls_context_free(&h->tls);
 	free(h);
 }
 
@@ -244,6 +247,11 @@ const struct ext *next_hop_ext(const struct next_hop *h)
 bool next_hop_lmtp(const struct next_hop *h)
 {
 	return h->to->lmtp;
+}
+
+bool next_hop_by_mx(const struct next_hop *h)
+{
+	return h->to->by_mx;
 }
 
 struct slice next_hop_head(const struct next_hop *h, unsigned char room[UPSTREAM_HEAD])

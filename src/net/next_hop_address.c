@@ -2,7 +2,9 @@
  * next_hop_address.c - the addresses of a next hop that is a host name, for as long as DNS says they are good.
  *
  * A and AAAA are asked for at once. An answer with addresses waits one second for the other one: there are servers that never answer for
- * AAAA. IPv6 comes first, as RFC 6724 has it; what no mail can go to is left out, and so is the listener itself.
+ * AAAA. IPv6 comes first, as RFC 6724 has it; what no mail can go to is left out, and so is the listener itself. Of a host that somebody
+ * else's MX record names any listener of ours is ourselves (RFC 5321 5.1), and loopback is nobody's: it would hand strangers' mail to
+ * servers that take whoever connects from there for a friend.
  */
 #include <stdio.h>
 
@@ -11,7 +13,8 @@
 #include "net/upstream_in.h"
 #include "out/log.h"
 
-enum { OTHER_MS = 1000, SHORT_MS = 1000, HALF_KNOWN_S = 60 };
+enum { OTHER_MS = 1000, SHORT_MS = 1000, HALF_KNOWN_S = 60, LITERAL_MS = 3600000 };
+enum { MX_PORT = 25 }; /* of mail servers that DNS names, but in tests */
 
 static void log_refused(const struct next_hop *h, const char *address, const char *why)
 {
@@ -37,12 +40,31 @@ static const char *unusable(const unsigned char address[16])
 	return address[0] == 0xff ? "is multicast" : address[0] == 0xfe && (address[1] & 0xc0) == 0x80 ? "is link-local" : NULL;
 }
 
-static bool listens_on(const struct next_hop *h, const struct sockaddr_storage *sa)
+/* Is the address one of this listener's? `here`: it is known to be this machine's. */
+static bool listener_on(const struct conf_listener *l, const struct sockaddr_storage *sa, bool here)
 {
-	for (size_t i = 0; i < h->listener->address_count; i++)
-		if (endpoint_reaches(sa, &h->listener->addresses[i].sa))
+	for (size_t i = 0; i < l->address_count; i++) {
+		const struct sockaddr_storage *on = &l->addresses[i].sa;
+
+		if (endpoint_reaches(sa, on) || (here && endpoint_wild(on) && endpoint_port(on) == endpoint_port(sa)))
+			return true;
+	}
+	return false;
+}
+
+static bool listens_on(const struct next_hop *h, const struct sockaddr_storage *sa, bool here)
+{
+	if (!h->to->by_mx)
+		return listener_on(h->listener, sa, here);
+	for (size_t i = 0; i < h->conf->listener_count; i++)
+		if (listener_on(&h->conf->listeners[i], sa, here))
 			return true;
 	return false;
+}
+
+static const char *itself(const struct next_hop *h)
+{
+	return h->to->by_mx ? "is a listener of our own" : "is the listener itself";
 }
 
 static void add_address(struct next_hop *h, const unsigned char octets[16])
@@ -52,9 +74,11 @@ static void add_address(struct next_hop *h, const unsigned char octets[16])
 	char text[IP_TEXT];
 
 	endpoint_make(octets, h->to->port, &a.sa, &a.sa_len);
-	if (!why && listens_on(h, &a.sa)) {
-		why = "is the listener itself";
+	if (!why && listens_on(h, &a.sa, false)) {
+		why = itself(h);
 		h->self = true;
+	} else if (!why && h->to->by_mx && h->to->port == MX_PORT && endpoint_loopback(&a.sa)) {
+		why = "is loopback";
 	}
 	if (why) {
 		ip_text(octets, text);
@@ -70,24 +94,26 @@ bool next_hop_is_self(const struct next_hop *h, int fd)
 	socklen_t here_n = sizeof(here), there_n = sizeof(there);
 	unsigned char from[16], to[16];
 	char text[IP_TEXT];
-	bool port = false;
 
-	if (getpeername(fd, (struct sockaddr *)&there, &there_n) != 0)
-		return false;
-	for (size_t i = 0; i < h->listener->address_count; i++)
-		port |= endpoint_port(&h->listener->addresses[i].sa) == endpoint_port(&there) &&
-		    (endpoint_wild(&h->listener->addresses[i].sa) || endpoint_reaches(&there, &h->listener->addresses[i].sa));
-	if (!port || getsockname(fd, (struct sockaddr *)&here, &here_n) != 0 || !endpoint_octets(&here, from) ||
-	    !endpoint_octets(&there, to) || memcmp(from, to, 16) != 0)
+	if (getpeername(fd, (struct sockaddr *)&there, &there_n) != 0 || !listens_on(h, &there, true) ||
+	    getsockname(fd, (struct sockaddr *)&here, &here_n) != 0 || !endpoint_octets(&here, from) || !endpoint_octets(&there, to) ||
+	    memcmp(from, to, 16) != 0)
 		return false;
 	ip_text(to, text);
-	log_refused(h, text, "is the listener itself");
+	log_refused(h, text, itself(h));
 	return true;
 }
 
 static bool failed(enum dns_status status)
 {
 	return status != DNS_OK && status != DNS_NXDOMAIN && status != DNS_NODATA;
+}
+
+static enum fault_code no_address(const struct next_hop *h, bool dns_failed)
+{
+	if (h->self)
+		return FAULT_MAIL_LOOP;
+	return dns_failed ? FAULT_NEXT_HOP_DNS : h->to->by_mx ? FAULT_NO_ADDRESS : FAULT_NEXT_HOP_DOWN;
 }
 
 /* Both answers are here, or one and no more time for the other. */
@@ -112,8 +138,7 @@ static void conclude(struct next_hop *h)
 		worst = failed(v6->status) ? v6->status : v4->status;
 	h->unknown = (struct fault){ 0 };
 	if (h->address_count == 0)
-		fault_note(&h->unknown, h->self ? FAULT_MAIL_LOOP : failed(worst) ? FAULT_NEXT_HOP_DNS : FAULT_NEXT_HOP_DOWN, 0, "%s: %s",
-		    h->to->host, words[worst]);
+		fault_note(&h->unknown, no_address(h, failed(worst)), 0, "%s: %s", h->to->host, words[worst]);
 	if (half && h->address_count)
 		ttl_s = HALF_KNOWN_S; /* the other half is asked for again soon */
 	h->known_until_ms = loop_now_ms(h->loop) + (half && !h->address_count ? SHORT_MS : (int64_t)ttl_s * 1000);
@@ -159,9 +184,24 @@ static void on_v6(void *arg, const struct ask_addresses *got)
 	on_name(arg, 1, got);
 }
 
+/* The host is an address as text: there is nothing to ask. */
+static enum next_hop_known literal(struct next_hop *h, const unsigned char octets[16])
+{
+	h->address_count = h->first_address = 0;
+	h->self = false;
+	add_address(h, octets);
+	h->known_until_ms = loop_now_ms(h->loop) + LITERAL_MS;
+	h->unknown = (struct fault){ 0 };
+	if (h->address_count)
+		return NEXT_HOP_KNOWN;
+	fault_note(&h->unknown, no_address(h, false), 0, "%s: no usable address", h->to->host);
+	return NEXT_HOP_UNKNOWN;
+}
+
 enum next_hop_known next_hop_known(struct next_hop *h)
 {
 	struct slice name = slice_str(h->to->host);
+	unsigned char octets[16];
 
 	if (h->to->address.sa_len)
 		return NEXT_HOP_KNOWN;
@@ -169,6 +209,8 @@ enum next_hop_known next_hop_known(struct next_hop *h)
 		return h->address_count ? NEXT_HOP_KNOWN : NEXT_HOP_UNKNOWN;
 	if (h->names[0].ticket || h->names[1].ticket)
 		return NEXT_HOP_ASKED;
+	if (ip_parse(name, octets))
+		return literal(h, octets);
 	for (size_t i = 0; i < 2; i++) {
 		h->names[i].ticket = ask_addresses(h->ask, name, i == 1, i ? on_v6 : on_v4, h);
 		h->names[i].got = (struct ask_addresses){ .status = DNS_TIMEOUT };

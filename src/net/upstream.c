@@ -286,7 +286,7 @@ static void on_connected(void *owner)
 	if (u->hop->quiet)
 		wait_for_greeting(u);
 	if (next_hop_is_self(u->hop, u->conn.fd)) {
-		fault_note(&f, FAULT_MAIL_LOOP, 0, "%.80s is the listener itself", next_hop_name(u->hop));
+		fault_note(&f, FAULT_MAIL_LOOP, 0, "%.80s is ourselves", next_hop_name(u->hop));
 		lost(u, &f);
 	} else if (starts_with_tls(u)) {
 		start_tls(u);

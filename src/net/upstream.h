@@ -37,9 +37,15 @@ struct next_hop *next_hop_new(struct loop *l, struct ask *ask, const struct conf
 /*
  * The same, quietly: nothing is done before somebody takes a connection, nor to find out whether it is back once it is down, which is
  * forgotten after a minute. One that has connected may take the time that RFC 5321 4.5.3.2.1 gives it for its greeting: no client waits.
+ * In:    to: outlives it; its host may be an address as text though sa_len is 0. With by_mx an address at which any listener of ours is
+ *        is ourselves (MAIL_LOOP), loopback is no host of mail unless such hosts have a port for tests, and a name that surely has no
+ *        address will not get one soon (NO_ADDRESS)
+ *        tls: borrowed, outlives it; NULL: the listener wants none
  */
 struct next_hop *next_hop_new_quiet(struct loop *l, struct ask *ask, const struct conf *conf, const struct conf_listener *listener,
-    const struct conf_next_hop *to, struct count_page *counts, unsigned slot);
+    const struct conf_next_hop *to, struct tls_context *tls, struct count_page *counts, unsigned slot);
+/* What the next hops of a listener have in common of TLS, to be handed to quiet ones. NULL in tls_out: it wants none. False: logged. */
+bool next_hop_make_tls(const struct conf_listener *listener, const char *name, struct tls_context **tls_out) HS_MUST_USE;
 /* Closes every connection; users are not told. */
 void next_hop_free(struct next_hop **h);
 enum next_hop_state {
@@ -63,6 +69,7 @@ void next_hop_on_change(struct next_hop *h, void (*on)(void *arg), void *arg);
 const struct ext *next_hop_ext(const struct next_hop *h);
 const char *next_hop_name(const struct next_hop *h); /* as the configuration has it */
 bool next_hop_lmtp(const struct next_hop *h);        /* speaks LMTP (RFC 2033) */
+bool next_hop_by_mx(const struct next_hop *h);       /* as its conf_next_hop says */
 /* What a connection of our own begins with, nobody's client: a PROXY header of the kind LOCAL where the listener has one. In `room`. */
 struct slice next_hop_head(const struct next_hop *h, unsigned char room[UPSTREAM_HEAD]);
 /* A connection came or failed to: `on` hears when the first probe has ended, whatever its outcome. */

@@ -65,7 +65,7 @@ struct next_hop {
 	const struct conf *conf;
 	const struct conf_listener *listener;
 	const struct conf_next_hop *to;
-	struct tls_context *tls;   /* NULL: none */
+	struct tls_context *tls;   /* NULL: none; a quiet one's is another's */
 	int64_t clear_until_ms;    /* with NEXT_HOP_TLS_MAY */
 	struct count_page *counts;
 	unsigned slot;
@@ -132,7 +132,7 @@ enum next_hop_known {
 	NEXT_HOP_UNKNOWN  /* and will be for a while: h->unknown tells */
 };
 enum next_hop_known next_hop_known(struct next_hop *h);
-/* Is it the listener that this connected socket leads to? */
+/* Is it the listener that this connected socket leads to, or, by MX, any listener of ours? */
 bool next_hop_is_self(const struct next_hop *h, int fd);
 void next_hop_unask(struct next_hop *h);
 

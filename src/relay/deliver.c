@@ -240,11 +240,11 @@ static void leave(struct deliver *d, const struct fault *f)
 
 	d->tried |= 1u << d->at;
 	/* Whom those behind us would hand it to is us (RFC 5321 5.1). */
-	for (size_t i = d->at; i < d->job.hop_count && d->job.by_mx && f->code == FAULT_MAIL_LOOP; i++)
+	for (size_t i = d->at; i < d->job.hop_count && next_hop_by_mx(from) && f->code == FAULT_MAIL_LOOP; i++)
 		d->tried |= 1u << i;
 	if (++d->failed == 1) {
 		d->end.why = *f;
-	} else if (d->end.why.code != f->code || !lasting(f->code)) {
+	} else if ((d->end.why.basic / 100 != 5 || f->basic / 100 != 5) && (d->end.why.code != f->code || !lasting(f->code))) {
 		d->end.why = (struct fault){ 0 };
 		fault_note(&d->end.why, FAULT_NEXT_HOP_DOWN, 0, "%u next hops failed", d->failed);
 	}

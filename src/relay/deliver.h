@@ -35,7 +35,6 @@ struct deliver_job {
 	struct arena *arena;
 	struct next_hop *const *hops;  /* in order of preference; copied, and held until deliver_free() */
 	size_t hop_count;              /* 1..LIMIT_MX_HOSTS */
-	bool by_mx;                    /* they come from MX records: where one turns out to be ourselves none behind it is tried (RFC 5321 5.1) */
 	struct slice mail_from;        /* bracketed */
 	struct srv_params params;      /* of MAIL; size_octets is set here */
 	struct deliver_rcpt *rcpts;    /* borrowed until the end */

@@ -228,7 +228,7 @@ static void start(void)
 	static const char *const paths[RCPTS] = { "<r1@c.test>", "<r2@c.test>", "<r3@c.test>", "<r4@c.test>" };
 	struct slice content = slice_str(w.row->content ? w.row->content : message);
 	struct deliver_job job = { .loop = w.loop, .arena = &w.arena, .hops = w.hops, .hop_count = w.row->hops ? w.row->hops : 1,
-		.by_mx = w.row->by_mx, .mail_from = slice_str(w.row->null_path ? "<>" : "<s@a.test>"), .params = w.row->params, .rcpts = w.rcpts,
+		.mail_from = slice_str(w.row->null_path ? "<>" : "<s@a.test>"), .params = w.row->params, .rcpts = w.rcpts,
 		.rcpt_count = w.row->rcpts ? w.row->rcpts : 1, .runs = w.runs, .run_count = 3, .dots = true, .octets = content.n,
 		.listener = "main", .name = "t" };
 
@@ -273,9 +273,9 @@ static void begin(const struct row *row)
 		struct sockaddr_in at;
 
 		w.doors[i] = listening(&at, row->down & 1u << i);
-		w.to[i] = (struct conf_next_hop){ .address = { .sa_len = sizeof(at), .text = names[i] }, .lmtp = row->lmtp };
+		w.to[i] = (struct conf_next_hop){ .address = { .sa_len = sizeof(at), .text = names[i] }, .lmtp = row->lmtp, .by_mx = row->by_mx };
 		memcpy(&w.to[i].address.sa, &at, sizeof(at));
-		w.hops[i] = next_hop_new_quiet(w.loop, w.ask, &w.conf, &w.listener, &w.to[i], w.counts, 0);
+		w.hops[i] = next_hop_new_quiet(w.loop, w.ask, &w.conf, &w.listener, &w.to[i], NULL, w.counts, 0);
 		assert_non_null(w.hops[i]);
 		assert_int_equal(next_hop_state(w.hops[i]), NEXT_HOP_NEW);
 		assert_true(next_hop_unused(w.hops[i]));
@@ -551,6 +551,40 @@ static void one_that_was_down_comes_last_for_a_minute(void **state)
 	end();
 }
 
+/* A host that is one of our listeners has those behind it from MX only to hand the message to us (RFC 5321 5.1). */
+static void by_mx_none_is_tried_behind_ourselves(void **state)
+{
+	static const struct row ahead = { "ahead", .hops = 3, .by_mx = true, .down = 1, .talks = { { 1, { NOTHING } } },
+		.want = "later(next_hop_down 451 4.4.1) by two next_hop_down" };
+	static const struct row first = { "first", .hops = 2, .by_mx = true, .talks = { { 0, { NOTHING } } },
+		.want = "never(mail_loop 554 5.4.6) by one mail_loop" };
+	static const struct row named = { "named", .hops = 2, .talks = { { 0, { NOTHING } }, { 1, { HELLO, PIPED, MAIL R1, OK OK, "DATA\r\n", "354 go\r\n",
+	    SENT, "250 done\r\n" } } }, .want = "taken=250\"done\" by two reached" };
+	static const struct row another = { "another", .talks = { { 0, { HELLO, PIPED, MAIL R1, OK OK, "DATA\r\n", "354 go\r\n", SENT, "250 done\r\n" } } },
+		.want = "taken=250\"done\" by one reached" };
+	static const struct {
+		const struct row *row;
+		unsigned self, listener;
+	} all[] = { { &ahead, 1, 1 }, { &first, 0, 1 }, { &named, 0, 0 }, { &another, 0, 1 } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		struct conf_listener both[2];
+
+		begin(all[i].row);
+		both[0] = both[1] = w.listener;
+		both[all[i].listener].addresses = &w.to[all[i].self].address;
+		both[all[i].listener].address_count = 1;
+		w.listener = both[0];
+		w.conf.listeners = both;
+		w.conf.listener_count = 2;
+		start();
+		ended();
+		over();
+		end();
+	}
+}
+
 /* ---- waiting ---- */
 
 static void it_waits_for_room(void **state)
@@ -784,6 +818,7 @@ int main(void)
 		cmocka_unit_test(a_connection_that_died_in_the_pool_is_made_anew),
 		cmocka_unit_test(what_is_lost_behind_an_answer_is_not_taken_for_stale),
 		cmocka_unit_test(one_that_was_down_comes_last_for_a_minute),
+		cmocka_unit_test(by_mx_none_is_tried_behind_ourselves),
 		cmocka_unit_test(it_waits_for_room),
 		cmocka_unit_test(there_may_be_room_in_time),
 		cmocka_unit_test(a_host_has_five_minutes_to_greet_and_its_list_has_ten),

@@ -584,6 +584,13 @@ static void look(const struct sched_destination *d, struct sched_view *view_out)
 		.rests_until_ms = d->rests_until_ms, .dead_until_ms = d->dead_until_ms, .dead_since_ms = d->dead_since_ms, .failures = d->failures };
 }
 
+bool sched_job_view(const struct sched_job *j, struct sched_view *view_out)
+{
+	if (j->destination)
+		look(j->destination, view_out);
+	return j->destination != NULL;
+}
+
 bool sched_look(const struct scheduler *s, struct slice destination, struct sched_view *view_out)
 {
 	const struct sched_destination *d = map_get(&s->destinations, destination);

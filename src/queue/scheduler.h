@@ -104,6 +104,8 @@ size_t sched_active(const struct scheduler *s);
 size_t sched_waiting(const struct scheduler *s);
 /* One destination; its name is good until it is forgotten. False: it has no jobs and is not dead. */
 bool sched_look(const struct scheduler *s, struct slice destination, struct sched_view *view_out);
+/* That of a job. False: it is not in the scheduler. */
+bool sched_job_view(const struct sched_job *j, struct sched_view *view_out);
 /* Each destination that has jobs or is dead, until `each` returns false; it must not change the scheduler. */
 void sched_walk(const struct scheduler *s, bool (*each)(void *arg, const struct sched_view *v), void *arg);
 /* Comparisons of two jobs or destinations so far, by which tests know what it costs. */

@@ -121,6 +121,9 @@ enum {
 	LIMIT_DNS_PENDING = 20000,       /* questions a worker has open: temperror */
 	LIMIT_SIGN_PENDING = 10000,      /* signatures a worker has open: 451 4.3.0 */
 	LIMIT_IPC = 131072,              /* octets of a message between two of our processes: refused */
+	LIMIT_QUEUE_PAGE = 100,          /* messages, recipients or destinations an answer of the queue process tells of: the rest comes in further ones */
+	LIMIT_PARCEL = 1048576,          /* octets of a text between control and queue process: the channel is closed */
+	LIMIT_PARCEL_UNSENT = 4194304,   /* octets of such texts that wait for the other side: further ones are dropped */
 	LIMIT_IPC_BATCH = 256,           /* questions or answers in such a message: refused */
 	LIMIT_HOSTS = 2000,              /* hosts that DNS names which the queue process knows: those least used of late are forgotten, but not while mail goes there */
 	LIMIT_GREETING_S = 300,          /* seconds for a host that connected to greet and answer EHLO; RFC 5321 4.5.3.2.1: another one, or later */

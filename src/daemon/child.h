@@ -20,10 +20,13 @@
 #include "out/count.h"
 
 enum boss_kind {
-	BOSS_RESOLVER = 1, /* to a worker: fd of a new pair to the resolver */
-	BOSS_KEEPER,       /* to a worker: fd of a new pair to the keeper */
-	BOSS_CLIENT,       /* to keeper, resolver: fd of a new pair to a worker (value: its index) */
+	BOSS_RESOLVER = 1, /* to a worker, to queue: fd of a new pair to the resolver */
+	BOSS_KEEPER,       /* to a worker, to queue: fd of a new pair to the keeper */
+	BOSS_QUEUE,        /* to a worker, to control: fd of a new pair to the queue process */
+	BOSS_CLIENT,       /* to keeper, resolver, queue: fd of a new pair to a worker (value: its index) */
+	BOSS_CONTROL,      /* to queue: fd of a new pair to control */
 	BOSS_DRAIN,        /* to a worker: take no new sessions, end idle ones after value seconds; later ones replace earlier */
+	                   /* to queue: begin no delivery, leave once none is under way, or after value seconds */
 	BOSS_STOP,         /* leave now */
 	BOSS_REOPEN,       /* reopen the log (fd: the new log file, if it is one) */
 	BOSS_RELOAD,       /* from control: reload; to control: the outcome (value 0 or 1, text) */
@@ -44,14 +47,15 @@ struct child_args {
 	int boss_fd;
 	const int *listen_fds;     /* one an address of conf->listeners, in order; workers only */
 	size_t listen_count;
-	int resolver_fd, keeper_fd; /* workers: their ends; else -1 */
-	int spool_fd;              /* workers: the spool directory; holding it holds its lock; else -1 */
+	int resolver_fd, keeper_fd; /* workers and queue: their ends; else -1 */
+	int queue_fd;              /* workers and control: their end, if a queue process runs; else -1 */
+	int spool_fd;              /* workers and queue: the spool directory; holding it holds its lock; else -1 */
 	unsigned index;            /* of the worker in its generation */
 	unsigned generation;
-	unsigned slot;             /* of a worker in the counters: no other living worker has it */
+	unsigned slot;             /* of a worker or queue in the counters: no other living one has it */
 	uid_t uid;                 /* to become; (uid_t)-1: stay */
 	gid_t gid;
-	struct count_page *counts; /* shared; a worker writes slots[slot] */
+	struct count_page *counts; /* shared; a worker or queue writes slots[slot] */
 	int control_fd;            /* control only */
 };
 
@@ -59,6 +63,7 @@ struct child_args {
 int worker_main(const struct child_args *args);
 int keeper_main(const struct child_args *args);
 int resolver_main(const struct child_args *args);
+int queue_main(const struct child_args *args);
 int control_main(const struct child_args *args);
 
 /*

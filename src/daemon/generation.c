@@ -1,4 +1,6 @@
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -111,9 +113,17 @@ static bool spool_make(const struct generation *g)
 	return g->uid == (uid_t)-1 || chown(g->conf->spool_dir, g->uid, g->gid) == 0;
 }
 
+static bool queue_wanted(const struct conf *conf)
+{
+	for (size_t i = 0; i < conf->listener_count; i++)
+		if (conf->listeners[i].mode == MODE_QUEUE)
+			return true;
+	return false;
+}
+
 static bool processes_make(struct generation *g)
 {
-	struct process *p = calloc(g->conf->workers + 2, sizeof(*p));
+	struct process *p = calloc(g->conf->workers + 3, sizeof(*p));
 
 	if (!p)
 		return false;
@@ -122,6 +132,10 @@ static bool processes_make(struct generation *g)
 	process_init(g->keeper, ROLE_KEEPER, g, 0);
 	g->resolver = p++;
 	process_init(g->resolver, ROLE_RESOLVER, g, 0);
+	if (queue_wanted(g->conf)) {
+		g->queue = p++;
+		process_init(g->queue, ROLE_QUEUE, g, 0);
+	}
 	g->workers = p;
 	g->worker_count = g->conf->workers;
 	for (unsigned i = 0; i < g->worker_count; i++)
@@ -183,6 +197,23 @@ struct generation *generation_new(struct conf *take_conf, unsigned number, struc
 	return g;
 }
 
+bool generation_mail(const struct generation *g)
+{
+	int fd = openat(g->spool->fd, "mail", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *mail = fd >= 0 ? fdopendir(fd) : NULL;
+	const struct dirent *entry = NULL;
+
+	if (mail) {
+		do
+			entry = readdir(mail);
+		while (entry && entry->d_name[0] == '.');
+		closedir(mail);
+	} else if (fd >= 0) {
+		close(fd);
+	}
+	return entry != NULL;
+}
+
 static bool workers_all(const struct generation *g, bool ready)
 {
 	for (size_t i = 0; i < g->worker_count; i++)
@@ -196,9 +227,14 @@ bool generation_ready(const struct generation *g)
 	return workers_all(g, true);
 }
 
-bool generation_drained(const struct generation *g)
+bool generation_idle(const struct generation *g)
 {
 	return workers_all(g, false);
+}
+
+bool generation_drained(const struct generation *g)
+{
+	return generation_idle(g) && (!g->queue || g->queue->pid == 0);
 }
 
 bool generation_gone(const struct generation *g)

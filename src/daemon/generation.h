@@ -1,5 +1,5 @@
 /*
- * generation.h - keeper, resolver and workers that were started from one configuration, and the sockets and spool they borrow.
+ * generation.h - keeper, resolver, workers and queue process that are started from one configuration, and the sockets and spool they borrow.
  */
 #ifndef DAEMON_GENERATION_H
 #define DAEMON_GENERATION_H
@@ -11,7 +11,7 @@ enum generation_state {
 	GENERATION_HELPERS,  /* keeper and resolver were started, awaits their READY */
 	GENERATION_WORKERS,  /* workers too, awaits all of theirs */
 	GENERATION_SERVING,
-	GENERATION_DRAINING, /* workers take nothing new, awaits their end */
+	GENERATION_DRAINING, /* workers take nothing new, awaits their end, and the end of its queue process */
 	GENERATION_ENDING,   /* all were told to stop, awaits their end */
 };
 const char *generation_state_name(enum generation_state state);
@@ -29,6 +29,7 @@ struct generation {
 	struct process *processes; /* all of them */
 	size_t process_count;
 	struct process *keeper, *resolver; /* of these */
+	struct process *queue;   /* NULL: no listener has mode queue; runs only while no other one does */
 	struct process *workers;
 	size_t worker_count;
 	int *listen_fds;         /* borrowed, in the order of conf's addresses */
@@ -66,8 +67,11 @@ void generation_free(struct generation **g);
 /* Closes the sockets that no starting or serving generation of the list uses, and the spools that none uses at all. */
 void generation_sweep(const struct generation *newest, struct held *held);
 
-/* Workers all READY; workers all gone; nothing of it runs. */
+/* Does its spool hold messages? */
+bool generation_mail(const struct generation *g);
+/* Workers all READY; workers all gone; and the queue process too; nothing of it runs. */
 bool generation_ready(const struct generation *g);
+bool generation_idle(const struct generation *g);
 bool generation_drained(const struct generation *g);
 bool generation_gone(const struct generation *g);
 

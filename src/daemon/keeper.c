@@ -71,7 +71,7 @@ static bool read_keys(struct keeper *k, const struct conf *conf)
 	bool signing = false;
 
 	for (size_t i = 0; i < conf->listener_count; i++)
-		signing |= conf->listeners[i].sealing || conf->listeners[i].arc_seal;
+		signing |= conf->listeners[i].sealing || conf->listeners[i].arc_seal || conf->listeners[i].mode == MODE_QUEUE; /* reports of ours */
 	if (!signing || conf->key_count == 0)
 		return true;
 	k->keys = calloc(conf->key_count, sizeof(*k->keys));

@@ -14,7 +14,8 @@ enum { STOP_GRACE_MS = 3000 };
 const char *role_name(enum role role)
 {
 	static const char *const names[] = {
-		[ROLE_KEEPER] = "keeper", [ROLE_RESOLVER] = "resolver", [ROLE_WORKER] = "worker", [ROLE_CONTROL] = "control"
+		[ROLE_KEEPER] = "keeper", [ROLE_RESOLVER] = "resolver", [ROLE_QUEUE] = "queue", [ROLE_WORKER] = "worker",
+		[ROLE_CONTROL] = "control"
 	};
 
 	return names[role];
@@ -37,42 +38,64 @@ static void fd_close(int *fd)
 	*fd = -1;
 }
 
-/* A helper that does not take what the supervisor sends is stuck: its successor gets new pairs to everybody. */
-static void helper_tell(struct process *helper, unsigned index, int fd)
+/* Keeper, resolver and queue are helpers: their clients get a new pair to each that is started. */
+static bool is_helper(const struct process *p)
 {
-	if (!boss_send(helper->boss_fd, BOSS_CLIENT, index, NULL, fd))
-		process_kill(helper);
+	return p->role == ROLE_KEEPER || p->role == ROLE_RESOLVER || p->role == ROLE_QUEUE;
 }
 
-/* The worker's end of a new pair to a helper of its generation; -1: it does not run, its start will hand one in. */
-static int helper_pair(struct process *helper, unsigned index)
+/* The queue process is told of mail by workers of every generation that put theirs into the same spool. */
+static bool is_client(const struct process *p, const struct process *helper)
+{
+	if (helper->role != ROLE_QUEUE)
+		return p->generation == helper->generation && (p->role == ROLE_WORKER || p->role == ROLE_QUEUE);
+	return p->role == ROLE_CONTROL || (p->role == ROLE_WORKER && p->generation->queue && p->generation->spool == helper->generation->spool);
+}
+
+/*
+ * The client's end of a new pair to a helper; -1: it does not run, its start will hand one in. A helper that does not take what the
+ * supervisor sends is stuck: its successor gets new pairs to everybody.
+ */
+static int helper_pair(struct process *helper, const struct process *client)
 {
 	int ends[2];
 
-	if (helper->pid == 0 || !pair_new(ends))
+	if (!helper || helper->pid == 0 || !is_client(client, helper) || !pair_new(ends))
 		return -1;
-	helper_tell(helper, index, ends[1]);
+	if (!boss_send(helper->boss_fd, client->role == ROLE_CONTROL ? BOSS_CONTROL : BOSS_CLIENT, client->index, NULL, ends[1]))
+		process_kill(helper);
 	close(ends[1]);
 	return ends[0];
 }
 
-static void helper_introduce(struct process *helper)
+static void helper_introduce(struct process *helper, struct process *client)
 {
-	struct generation *g = helper->generation;
-	enum boss_kind kind = helper->role == ROLE_KEEPER ? BOSS_KEEPER : BOSS_RESOLVER;
+	static const enum boss_kind kinds[] = { [ROLE_KEEPER] = BOSS_KEEPER, [ROLE_RESOLVER] = BOSS_RESOLVER, [ROLE_QUEUE] = BOSS_QUEUE };
+	int fd;
 
-	for (size_t i = 0; i < g->worker_count; i++) {
-		struct process *w = &g->workers[i];
-		int fd;
+	if (client->pid == 0 || !is_client(client, helper))
+		return;
+	fd = helper_pair(helper, client);
+	if (fd < 0 || !boss_send(client->boss_fd, kinds[helper->role], 0, NULL, fd))
+		log_note(LOG_LEVEL_ERROR, "pair_lost", "%s %u gets no channel to the new %s: %s", role_name(client->role), client->index,
+		    role_name(helper->role), strerror(errno));
+	fd_close(&fd);
+}
 
-		if (w->pid == 0)
-			continue;
-		fd = helper_pair(helper, w->index);
-		if (fd < 0 || !boss_send(w->boss_fd, kind, 0, NULL, fd))
-			log_note(LOG_LEVEL_ERROR, "pair_lost", "worker %u gets no channel to the new %s: %s", w->index,
-			    role_name(helper->role), strerror(errno));
-		fd_close(&fd);
-	}
+static void helper_introduce_all(const struct nursery *n, struct process *helper)
+{
+	for (struct generation *g = *n->newest; g; g = g->next)
+		for (size_t i = 0; i < g->process_count; i++)
+			helper_introduce(helper, &g->processes[i]);
+	helper_introduce(helper, n->control);
+}
+
+struct process *process_queue(const struct nursery *n)
+{
+	for (struct generation *g = *n->newest; g; g = g->next)
+		if (g->queue && g->queue->pid)
+			return g->queue;
+	return NULL;
 }
 
 static int ascending(const void *a, const void *b)
@@ -114,11 +137,12 @@ static void signals_for_child(void)
 static int child_run(const struct process *p, struct child_args *args, pid_t parent)
 {
 	static const char *const titles[] = { /* 15 octets are the kernel's limit */
-		[ROLE_KEEPER] = "hopseal:keeper", [ROLE_RESOLVER] = "hopseal:resolve", [ROLE_WORKER] = "hopseal:worker",
+		[ROLE_KEEPER] = "hopseal:keeper", [ROLE_RESOLVER] = "hopseal:resolve", [ROLE_QUEUE] = "hopseal:queue",
+		[ROLE_WORKER] = "hopseal:worker",
 		[ROLE_CONTROL] = "hopseal:control"
 	};
 	const int own[] = { STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, log_fd(), args->boss_fd, args->resolver_fd, args->keeper_fd,
-		args->spool_fd, args->control_fd };
+		args->queue_fd, args->spool_fd, args->control_fd };
 	const size_t own_count = sizeof(own) / sizeof(own[0]);
 	int *keep = calloc(own_count + args->listen_count, sizeof(*keep));
 
@@ -146,6 +170,8 @@ static int child_run(const struct process *p, struct child_args *args, pid_t par
 		return keeper_main(args);
 	case ROLE_RESOLVER:
 		return resolver_main(args);
+	case ROLE_QUEUE:
+		return queue_main(args);
 	case ROLE_WORKER:
 		return worker_main(args);
 	case ROLE_CONTROL:
@@ -154,14 +180,24 @@ static int child_run(const struct process *p, struct child_args *args, pid_t par
 	return control_main(args);
 }
 
-/* TLS keys and passwords that came with the fork; a worker needs its own, and forgets the texts of the keys itself. */
+/* Does it do a worker's work: with the spool, with questions, with TLS, and counts it? */
+static bool is_working(const struct process *p)
+{
+	return p->role == ROLE_WORKER || p->role == ROLE_QUEUE;
+}
+
+/*
+ * TLS keys and passwords that came with the fork. Who works needs his own keys, and forgets their texts himself; clients give their
+ * passwords to workers.
+ */
 static void forget_keys(const struct nursery *n, const struct process *p, const struct child_args *args)
 {
-	for (const struct generation *g = *n->newest; g; g = g->next)
-		if (p->role != ROLE_WORKER || g->conf != args->conf) {
+	for (const struct generation *g = *n->newest; g; g = g->next) {
+		if (!is_working(p) || g->conf != args->conf)
 			conf_forget_tls(g->conf);
+		if (p->role != ROLE_WORKER || g->conf != args->conf)
 			conf_forget_passwords(g->conf);
-		}
+	}
 }
 
 static void args_fill(const struct nursery *n, const struct process *p, struct child_args *args)
@@ -172,7 +208,8 @@ static void args_fill(const struct nursery *n, const struct process *p, struct c
 		.conf = g ? g->conf : n->control_conf,
 		.resolver_fd = -1,
 		.keeper_fd = -1,
-		.spool_fd = p->role == ROLE_WORKER ? g->spool->fd : -1,
+		.queue_fd = -1,
+		.spool_fd = is_working(p) ? g->spool->fd : -1,
 		.index = p->index,
 		.generation = g ? g->number : 0,
 		.slot = p->slot,
@@ -193,7 +230,7 @@ bool process_start(const struct nursery *n, struct process *p, int64_t now_ms)
 	int boss[2];
 	pid_t parent = getpid();
 
-	if (p->role == ROLE_WORKER && !n->slot_take(n->arg, &p->slot)) {
+	if (is_working(p) && !n->slot_take(n->arg, &p->slot)) {
 		errno = EAGAIN;
 		return false;
 	}
@@ -201,13 +238,15 @@ bool process_start(const struct nursery *n, struct process *p, int64_t now_ms)
 		return false;
 	args_fill(n, p, &args);
 	args.boss_fd = boss[1];
-	if (p->role == ROLE_WORKER) {
-		args.keeper_fd = helper_pair(p->generation->keeper, p->index);
-		args.resolver_fd = helper_pair(p->generation->resolver, p->index);
+	if (is_working(p)) {
+		args.keeper_fd = helper_pair(p->generation->keeper, p);
+		args.resolver_fd = helper_pair(p->generation->resolver, p);
 	}
+	if (!is_helper(p))
+		args.queue_fd = helper_pair(process_queue(n), p);
 	p->started_ms = now_ms;
 	p->restart_ms = p->kill_ms = 0;
-	p->ready = p->told = false;
+	p->ready = p->draining = p->told = false;
 	p->why[0] = '\0';
 	p->pid = fork();
 	if (p->pid == 0) {
@@ -224,6 +263,7 @@ bool process_start(const struct nursery *n, struct process *p, int64_t now_ms)
 	close(boss[1]);
 	fd_close(&args.keeper_fd);
 	fd_close(&args.resolver_fd);
+	fd_close(&args.queue_fd);
 	if (p->pid < 0) {
 		int error = errno;
 
@@ -233,8 +273,8 @@ bool process_start(const struct nursery *n, struct process *p, int64_t now_ms)
 		return false;
 	}
 	p->boss_fd = boss[0];
-	if (p->role == ROLE_KEEPER || p->role == ROLE_RESOLVER)
-		helper_introduce(p);
+	if (is_helper(p))
+		helper_introduce_all(n, p);
 	return true;
 }
 

@@ -11,12 +11,15 @@ enum {
 	HELPERS_MS = 15000,       /* keeper and resolver to be ready; later they cost answers, not the start */
 	WORKERS_MS = 30000,       /* all workers to be ready; above it the generation is given up */
 	DRAIN_GRACE_MS = 600000,  /* behind drain_s, for transactions under way (RFC 5321 4.5.3.2.6); then it is stopped hard */
+	QUEUE_DRAIN_S = 30,       /* for deliveries under way when another queue process takes over: what has no answer yet is sent again */
+	QUEUE_LEAVE_S = 10,       /* or none does */
+	QUEUE_GRACE_MS = 5000,    /* behind that; then it is killed */
 	DRAINING_MAX = 2,         /* generations; a reload that would make it more waits for the oldest */
 	MISTAKES_LOGGED = 5,
 };
 
-/* Those that drain, one that serves and one that is to take its place. */
-_Static_assert((DRAINING_MAX + 2) * CONF_WORKERS <= COUNT_SLOTS, "a reload would find no slots");
+/* Those that drain, one that serves and one that is to take its place; and one queue process. */
+_Static_assert((DRAINING_MAX + 2) * CONF_WORKERS + 1 <= COUNT_SLOTS, "a reload would find no slots");
 
 /* --- generations --- */
 
@@ -73,6 +76,8 @@ static void generation_drain(struct supervisor *s, struct generation *g, unsigne
 		return;
 	if (g->state != GENERATION_DRAINING)
 		generation_enter(s, g, GENERATION_DRAINING, (int64_t)g->conf->drain_s * 1000 + DRAIN_GRACE_MS);
+	if (g->queue)
+		g->queue->restart_ms = 0;
 	for (size_t i = 0; i < g->worker_count; i++) {
 		struct process *w = &g->workers[i];
 
@@ -106,6 +111,44 @@ static bool drain_full(struct supervisor *s)
 		generation_drain(s, oldest, 0);
 	oldest->hurried = true;
 	return true;
+}
+
+/* --- the queue process: one at a time has the spool --- */
+
+/*
+ * Is its time over? When another generation serves; and when the daemon leaves, but not before the last worker of all has put its mail
+ * into the spool, which it may still be sending.
+ */
+static bool queue_to_go(const struct supervisor *s, const struct process *p)
+{
+	if (p->generation->state == GENERATION_SERVING)
+		return false;
+	for (const struct generation *g = s->newest; g && s->leaving; g = g->next)
+		if (!generation_idle(g))
+			return false;
+	return true;
+}
+
+static void queue_tell(struct supervisor *s, struct process *p, unsigned within_s)
+{
+	p->draining = true;
+	p->kill_ms = s->now_ms + (int64_t)within_s * 1000 + QUEUE_GRACE_MS;
+	boss_send(p->boss_fd, BOSS_DRAIN, within_s, NULL, -1);
+}
+
+static void queue_step(struct supervisor *s)
+{
+	struct process *p = process_queue(&s->nursery);
+
+	if (p) {
+		if (!p->draining && !p->told && queue_to_go(s, p))
+			queue_tell(s, p, s->leaving ? QUEUE_LEAVE_S : QUEUE_DRAIN_S);
+		return;
+	}
+	p = s->serving && s->serving->state == GENERATION_SERVING ? s->serving->queue : NULL;
+	/* One that died is started again when it is due. */
+	if (p && !p->restart_ms)
+		supervisor_begin(s, p);
 }
 
 /* --- the outcome of starts and reloads --- */
@@ -142,8 +185,19 @@ void reload_fail(struct supervisor *s, struct generation *g, int code, const cha
 	s->leaving = true;
 }
 
+/* Tells of mail that nobody delivers from now on. */
+static void spool_look(const struct generation *g, const struct generation *before)
+{
+	if (before && before->queue && before->spool != g->spool)
+		log_note(LOG_LEVEL_WARNING, "spool_left", "%s: what waits there is delivered when spool.dir names it again",
+		    before->conf->spool_dir);
+	if (!g->queue && generation_mail(g))
+		log_note(LOG_LEVEL_WARNING, "spool_left", "%s: messages wait there, and no listener has mode \"queue\"", g->conf->spool_dir);
+}
+
 static void generation_serve(struct supervisor *s, struct generation *g)
 {
+	spool_look(g, s->serving);
 	generation_enter(s, g, GENERATION_SERVING, 0);
 	s->serving = g;
 	s->settle_ms = s->now_ms + SETTLE_MS;
@@ -342,6 +396,7 @@ void reload_leave_now(struct supervisor *s)
 void reload_step(struct supervisor *s)
 {
 	generations_step(s);
+	queue_step(s);
 	if (s->settle_ms)
 		serve_settle(s);
 	if (s->leaving && (s->reload_wanted || s->reload_answer)) {

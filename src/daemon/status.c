@@ -43,14 +43,15 @@ static json_t *status_reload(const struct status_view *s)
 	    s->reload_error[0] ? s->reload_error : NULL);
 }
 
-/* What the workers of a generation find of one next hop: they may differ for a while. */
+/* What those of a generation that speak to it find of one next hop: they may differ for a while. */
 static json_t *status_next_hop(const struct status_view *s, const char *listener, const char *name, size_t hop)
 {
 	json_int_t up = 0, down = 0, open = 0, idle = 0;
 
-	for (size_t i = 0; i < s->serving->worker_count; i++) {
-		const struct process *w = &s->serving->workers[i];
-		struct count_hop h = w->pid ? count_hop_get(s->counts, w->slot, hop) : (struct count_hop){ .state = COUNT_HOP_NONE };
+	for (size_t i = 0; i < s->serving->process_count; i++) {
+		const struct process *p = &s->serving->processes[i];
+		bool speaks = p->pid && (p->role == ROLE_WORKER || p->role == ROLE_QUEUE);
+		struct count_hop h = speaks ? count_hop_get(s->counts, p->slot, hop) : (struct count_hop){ .state = COUNT_HOP_NONE };
 
 		up += h.state == COUNT_HOP_UP;
 		down += h.state == COUNT_HOP_DOWN;

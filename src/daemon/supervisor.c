@@ -47,10 +47,13 @@ static bool slot_take(void *arg, unsigned *slot_out)
 	const struct supervisor *s = arg;
 	bool taken[COUNT_SLOTS] = { false };
 
-	for (const struct generation *g = s->newest; g; g = g->next)
+	for (const struct generation *g = s->newest; g; g = g->next) {
 		for (size_t i = 0; i < g->worker_count; i++)
 			if (g->workers[i].pid)
 				taken[g->workers[i].slot] = true;
+		if (g->queue && g->queue->pid)
+			taken[g->queue->slot] = true;
+	}
 	for (unsigned i = 0; i < COUNT_SLOTS; i++)
 		if (!taken[i]) {
 			*slot_out = i;
@@ -68,7 +71,7 @@ static bool process_wanted(const struct supervisor *s, const struct process *p)
 		return !s->leaving;
 	if (p->generation->state == GENERATION_ENDING)
 		return false;
-	return p->role != ROLE_WORKER || p->generation->state != GENERATION_DRAINING;
+	return (p->role != ROLE_WORKER && p->role != ROLE_QUEUE) || p->generation->state != GENERATION_DRAINING;
 }
 
 static void process_later(struct supervisor *s, struct process *p)
@@ -200,7 +203,7 @@ static void process_died(struct supervisor *s, struct process *p, int status)
 			log_i64(&l, "code", code);
 		log_end(&l);
 	}
-	if (p->role == ROLE_WORKER)
+	if (p->role == ROLE_WORKER || p->role == ROLE_QUEUE)
 		count_slot_left(s->nursery.counts, p->slot);
 	if (p->role == ROLE_CONTROL)
 		s->reload_answer = s->reload_asked = false;
@@ -498,6 +501,7 @@ int supervisor_run(const char *file, bool foreground)
 	if (!conf)
 		return SUPERVISOR_EXIT_CONFIGURATION;
 	s.nursery.control_fd = -1;
+	s.nursery.control = &s.control;
 	s.nursery.slot_take = slot_take;
 	s.nursery.arg = &s;
 	process_init(&s.control, ROLE_CONTROL, NULL, 0);

@@ -50,6 +50,9 @@ static void on_boss(void *arg, unsigned what)
 		case BOSS_KEEPER:
 			ask_set_keeper(w->ask, fd);
 			continue;
+		case BOSS_QUEUE:
+			relay_set_queue(w->relay, fd);
+			continue;
 		case BOSS_DRAIN:
 			relay_drain(w->relay, m.value, on_empty, w);
 			boss_send(w->args->boss_fd, BOSS_DRAINING, 0, NULL, -1);
@@ -101,6 +104,8 @@ int worker_main(const struct child_args *args)
 		w.relay = relay_new(w.loop, conf, w.ask, args->counts, args->slot, args->listen_fds, args->listen_count, args->spool_fd);
 	if (!w.relay || !loop_io_want(w.loop, &w.boss, args->boss_fd, LOOP_READ, on_boss, &w) || !clock_watch(w.loop, &w.clock))
 		return EX_OSERR;
+	if (args->queue_fd >= 0)
+		relay_set_queue(w.relay, args->queue_fd);
 	relay_on_ready(w.relay, on_ready, &w);
 	loop_run(w.loop);
 	return EX_OK;

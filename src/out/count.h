@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { COUNT_SLOTS = 256 }; /* worker slots, for all generations that may live at a time */
+enum { COUNT_SLOTS = 260 }; /* of workers, for all generations that may live at a time, and of the queue process */
 
 enum count {
 #define COUNT(id, name, kind, help) COUNT_##id,

@@ -281,7 +281,7 @@ def test_events_are_those_of_the_contract():
             for name in files:
                 with open(os.path.join(at, name), encoding="utf-8") as f:
                     texts[folder] += f.read()
-    made = {role + "_died" for role in ("worker", "keeper", "resolver", "control")}
+    made = {role + "_died" for role in ("worker", "keeper", "resolver", "queue", "control")}
     assert [e for e in listed["enum"] if '"%s"' % e not in texts["src"] and e not in made] == []
     written = set(re.findall(r"\b[a-z][a-z0-9_]+\b", "\n".join(line for line in texts["man"].splitlines() if "Li " in line or ".It " in line)))
     assert [e for e in listed["enum"] if e not in written and not (e.endswith("_over") and e[:-5] in written)] == []

@@ -32,6 +32,12 @@ static const struct ctl_verb verbs[] = {
 	{ "password", ctl_password, "password [--iterations N] [USER]", "a line for a file of passwords, of the password that standard input has" },
 	{ "status", ctl_status, "status [-c FILE | --control PATH] [--json]", "what the daemon runs, and its counters" },
 	{ "top", ctl_top, "top [-c FILE | --control PATH] [--interval S] [--count N] [--json]", "what the daemon does now, again and again" },
+	{ "queue", ctl_queue,
+	    "queue list [-c FILE | --control PATH] [--limit N] [--json]\n"
+	    "       hopsealctl queue show [-c FILE | --control PATH] [--content | --json] ID\n"
+	    "       hopsealctl queue flush [-c FILE | --control PATH] [--json] [all | ID... | --destination NAME | NAME]\n"
+	    "       hopsealctl queue hold|release|remove [-c FILE | --control PATH] [--yes] [--json] all | ID...",
+	    "the messages that are to be delivered, and what becomes of them" },
 	{ "reload", ctl_reload, "reload [-c FILE | --control PATH] [--json]", "let the daemon read its configuration again" },
 };
 

@@ -11,7 +11,7 @@
 #include "ctl/control.h"
 
 enum {
-	ANSWER_OCTETS = 1 << 20,
+	ANSWER_OCTETS = (1 << 20) + 8192, /* and room to read into */
 	ANSWER_S = 60, /* a reload waits for the new workers, and may wait for old ones much longer */
 };
 
@@ -150,6 +150,28 @@ static void print_process(const json_t *p)
 	printf("\n");
 }
 
+static void print_queue(const json_t *queue)
+{
+	const json_t *one;
+	size_t i;
+
+	if (!json_is_object(queue))
+		return;
+	printf("queue %lld message%s, %lld held; copies: %lld waiting, %lld of them tried before, %lld on their way%s\n",
+	    control_number(queue, "messages"), control_number(queue, "messages") == 1 ? "" : "s", control_number(queue, "held"),
+	    control_number(queue, "waiting"), control_number(queue, "deferred"), control_number(queue, "active"),
+	    json_is_true(json_object_get(queue, "ready")) ? "" : "; the spool is being read");
+	json_array_foreach(json_object_get(queue, "destinations"), i, one) {
+		printf("destination %s, %lld waiting, %lld of %lld on their way", control_text(one, "name"), control_number(one, "waiting"),
+		    control_number(one, "active"), control_number(one, "limit"));
+		if (control_number(one, "dead_s"))
+			printf(", not reached, tried again in %lld s", control_number(one, "dead_s"));
+		printf("\n");
+	}
+	if (control_number(queue, "more"))
+		printf("and %lld destinations more\n", control_number(queue, "more"));
+}
+
 static void print_status(const json_t *status)
 {
 	const json_t *one;
@@ -174,6 +196,7 @@ static void print_status(const json_t *status)
 	json_array_foreach(json_object_get(status, "waiting"), i, one)
 		printf("dead %s %lld generation %lld, started again in %lld s, died %lld times\n", control_text(one, "role"), control_number(one, "index"),
 		    control_number(one, "generation"), control_number(one, "restart_s"), control_number(one, "deaths"));
+	print_queue(json_object_get(status, "queue"));
 	one = json_object_get(status, "reload");
 	if (json_is_true(json_object_get(one, "ok")))
 		printf("reload done %lld s ago\n", control_number(one, "ago_s"));

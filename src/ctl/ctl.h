@@ -42,6 +42,7 @@ int ctl_password(int argc, char **argv);
 int ctl_status(int argc, char **argv);
 int ctl_top(int argc, char **argv);
 int ctl_reload(int argc, char **argv);
+int ctl_queue(int argc, char **argv);
 
 /* The verb that complaints speak for. */
 void ctl_begin(const struct ctl_verb *verb);

@@ -1,6 +1,7 @@
 /*
  * The control process: answers the requests of proto/control on run.dir/control.sock. What runs and the outcome of a reload it
- * asks of the supervisor; several clients share one question.
+ * asks of the supervisor; several clients share one question. What waits to be delivered it asks of the queue process, a question for
+ * each client, and answers by itself when that one is not there or says nothing.
  */
 #include <errno.h>
 #include <jansson.h>
@@ -12,22 +13,26 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/limits.h"
 #include "daemon/child.h"
+#include "daemon/parcel.h"
 #include "out/log.h"
 
 enum {
 	CLIENTS = 16,            /* above: who idles longest gives way */
-	REQUEST_OCTETS = 256,    /* a line: more is an unknown request */
-	ANSWER_OCTETS = 1 << 20, /* status of all there may be */
+	REQUEST_OCTETS = 8192,   /* a line: more is an unknown request */
+	ANSWER_OCTETS = LIMIT_PARCEL + 1, /* status of all there may be; what the queue process says, and the line end */
 	CLIENT_MS = 10000,       /* to send a request, to take an answer */
+	QUEUE_MS = 10000,        /* for the queue process to answer a client */
+	STANDING_MS = 1000,      /* and to add its part to a status */
 };
 
-enum topic { TOPIC_STATUS, TOPIC_RELOAD, TOPICS };
+enum topic { TOPIC_STATUS, TOPIC_RELOAD, TOPICS, TOPIC_QUEUE = TOPICS };
 
 enum client_state {
 	CLIENT_FREE,
 	CLIENT_READS,  /* awaits its request */
-	CLIENT_WAITS,  /* for the supervisor's answer on its topic */
+	CLIENT_WAITS,  /* for an answer on its topic */
 	CLIENT_WRITES, /* takes its answer */
 };
 
@@ -36,6 +41,7 @@ struct client {
 	int fd;
 	enum topic topic;
 	bool asked; /* its question is the one under way */
+	uint32_t ticket; /* of its question to the queue process */
 	char line[REQUEST_OCTETS];
 	size_t line_n;
 	struct buf out;
@@ -47,6 +53,14 @@ struct control {
 	struct client clients[CLIENTS];
 	bool open[TOPICS]; /* a question is under way */
 	struct buf status; /* its pieces so far */
+	json_t *whole;     /* all of them; waits for what the queue process adds */
+	struct parcel queue;
+	uint32_t tickets;  /* given so far */
+	struct {
+		uint32_t ticket; /* 0: nothing is awaited */
+		int64_t due_ms;
+		json_t *part;
+	} standing;        /* what the queue process adds to a status */
 };
 
 static int64_t clock_ms(void)
@@ -88,16 +102,10 @@ static void client_write(struct client *c)
 	client_reads(c);
 }
 
-/* Takes the object. */
-static void client_answer(struct client *c, json_t *take_answer)
+static void client_say(struct client *c, struct slice line)
 {
-	char *text = take_answer ? json_dumps(take_answer, JSON_COMPACT) : NULL;
-
-	json_decref(take_answer);
 	buf_init(&c->out, ANSWER_OCTETS);
-	if (text)
-		buf_str(&c->out, text);
-	free(text);
+	buf_slice(&c->out, line);
 	buf_octet(&c->out, '\n');
 	if (buf_failed(&c->out)) {
 		client_end(c);
@@ -108,26 +116,54 @@ static void client_answer(struct client *c, json_t *take_answer)
 	client_write(c);
 }
 
+/* Takes the object. */
+static void client_answer(struct client *c, json_t *take_answer)
+{
+	char *text = take_answer ? json_dumps(take_answer, JSON_COMPACT) : NULL;
+
+	json_decref(take_answer);
+	client_say(c, text ? slice_str(text) : SLICE_NONE);
+	free(text);
+}
+
 static json_t *refusal(const char *why)
 {
 	return json_pack("{s:b, s:s}", "ok", 0, "error", why);
 }
 
-static void client_request(struct client *c)
+/* A question to the queue process; 0: it is not there, or takes none. */
+static uint32_t queue_ask(struct control *k, struct slice request)
 {
+	uint32_t ticket = ++k->tickets ? k->tickets : ++k->tickets;
+
+	return parcel_send(&k->queue, ticket, request) ? ticket : 0;
+}
+
+static void client_request(struct control *k, struct client *c)
+{
+	struct slice request = slice_str(c->line), verb = S("queue ");
+
+	c->asked = false;
 	if (strcmp(c->line, "status") == 0) {
 		c->topic = TOPIC_STATUS;
 	} else if (strcmp(c->line, "reload") == 0) {
 		c->topic = TOPIC_RELOAD;
+	} else if (slice_starts(request, verb)) {
+		c->topic = TOPIC_QUEUE;
+		c->ticket = queue_ask(k, slice_of(request.at + verb.n, request.n - verb.n));
+		if (!c->ticket) {
+			client_answer(c, refusal("no queue process runs now"));
+			return;
+		}
+		c->due_ms = clock_ms() + QUEUE_MS;
 	} else {
-		client_answer(c, refusal("unknown request; known are: status, reload"));
+		client_answer(c, refusal("unknown request; known are: status, reload, queue"));
 		return;
 	}
 	c->state = CLIENT_WAITS;
-	c->asked = false;
 }
 
-static void client_read(struct client *c)
+static void client_read(struct control *k, struct client *c)
 {
 	ssize_t n = recv(c->fd, c->line + c->line_n, sizeof(c->line) - c->line_n, MSG_DONTWAIT);
 	char *end;
@@ -150,7 +186,7 @@ static void client_read(struct client *c)
 		c->line[0] = '\0';
 	}
 	c->line_n = 0;
-	client_request(c);
+	client_request(k, c);
 }
 
 /* A place for one more: a free one, or that of who idles longest. NULL: all wait for the supervisor. */
@@ -200,6 +236,10 @@ static void topics_ask(struct control *k)
 		}
 		if (wanted)
 			k->open[t] = boss_send(k->args->boss_fd, kinds[t], 0, NULL, -1);
+		if (wanted && k->open[t] && t == TOPIC_STATUS) {
+			k->standing.ticket = queue_ask(k, S("{\"do\":\"destinations\"}"));
+			k->standing.due_ms = clock_ms() + STANDING_MS;
+		}
 	}
 }
 
@@ -228,6 +268,21 @@ static json_t *counters(const struct count_page *page)
 	return all;
 }
 
+/* Both parts are there, or the queue process has had its time. */
+static void status_go_on(struct control *k)
+{
+	json_t *status = k->whole;
+
+	if (!status || k->standing.ticket)
+		return;
+	if (!json_object_get(status, "error"))
+		json_object_set_new(status, "queue", k->standing.part ? json_incref(k->standing.part) : json_null());
+	json_decref(k->standing.part);
+	k->standing.part = NULL;
+	k->whole = NULL;
+	topic_answer(k, TOPIC_STATUS, status);
+}
+
 static void status_piece(struct control *k, const struct boss_message *m)
 {
 	json_t *status;
@@ -239,8 +294,73 @@ static void status_piece(struct control *k, const struct boss_message *m)
 	buf_clear(&k->status);
 	if (status)
 		json_object_set_new(status, "counters", counters(k->args->counts));
-	topic_answer(k, TOPIC_STATUS, status ? status : refusal("no memory"));
+	json_decref(k->whole);
+	k->whole = status ? status : refusal("no memory");
+	status_go_on(k);
 }
+
+/* --- the queue process --- */
+
+static void standing_end(struct control *k, json_t *take_part)
+{
+	json_decref(k->standing.part);
+	k->standing.part = take_part;
+	k->standing.ticket = 0;
+	status_go_on(k);
+}
+
+/* A text is a line: JSON without a line end in it. */
+static void queue_said(struct control *k, uint32_t ticket, struct slice text)
+{
+	if (ticket == k->standing.ticket) {
+		json_t *part = json_loadb((const char *)text.at, text.n, 0, NULL);
+
+		if (json_object_get(part, "error")) {
+			json_decref(part);
+			part = NULL;
+		}
+		standing_end(k, part);
+		return;
+	}
+	for (size_t i = 0; i < CLIENTS; i++) {
+		struct client *c = &k->clients[i];
+
+		if (c->state == CLIENT_WAITS && c->topic == TOPIC_QUEUE && c->ticket == ticket)
+			client_say(c, text);
+	}
+}
+
+/* Another channel, or none; what was asked over this one has no answer. */
+static void queue_set(struct control *k, int fd)
+{
+	parcel_set(&k->queue, fd);
+	for (size_t i = 0; i < CLIENTS; i++) {
+		struct client *c = &k->clients[i];
+
+		if (c->state == CLIENT_WAITS && c->topic == TOPIC_QUEUE)
+			client_answer(c, refusal("the queue process has ended; ask again"));
+	}
+	if (k->standing.ticket)
+		standing_end(k, NULL);
+}
+
+static void queue_hear(struct control *k)
+{
+	struct slice text;
+	uint32_t ticket;
+	int got;
+
+	if (k->queue.fd < 0)
+		return;
+	while ((got = parcel_read(&k->queue, &ticket, &text)) > 0)
+		queue_said(k, ticket, text);
+	if (got < 0 || !parcel_write(&k->queue))
+		queue_set(k, -1);
+	if (k->standing.ticket && clock_ms() >= k->standing.due_ms)
+		standing_end(k, NULL);
+}
+
+/* --- the loop --- */
 
 /* False: leave. */
 static bool boss_hear(struct control *k)
@@ -261,6 +381,10 @@ static bool boss_hear(struct control *k)
 			break;
 		case BOSS_RELOAD:
 			topic_answer(k, TOPIC_RELOAD, m.value ? json_pack("{s:b}", "ok", 1) : refusal(m.text));
+			break;
+		case BOSS_QUEUE:
+			queue_set(k, fd);
+			fd = -1;
 			break;
 		default:
 			break;
@@ -283,10 +407,12 @@ static void clients_serve(struct control *k, const struct pollfd *fds)
 		if (c->state == CLIENT_WAITS) {
 			if (fds[i].revents & (POLLHUP | POLLERR))
 				client_end(c);
+			else if (c->topic == TOPIC_QUEUE && now_ms >= c->due_ms)
+				client_answer(c, refusal("the queue process does not answer"));
 			continue;
 		}
 		if (fds[i].revents && c->state == CLIENT_READS)
-			client_read(c);
+			client_read(k, c);
 		else if (fds[i].revents)
 			client_write(c);
 		else if (now_ms >= c->due_ms)
@@ -305,11 +431,14 @@ static int fds_fill(const struct control *k, struct pollfd *fds)
 		fds[i] = (struct pollfd){ .fd = c->state == CLIENT_FREE ? -1 : c->fd,
 			.events = c->state == CLIENT_READS ? POLLIN : c->state == CLIENT_WRITES ? POLLOUT : 0 };
 		room |= c->state != CLIENT_WAITS;
-		if ((c->state == CLIENT_READS || c->state == CLIENT_WRITES) && (next == 0 || c->due_ms < next))
+		if (c->state != CLIENT_FREE && (c->state != CLIENT_WAITS || c->topic == TOPIC_QUEUE) && (next == 0 || c->due_ms < next))
 			next = c->due_ms;
 	}
 	fds[CLIENTS] = (struct pollfd){ .fd = k->args->boss_fd, .events = POLLIN };
 	fds[CLIENTS + 1] = (struct pollfd){ .fd = room ? k->args->control_fd : -1, .events = POLLIN };
+	fds[CLIENTS + 2] = (struct pollfd){ .fd = k->queue.fd, .events = parcel_waits(&k->queue) ? POLLIN | POLLOUT : POLLIN };
+	if (k->standing.ticket && (next == 0 || k->standing.due_ms < next))
+		next = k->standing.due_ms;
 	if (log_pending() && (next == 0 || clock_ms() + LOG_FLUSH_MS < next))
 		next = clock_ms() + LOG_FLUSH_MS;
 	if (next == 0)
@@ -321,13 +450,15 @@ static int fds_fill(const struct control *k, struct pollfd *fds)
 int control_main(const struct child_args *args)
 {
 	struct control k = { .args = args };
-	struct pollfd fds[CLIENTS + 2];
+	struct pollfd fds[CLIENTS + 3];
 	bool stay;
 
 	buf_init(&k.status, ANSWER_OCTETS);
+	parcel_init(&k.queue);
+	parcel_set(&k.queue, args->queue_fd);
 	stay = boss_send(args->boss_fd, BOSS_READY, 0, NULL, -1);
 	while (stay) {
-		if (poll(fds, CLIENTS + 2, fds_fill(&k, fds)) < 0 && errno != EINTR)
+		if (poll(fds, CLIENTS + 3, fds_fill(&k, fds)) < 0 && errno != EINTR)
 			break;
 		if (log_pending())
 			log_flush();
@@ -336,10 +467,15 @@ int control_main(const struct child_args *args)
 		if (fds[CLIENTS + 1].revents)
 			client_accept(&k);
 		topics_ask(&k);
+		/* What was asked in this turn goes out in it. */
+		queue_hear(&k);
 	}
 	for (size_t i = 0; i < CLIENTS; i++)
 		if (k.clients[i].state != CLIENT_FREE)
 			client_end(&k.clients[i]);
 	buf_release(&k.status);
+	json_decref(k.whole);
+	json_decref(k.standing.part);
+	parcel_release(&k.queue);
 	return 0;
 }

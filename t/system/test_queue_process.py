@@ -4,6 +4,8 @@ import signal
 
 import pytest
 
+from relay import ctl
+from test_control import Control, schema
 from wait import until
 
 
@@ -127,3 +129,68 @@ def test_mail_that_nobody_delivers_is_told_of(queue, room):
     assert relay.reload(listener={"main": {"mode": "queue"}})["event"] == "reload_ok"
     assert relay.reload(spool={"dir": os.path.join(room, "new")})["event"] == "reload_ok"
     assert old in relay.event("spool_left", 2)["text"]
+
+
+def test_a_stopped_one_does_not_stall_status(queue):
+    import jsonschema
+    relay = queue()
+    pid = one(relay)
+    assert relay.status()["queue"]["ready"] is True
+    os.kill(pid, signal.SIGSTOP)
+    status = relay.status()
+    jsonschema.Draft202012Validator(schema("status.schema.json")).validate(status)
+    assert status["queue"] is None and [p["pid"] for p in status["processes"] if p["role"] == "queue"] == [pid]
+    os.kill(pid, signal.SIGCONT)
+    until("its part", lambda: relay.status()["queue"])
+
+
+def ask(relay, *args):
+    """Exit code, and what was said."""
+    done = ctl("queue", *args, "-c", relay.file)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+@pytest.mark.parametrize("args", [
+    (), ("frob",), ("list", "x"), ("list", "--limit", "0"), ("show",), ("show", "a", "b"), ("show", "NO"), ("show", "a", "--content", "--json"),
+    ("hold",), ("hold", "a", "all"), ("release",), ("remove",), ("remove", "all"), ("flush", "a", "b.test"), ("list", "--destination", "a"),
+    ("show", "a", "--limit", "1"), ("flush", "a", "--destination", "b")])
+def test_a_wrong_call(queue, args):
+    relay = queue(start=False)
+    code, out, err = ask(relay, *args)
+    assert (code, out) == (64, "") and "usage: hopsealctl queue list" in err
+
+
+def test_without_a_daemon_and_without_a_queue(hopseal, queue):
+    stopped = queue(start=False)
+    stopped.write()
+    assert ask(stopped, "list")[0] == 75
+    relay = hopseal("pass")
+    code, out, err = ask(relay, "list")
+    assert (code, out) == (75, "") and "no queue process" in err
+    assert relay.status()["queue"] is None
+
+
+@pytest.mark.slow
+def test_a_stopped_one_is_not_waited_for(queue):
+    relay = queue()
+    os.kill(one(relay), signal.SIGSTOP)
+    code, out, err = ask(relay, "list")
+    assert code == 75 and "does not answer" in err
+    # Killed, it leaves nobody waiting.
+    waiting = Control(relay)
+    waiting.send(b'queue {"do": "list"}\n')
+    until("a status, for which the question is old", lambda: relay.status()["queue"] is None)
+    (pid,) = alive(relay)
+    os.kill(pid, signal.SIGKILL)
+    answer = waiting.answer()
+    assert answer["ok"] is False and "has ended" in answer["error"]
+
+
+@pytest.mark.parametrize("text", [
+    b"", b"x", b"[]", b"{}", b'{"do": "frob"}', b'{"do": 1}', b'{"do": "list", "limit": 0}', b'{"do": "list", "limit": 101}', b'{"do": "list", "id": "a"}',
+    b'{"do": "list", "do": "list"}', b'{"do": "show"}', b'{"do": "show", "id": "A"}', b'{"do": "hold"}', b'{"do": "hold", "ids": []}',
+    b'{"do": "hold", "ids": ["a"], "all": true}', b'{"do": "hold", "all": false}', b'{"do": "hold", "destination": "b"}', b"[" * 4000])
+def test_what_is_no_request(queue, text):
+    c = Control(queue())
+    assert list(c.ask(b"queue " + text)) == ["error"]
+    assert c.ask(b'queue {"do": "destinations"}')["ready"] in (True, False)

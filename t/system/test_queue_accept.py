@@ -1,15 +1,18 @@
 """Mode queue, the client's side: who may send to whom, what it is answered, and what stands on the disk when it hears 250."""
+import errno
 import os
 
 import pytest
 
 from certs import trust
+from faults import EVER, Faults
 from kept import messages, one
 from mail import BASE, NOW, body_of, fields, head_of, name_of, unfolded, value, values
 from relay import ctl, merge
 from seal import body_hash, seal
 from test_client_view import V1, fronted
 from tls_client import connect, tls
+from wait import until
 
 STRANGER = ["192.0.2.0/24"]     # clients that we are none of
 
@@ -287,6 +290,63 @@ def test_room_for_as_much_as_is_said(queued):
         c.mail(code=452, enhanced="4.3.1", params=" SIZE=%d" % ((1 << 40) - 1))
         c.deliver(BASE, params=" SIZE=%d" % len(BASE))
     assert len(messages(relay)) == 1
+
+
+# ---- what the disk does -------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def faulty(queued, room):
+    relay = queued(start=False)
+    faults = Faults(room, relay.conf["spool"]["dir"], record_octets=1 << 20)
+    return relay.start(more_env=faults.env), faults
+
+
+def test_durable_before_250(faulty):
+    relay, faults = faulty
+    faults.record(relay.address()[1])
+    with relay.connect() as c:
+        c.deliver(BASE)
+
+    def is_answer(call):
+        return call[0] == "send" and b"250 2.0.0 queued" in call[3]
+
+    def recorded():
+        return [(line.call, line.path, line.to, line.data) for line in faults.recorded()]
+    until("the answer to be written down", lambda: any(map(is_answer, recorded())))
+    calls = recorded()
+    said = next(n for n, c in enumerate(calls) if is_answer(c))
+    moved = next(n for n, c in enumerate(calls) if c[0] == "rename" and "mail/" in c[2])
+    synced = [n for n, c in enumerate(calls) if c[0] in ("fsync", "fdatasync")]
+    written = next(n for n, c in enumerate(calls) if c[0] in ("write", "pwrite") and b"hello" in c[3])
+    assert any(written < n < moved for n in synced) and any(moved < n < said for n in synced), calls
+
+
+@pytest.mark.parametrize("calls, places, error, code, enhanced", [
+    ("write pwrite", "tmp", errno.ENOSPC, 452, "4.3.1"), ("write pwrite", "tmp", errno.EIO, 451, "4.3.0"),
+    ("fsync fdatasync", "tmp", errno.EIO, 451, "4.3.0"), ("rename", "tmp", errno.EIO, 451, "4.3.0")])
+def test_what_could_not_be_kept_is_not_taken(faulty, calls, places, error, code, enhanced):
+    relay, faults = faulty
+    with relay.connect() as c:
+        c.deliver(BASE)
+        rule = faults.add(calls, places, nth=1, last=EVER, fail=error, role="hopseal:worker")
+        c.deliver(BASE, code=code, enhanced=enhanced)
+        assert rule.acted
+        faults.clear()
+    assert len(messages(relay)) == 1
+    told = relay.event("transaction", 2)
+    assert (told["outcome"], told["code"]) == ("deferred", code) and len(relay.events("accepted")) == 1
+
+
+def test_a_folder_that_cannot_be_synced_takes_nothing(faulty):
+    relay, faults = faulty
+    with relay.connect() as c:
+        faults.add("fsync", "mail_dir", nth=1, last=EVER, fail=errno.EIO, role="hopseal:worker")
+        c.deliver(BASE, code=451, enhanced="4.3.0")
+        c.mail(code=451, enhanced="4.3.0")
+        faults.clear()
+    relay.event("spool_back")
+    with relay.connect() as c:
+        c.deliver(BASE)
 
 
 # ---- what is kept -------------------------------------------------------------------------------------------------

@@ -167,7 +167,7 @@ static void names_types_and_ranges(void **state)
 	static const struct row rows[] = {
 		{ "an unknown setting", GOOD "worker = 1;\n",
 		    "c:3: unknown setting worker, expected one of hostname, authserv-id, workers, user, drain, dns, state, "
-		    "spool, queue, run, log, http, limits, timeouts, dkim2, dkim, arc, pool, keys, listener, policy\n" },
+		    "spool, queue, run, log, http, limits, rates, timeouts, dkim2, dkim, arc, pool, keys, listener, policy\n" },
 		{ "an unknown one in a group", GOOD "run: {\n  dir = \"/run/x\";\n  mode = 1;\n};\n",
 		    "c:5: unknown setting run.mode, expected one of dir\n" },
 		{ "a group that is a number", GOOD "run = 1;\n", "c:3: run is not a group, expected run: { ... };\n" },

@@ -1,4 +1,6 @@
 /* load_tls.c - certificates and keys for TLS: read, held against each other, kept for the workers. */
+#include <dirent.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -94,6 +96,63 @@ static void take_trust(const struct load_tls *l, struct conf_pem *p)
 		conf_mistake(l->e, p->where, "trusted certificates %s holds %s, expected certificates in PEM", p->file, wrong);
 }
 
+/* ---- who is a client by the word of an authority ---- */
+
+/* One root a file, as Debian has those that browsers trust; where it is not there, only their number tells. */
+static const char public_roots[] = "/usr/share/ca-certificates/mozilla";
+/* More than anybody has of his own. */
+enum { OWN_AUTHORITIES = 16 };
+
+static bool among(const char *const *all, size_t n, const char *one)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(all[i], one) == 0)
+			return true;
+	return false;
+}
+
+/* The name of a file that holds one of these; NULL: none does. */
+static const char *public_root(struct arena *a, const char *const *mine, size_t n)
+{
+	DIR *folder = opendir(public_roots);
+	const char *found = NULL;
+	struct dirent *d;
+
+	while (folder && !found && (d = readdir(folder)) != NULL) {
+		const char *name = arena_string(a, arena_printf(a, "%s/%s", public_roots, d->d_name)), *why, **one = NULL;
+		struct buf held;
+
+		buf_init(&held, CHAIN_OCTETS);
+		if (d->d_name[0] != '.' && name && load_file(name, &held, NULL, &why) && cert_fingerprints(a, buf_get(&held), &one) &&
+		    among(mine, n, one[0]))
+			found = name;
+		buf_release(&held);
+	}
+	if (folder)
+		closedir(folder);
+	return found;
+}
+
+/* Whoever gives certificates to everybody must not say who may send to anyone. */
+static void check_clients_verified(const struct load_tls *l, const struct conf_listener *listener)
+{
+	const struct conf_tls *tls = &listener->tls;
+	const char **mine = NULL, *root;
+	struct arena a;
+	size_t n;
+
+	if (!conf_guards(listener) || !tls->clients_verified || !tls->client_ca)
+		return;
+	arena_init(&a, TRUST_OCTETS);
+	n = cert_fingerprints(&a, buf_get(&tls->client_ca->held), &mine);
+	root = n <= OWN_AUTHORITIES ? public_root(&a, mine, n) : NULL;
+	if (n > OWN_AUTHORITIES || root)
+		conf_mistake(l->e, tls->client_ca->where, "listener.%s.tls.clients-verified with client-ca %s, which holds %s%s: strangers could send to "
+		    "anyone, expected authorities of your own, clients by fingerprint, or open-relay = true", listener->name, tls->client_ca->file,
+		    root ? "the public " : "very many authorities", root ? root : "");
+	arena_clear(&a);
+}
+
 static const char *shared_name(const struct cert_facts *x, const struct cert_facts *y)
 {
 	for (size_t i = 0; i < x->name_count; i++)
@@ -159,6 +218,7 @@ void load_tls(struct conf *c, struct conf_errors *errors)
 
 	for (size_t i = 0; i < c->listener_count; i++) {
 		take_listener(&l, &c->listeners[i].tls);
+		check_clients_verified(&l, &c->listeners[i]);
 		take_next_hop(&l, &c->listeners[i].next_hop_tls);
 	}
 }

@@ -219,3 +219,40 @@ bool cert_fingerprint_parse(struct slice text, char out[CERT_FINGERPRINT])
 	out[n] = '\0';
 	return true;
 }
+
+static bool fingerprint(const X509 *cert, char out[CERT_FINGERPRINT])
+{
+	unsigned char digest[EVP_MAX_MD_SIZE];
+	unsigned n = 0;
+
+	if (X509_digest(cert, EVP_sha256(), digest, &n) != 1 || 2 * n + 1 != CERT_FINGERPRINT)
+		return false;
+	for (unsigned i = 0; i < n; i++) {
+		out[2 * i] = "0123456789abcdef"[digest[i] >> 4];
+		out[2 * i + 1] = "0123456789abcdef"[digest[i] & 15];
+	}
+	out[CERT_FINGERPRINT - 1] = '\0';
+	return true;
+}
+
+size_t cert_fingerprints(struct arena *a, struct slice certificates, const char ***out)
+{
+	/* No certificate is shorter than the lines around it. */
+	size_t most = certificates.n / (sizeof("-----BEGIN CERTIFICATE-----") - 1) + 1, n = 0;
+	const char **all = ARENA_ARRAY(a, most, const char *);
+	BIO *bio = memory(certificates);
+	char text[CERT_FINGERPRINT];
+	X509 *cert;
+
+	while (all && n < most && (cert = first(bio))) {
+		if (fingerprint(cert, text))
+			all[n++] = arena_string(a, slice_str(text));
+		X509_free(cert);
+	}
+	BIO_free(bio);
+	ERR_clear_error();
+	if (arena_failed(a))
+		return 0;
+	*out = all;
+	return n;
+}

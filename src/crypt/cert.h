@@ -39,4 +39,11 @@ enum { CERT_FINGERPRINT = 65 };
 /* In: 64 hexadecimal digits in any letter case, or with a colon after each pair but the last. */
 bool cert_fingerprint_parse(struct slice text, char out[CERT_FINGERPRINT]) HS_MUST_USE;
 
+/*
+ * cert_fingerprints - of every certificate of a file, in its order
+ * In:    PEM that cert_trust_wrong() has nothing against
+ * Out:   in the arena; how many. 0: none, or no memory (arena_failed())
+ */
+size_t cert_fingerprints(struct arena *a, struct slice certificates, const char ***out);
+
 #endif

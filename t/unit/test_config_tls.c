@@ -277,9 +277,61 @@ static void who_is_in_a_file_of_passwords(void **state)
 	conf_free(&c);
 }
 
+#define VERIFIED(mode, ca, more) "mode = \"" mode "\"; " MINE "client-certificate = \"ask\"; clients-verified = true;\n client-ca = \"" ca "\"; }; " more
+#define OPEN ": strangers could send to anyone, expected authorities of your own, clients by fingerprint, or open-relay = true\n"
+
+/* Who vouches for everybody says nothing of who may send to anyone. */
+static void whose_word_makes_clients(void **state)
+{
+	struct buf many;
+	struct made m = made_valid("P-256", "DNS:b.test");
+
+	(void)state;
+	buf_init(&many, 1 << 20);
+	for (int i = 0; i < 16; i++)
+		buf_slice(&many, made_octets(m.cert_pem));
+	put("sixteen.pem", buf_get(&many), 0644);
+	buf_slice(&many, made_octets(m.cert_pem));
+	put("many.pem", buf_get(&many), 0644);
+	buf_release(&many);
+	made_free(&m);
+	conf_free(&(struct conf *){ want("one of our own", VERIFIED("queue", "b.pem", ""), "", "") });
+	conf_free(&(struct conf *){ want("some of our own", VERIFIED("queue", "sixteen.pem", ""), "", "") });
+	want("many", VERIFIED("queue", "many.pem", ""),
+	    "c:4: listener.a.tls.clients-verified with client-ca @/many.pem, which holds very many authorities" OPEN, "");
+	conf_free(&(struct conf *){ want("many, said so", VERIFIED("queue", "many.pem", "open-relay = true;"), "", "") });
+	conf_free(&(struct conf *){ want("many, where the next hop decides", VERIFIED("proxy", "many.pem", ""), "", "") });
+}
+
+static void no_word_of_the_public_web(void **state)
+{
+	static const char root[] = "/usr/share/ca-certificates/mozilla/ISRG_Root_X1.crt";
+	char settings[16384], mistake[1024], pem[8192];
+	struct made m;
+	FILE *f = fopen(root, "r");
+	size_t n;
+
+	(void)state;
+	if (!f)
+		skip();
+	n = fread(pem, 1, sizeof(pem), f);
+	fclose(f);
+	snprintf(settings, sizeof(settings), VERIFIED("queue", "%s", ""), root);
+	snprintf(mistake, sizeof(mistake), "c:4: listener.a.tls.clients-verified with client-ca %s, which holds the public %s" OPEN, root, root);
+	want("as it is", settings, mistake, "");
+	m = made_valid("P-256", "DNS:b.test");
+	snprintf(settings, sizeof(settings), "%.*s%.*s", SLICE_FMT(made_octets(m.cert_pem)), (int)n, pem);
+	put("both.pem", slice_of(settings, strlen(settings)), 0644);
+	made_free(&m);
+	snprintf(mistake, sizeof(mistake), "c:4: listener.a.tls.clients-verified with client-ca @/both.pem, which holds the public %s" OPEN, root);
+	want("behind one of our own", VERIFIED("queue", "both.pem", ""), mistake, "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(whose_word_makes_clients),
+		cmocka_unit_test(no_word_of_the_public_web),
 		cmocka_unit_test(mistakes),
 		cmocka_unit_test(ages),
 		cmocka_unit_test(what_workers_are_handed),

@@ -31,6 +31,9 @@ enum {
 	LIMIT_AUTH_NONCE = 256,          /* octets of a client's nonce, which we say again: 535 5.7.8 */
 	LIMIT_AUTH_FAILURES = 5,         /* exchanges of a session that failed: 421 4.7.0 to a further AUTH, close */
 	LIMIT_AUTH_WORK = 64,            /* passwords a worker turns into keys at a time: 454 4.7.0 */
+	LIMIT_AUTHD_LINE = 16384,        /* octets of a line of Dovecot's authentication service: it is lost */
+	LIMIT_AUTHD_CHALLENGE = 9000,    /* octets of a challenge in it, for a line of RFC 4954 4: it is lost */
+	LIMIT_AUTHD_PENDING = 1000,      /* exchanges with it that a listener and worker have open: 454 4.7.0 */
 	LIMIT_SCRAM_LEAST = 4096,        /* iterations of a password's verifier; RFC 7677 4: no verifier */
 	LIMIT_SCRAM_MOST = 1000000,      /* the same: none above it, for a client could make us work as long */
 	LIMIT_PIPELINED = 64,            /* commands that wait for an answer of the next hop: reading pauses */

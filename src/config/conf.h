@@ -78,7 +78,8 @@ struct conf_tls {
 
 /* Who may authenticate to a listener. */
 struct conf_auth {
-	const char *passwords_file;            /* NULL: nobody */
+	const char *passwords_file;            /* NULL: none */
+	const char *dovecot;                   /* socket of its authentication service; NULL: none. Without either nobody may */
 	const char *where;
 	struct passwords *passwords;           /* conf_forget_passwords() wipes it */
 	unsigned attempts;                     /* of a client address at once, and a minute; 0: any number */

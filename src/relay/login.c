@@ -4,6 +4,8 @@
 #include "base/b64.h"
 #include "base/bug.h"
 #include "base/limits.h"
+#include "base/ip.h"
+#include "net/dovecot.h"
 #include "net/rate.h"
 #include "relay/login.h"
 #include "relay/view.h"
@@ -14,14 +16,18 @@ enum { WORK_A_TURN = 1024, NONCE_OCTETS = 24 };
 struct login {
 	struct pair *pair;
 	enum auth_mech mech;
-	struct auth *auth;
+	struct auth *auth;         /* of an exchange that Dovecot leads, the first message: it says what we refuse, and who it is */
+	struct slice message;      /* it, as long as it is looked at */
+	struct dovecot_exchange dovecot;
 	struct login *next; /* of those that are worked for */
 	bool working;
 };
 
 void login_offer(struct pair *p)
 {
-	srv_auth(p->srv, p->listener->conf->auth.passwords ? 1U << AUTH_PLAIN | 1U << AUTH_SCRAM_SHA_256 : 0);
+	const struct relay_listener *l = p->listener;
+
+	srv_auth(p->srv, l->dovecot ? dovecot_mechs(l->dovecot) : l->conf->auth.passwords ? 1U << AUTH_PLAIN | 1U << AUTH_SCRAM_SHA_256 : 0);
 }
 
 /* ---- how it ends ---- */
@@ -45,6 +51,7 @@ void login_drop(struct pair *p)
 	if (!p->login)
 		return;
 	unqueue(p->login);
+	dovecot_drop(&p->login->dovecot);
 	auth_free(&p->login->auth);
 	free(p->login);
 	p->login = NULL;
@@ -74,7 +81,9 @@ static void tell(const struct pair *p, enum log_level level, const char *event, 
 	const struct login *n = p->login;
 
 	log_str(&l, "mechanism", auth_mech_name(n->mech));
-	if (n->auth && auth_user(n->auth).n)
+	if (p->user)
+		log_str(&l, "user", p->user);
+	else if (auth_user(n->auth).n)
 		log_text(&l, "user", auth_user(n->auth));
 	if (f)
 		log_fault(&l, f);
@@ -92,22 +101,21 @@ static void end(struct pair *p, const struct fault *f)
 	login_drop(p);
 }
 
-static void end_for(struct pair *p, const char *why)
+static void end_for(struct pair *p, enum fault_code code, const char *why)
 {
 	struct fault f = { 0 };
 
-	fault_note(&f, FAULT_AUTH_TEMPORARY, 0, "%s", why);
+	fault_note(&f, code, 0, "%s", why);
 	end(p, &f);
 }
 
-static void succeed(struct pair *p)
+static void succeed(struct pair *p, struct slice user)
 {
 	struct relay *r = p->relay;
-	struct slice user = auth_user(p->login->auth);
 
 	p->user = malloc(user.n + 1);
 	if (!p->user) {
-		end_for(p, "no memory");
+		end_for(p, FAULT_AUTH_TEMPORARY, "no memory");
 		return;
 	}
 	memcpy(p->user, user.at, user.n);
@@ -141,6 +149,7 @@ static bool queue(struct login *n)
 }
 
 static void look_up(struct pair *p);
+static void ask(struct pair *p);
 
 static void take(struct pair *p, enum auth_step step)
 {
@@ -148,17 +157,20 @@ static void take(struct pair *p, enum auth_step step)
 
 	switch (step) {
 	case AUTH_LOOKUP:
-		look_up(p);
+		if (p->listener->dovecot)
+			ask(p);
+		else
+			look_up(p);
 		return;
 	case AUTH_ASK:
 		srv_auth_ask(p->srv, auth_challenge(n->auth));
 		break;
 	case AUTH_WORK:
 		if (!queue(n))
-			end_for(p, "too many at a time");
+			end_for(p, FAULT_AUTH_TEMPORARY, "too many at a time");
 		break;
 	case AUTH_YES:
-		succeed(p);
+		succeed(p, auth_user(n->auth));
 		break;
 	case AUTH_NO:
 		end(p, auth_fault(n->auth));
@@ -175,10 +187,43 @@ static void look_up(struct pair *p)
 	bool known = false;
 
 	if (!passwords_find(p->listener->conf->auth.passwords, auth_user(auth), &v, &known))
-		end_for(p, "no memory");
+		end_for(p, FAULT_AUTH_TEMPORARY, "no memory");
 	else
 		take(p, auth_verifier(auth, &v, known));
 	explicit_bzero(&v, sizeof(v));
+}
+
+static void on_answer(void *arg, const struct dovecot_answer *said)
+{
+	struct pair *p = arg;
+
+	switch (said->kind) {
+	case DOVECOT_ASKS:
+		srv_auth_ask(p->srv, said->octets);
+		break;
+	case DOVECOT_YES:
+		succeed(p, said->octets);
+		break;
+	case DOVECOT_NO:
+		end_for(p, FAULT_AUTH_FAILED, said->why);
+		break;
+	case DOVECOT_LATER:
+		end_for(p, FAULT_AUTH_TEMPORARY, said->why);
+		break;
+	}
+	pair_deadline(p);
+	pair_go_on(p);
+}
+
+/* The first message is well formed, and of nobody who acts for another. */
+static void ask(struct pair *p)
+{
+	struct login *n = p->login;
+	char server[IP_TEXT];
+
+	view_server(p, server);
+	if (!dovecot_begin(p->listener->dovecot, &n->dovecot, n->mech, p->client_text, server, n->message, on_answer, p))
+		end_for(p, FAULT_AUTH_TEMPORARY, "authentication service not to be had");
 }
 
 /* A part of the oldest one's, and then it waits behind the others. */
@@ -255,7 +300,10 @@ static void first(struct pair *p, const struct srv_event *ev)
 		srv_auth_end(p->srv, &f);
 		return;
 	}
+	p->login->message = ev->content;
 	take(p, auth_feed(p->login->auth, ev->content));
+	if (p->login)
+		p->login->message = SLICE_NONE;
 }
 
 void login_message(struct pair *p, const struct srv_event *ev)
@@ -263,6 +311,8 @@ void login_message(struct pair *p, const struct srv_event *ev)
 	BUG_ON(!ev->first && !p->login);
 	if (ev->first)
 		first(p, ev);
+	else if (p->login->dovecot.id)
+		dovecot_go_on(&p->login->dovecot, ev->content);
 	else
 		take(p, auth_feed(p->login->auth, ev->content));
 	if (ev->content.n)
@@ -274,7 +324,7 @@ void login_message(struct pair *p, const struct srv_event *ev)
 
 enum fault_code login_wanted(const struct pair *p)
 {
-	return p->listener->conf->auth.passwords && !p->user ? FAULT_AUTH_REQUIRED : FAULT_NOT_ALLOWED;
+	return (p->listener->conf->auth.passwords || p->listener->dovecot) && !p->user ? FAULT_AUTH_REQUIRED : FAULT_NOT_ALLOWED;
 }
 
 void login_log(const struct pair *p, struct log_line *l)

@@ -1,5 +1,6 @@
 /*
- * login.h - a client that authenticates: its exchange, held against the passwords of its listener. What is said by whom is smtp/auth's.
+ * login.h - a client that authenticates: its exchange, held against the passwords of its listener, or led by Dovecot. What is said by whom
+ * is smtp/auth's.
  *
  * A password of PLAIN costs thousands of hashes, by intent: those of all sessions are turned into keys a part at a time, between whatever
  * else a worker has to do.

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/limits.h"
+#include "net/dovecot.h"
 #include "out/log.h"
 #include "relay/relay.h"
 #include "spool/store.h"
@@ -137,6 +138,8 @@ struct relay *relay_new(struct loop *l, const struct conf *conf, struct ask *ask
 			.rcpt_told = rl->conf->mode == MODE_PROXY && rl->conf->sealing && !rl->conf->share_all && !rl->conf->shadow ? 1 : 0 };
 		if (rl->conf->tls.mode != TLS_NONE && !make_tls(rl))
 			return NULL;
+		if (rl->conf->auth.dovecot && !(rl->dovecot = dovecot_new(l, rl->conf->auth.dovecot)))
+			goto fail;
 		rl->sockets = calloc(rl->conf->address_count, sizeof(*rl->sockets));
 		if (!make_next_hops(rl, &shown) || !rl->sockets)
 			goto fail;

@@ -16,6 +16,7 @@ struct pair;
 struct store;
 struct tx;
 struct login;
+struct dovecot;
 
 struct relay_listener {
 	struct relay *relay;
@@ -26,6 +27,7 @@ struct relay_listener {
 	struct ext common;         /* what all that are up announce */
 	bool any_up;
 	struct tls_context *tls;   /* NULL: none */
+	struct dovecot *dovecot;   /* that says who may authenticate; NULL: passwords of ours do, or nobody may */
 	struct listen_socket *sockets;
 	size_t socket_count;
 	bool told_lacks;           /* that the next hop cannot be told who the client is */

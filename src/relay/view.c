@@ -235,18 +235,33 @@ void view_forwarded(const struct pair *p, struct xclient *who)
 		view_client(p, who);
 }
 
-size_t view_head(const struct pair *p, unsigned char out[UPSTREAM_HEAD])
+static void server_address(const struct pair *p, unsigned char address[16], uint16_t *port)
 {
 	struct sockaddr_storage sa = { 0 };
 	socklen_t n = sizeof(sa);
+
+	if (getsockname(p->conn.fd, (struct sockaddr *)&sa, &n) != 0)
+		sa = p->listener->conf->addresses[0].sa;
+	from_socket(&sa, address, port);
+}
+
+void view_server(const struct pair *p, char text[IP_TEXT])
+{
+	unsigned char address[16];
+	uint16_t port;
+
+	server_address(p, address, &port);
+	ip_text(address, text);
+}
+
+size_t view_head(const struct pair *p, unsigned char out[UPSTREAM_HEAD])
+{
 	unsigned char server[16];
 	uint16_t port;
 
 	if (p->listener->conf->next_hop_client != NEXT_HOP_CLIENT_PROXY)
 		return 0;
-	if (getsockname(p->conn.fd, (struct sockaddr *)&sa, &n) != 0)
-		sa = p->listener->conf->addresses[0].sa;
-	from_socket(&sa, server, &port);
+	server_address(p, server, &port);
 	return proxy_write(p->client, p->client_port, server, port, out);
 }
 

@@ -39,6 +39,9 @@ void view_facts(const struct pair *p, struct facts *f);
 /* client_cert= and client_cert_verified= */
 void view_log_certificate(const struct pair *p, struct log_line *l);
 
+/* Our own address, to which it came. */
+void view_server(const struct pair *p, char text_out[46]);
+
 /* What the next hop is told: the client of the session; with what XFORWARD said of it; as a PROXY header, its octets or 0. */
 void view_client(const struct pair *p, struct xclient *who_out);
 void view_forwarded(const struct pair *p, struct xclient *who_out);

@@ -276,6 +276,46 @@ service lmtp {
         return out
 
 
+class DovecotAuth(Dovecot):
+    """Dovecot's authentication service alone, on a socket; users: lines of its passwd-file."""
+
+    HELPERS = ["/usr/bin/doveconf"] + ["/usr/lib/dovecot/" + name for name in ("anvil", "auth", "config", "log", "stats")]
+
+    def __init__(self, folder, users):
+        Jail.__init__(self, folder, "dovecot", "/usr/sbin/dovecot", ["dovecot", "dovenull"], ["/run", "/var/lib/dovecot"], self.HELPERS)
+        for name in os.listdir(fetched("dovecot") + "/usr/lib/dovecot"):
+            path = folder + "/usr/lib/dovecot/" + name
+            if "." not in name and not os.path.exists(path):
+                self.write("/usr/lib/dovecot/" + name, "", 0o755)
+        self.socket = folder + "/run/dovecot/auth-client"
+        self.write("/etc/users", users, 0o644)
+        self.write("/etc/dovecot/dovecot.conf", """
+protocols =
+log_path = /var/log.dovecot
+default_vsz_limit = 1G
+ssl = no
+auth_mechanisms = plain scram-sha-256
+auth_username_chars =
+auth_failure_delay = 0
+passdb {
+  driver = passwd-file
+  args = /etc/users
+}
+service auth {
+  unix_listener auth-client {
+    mode = 0666
+  }
+}
+service anvil {
+  unix_listener anvil-auth-penalty {
+    mode = 0
+  }
+}
+""")
+        self.start("-F", ports=[])
+        until("Dovecot's socket", lambda: self.process.poll() is not None or os.path.exists(self.socket))
+
+
 def python():
     """aiosmtpd and aiosmtplib may be imported from here on."""
     folder = os.path.join(fetched("aiosmtpd"), "usr", "lib", "python3", "dist-packages")

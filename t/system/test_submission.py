@@ -192,6 +192,7 @@ def test_xclient_is_somebody_else(submission, authority, sink):
     assert len(sink.wait()) == 1
 
 
+@pytest.mark.slow
 def test_many_at_a_time_take_their_turns(submission, authority, room):
     """A password that costs much holds up nobody else: what it costs is paid between what others ask for."""
     file = os.path.join(room, "slow")

@@ -21,6 +21,9 @@ static void put_pair(const char *name, struct made m)
 #define SCRAM "{SCRAM-SHA-256}4096,W22ZaJ0SNY7soEsUEjb6gQ==," \
 	      "WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=,wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
 
+#define TEN "0123456789"
+#define HUNDRED TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN
+
 enum { DAY = 86400 };
 
 static int setup(void **state)
@@ -152,7 +155,13 @@ static void mistakes(void **state)
 
 		{ "who may authenticate", MINE "}; auth: { passwords = \"users\"; };", "" },
 		{ "and how often", MINE "}; auth: { passwords = \"users\"; attempts = 0; };", "" },
-		{ "how often, but not who", MINE "}; auth: { attempts = 5; };", "c:3: listener.a.auth.attempts without passwords, expected who may authenticate\n" },
+		{ "how often, but not who", MINE "}; auth: { attempts = 5; };", "c:3: listener.a.auth.attempts without passwords or dovecot, expected who may authenticate\n" },
+		{ "Dovecot says who", MINE "}; auth: { dovecot = \"/run/dovecot/auth-client\"; attempts = 7; };", "" },
+		{ "both say", MINE "}; auth: { passwords = \"users\";\ndovecot = \"auth-client\"; };",
+		    "c:4: listener.a.auth.dovecot beside passwords, expected one of them\n" },
+		{ "a socket whose name is too long", MINE "}; auth: { dovecot = \"/" HUNDRED "1234567\"; };",
+		    "c:3: listener.a.auth.dovecot = \"/" HUNDRED "1234567\" is longer than a socket's name may be, expected at most 107 octets\n" },
+		{ "one that fits", MINE "}; auth: { dovecot = \"/" HUNDRED "123456\"; };", "" },
 		{ "authentication in clear", "auth: { passwords = \"users\"; };",
 		    "c:3: listener.a.auth where there is no TLS, inside of which alone it is announced, expected a mode in listener.a.tls\n" },
 		{ "passwords that are not there", MINE "};\nauth: { passwords = \"no\"; };", "c:4: passwords @/no cannot be read: " NO_FILE },

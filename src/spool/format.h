@@ -14,11 +14,12 @@
 
 enum { SPOOL_VERSION = 1, SPOOL_ALIGN = 512 };
 
+/* Any two differ in two bits at least. */
 enum spool_mark {
 	SPOOL_WAITING = '.',
-	SPOOL_HELD = 'h',      /* of a message: not to be sent until it is released */
+	SPOOL_HELD = 'H',      /* of a message: not to be sent until it is released */
 	SPOOL_DELIVERED = 'd', /* of a recipient: a next hop has answered for it */
-	SPOOL_FAILED = 'f',    /* of a recipient: will not be delivered; who is to hear of it is a message of its own by now */
+	SPOOL_FAILED = 'F',    /* of a recipient: will not be delivered; who is to hear of it is a message of its own by now */
 	SPOOL_REMOVED = 'r',   /* of a recipient: an operator said so */
 	SPOOL_DONE = 'x'       /* of a message: nothing is left to be done */
 };

@@ -30,20 +30,20 @@ const unsigned char *store_zeros(void)
 /* ---- folders ---- */
 
 /* -1: errno tells. */
-static int folder(int dir_fd, const char *name, bool *made)
+static int folder(const struct store *s, const char *name, bool *made)
 {
 	struct stat st;
 	int fd;
 
-	if (mkdirat(dir_fd, name, 0700) == 0)
+	if (mkdirat(s->conf.dir_fd, name, 0700) == 0)
 		*made = true;
 	else if (errno != EEXIST)
 		return -1;
-	fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	fd = openat(s->conf.dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return -1;
 	/* Somebody else's could lose or forge mail. */
-	if (fstat(fd, &st) == 0 && st.st_uid == geteuid() && !(st.st_mode & 022))
+	if (fstat(fd, &st) == 0 && st.st_uid == s->uid && !(st.st_mode & 022))
 		return fd;
 	close(fd);
 	errno = EPERM;
@@ -57,7 +57,7 @@ static bool folders(struct store *s, char error_out[256])
 	bool made = false;
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		*fds[i] = folder(s->conf.dir_fd, names[i], &made);
+		*fds[i] = folder(s, names[i], &made);
 		if (*fds[i] < 0) {
 			snprintf(error_out, 256, "spool: %s: %s", names[i], errno == EPERM ? "not ours alone" : strerror(errno));
 			return false;
@@ -83,6 +83,7 @@ struct store *store_new(struct loop *l, const struct store_conf *conf, char erro
 	}
 	s->loop = l;
 	s->conf = *conf;
+	s->uid = geteuid();
 	s->tmp_fd = s->mail_fd = s->note_fd = s->damaged_fd = s->queue_fd = -1;
 	s->outs_end = &s->outs;
 	buf_init(&s->front, STORE_READ);
@@ -150,7 +151,7 @@ void store_free(struct store **sp)
 	if (!s)
 		return;
 	give_up(s);
-	if (s->dirty || s->unlinked)
+	if (s->changed || s->unlinked)
 		store_sync(s);
 	loop_timer_release(&s->sync);
 	loop_timer_release(&s->check);
@@ -346,7 +347,7 @@ bool store_write(int fd, struct iovec *iov, int n)
 	return true;
 }
 
-static bool write_at(int fd, const void *octets, size_t n, uint64_t at)
+bool store_write_at(int fd, const void *octets, size_t n, uint64_t at)
 {
 	const char *from = octets;
 
@@ -374,7 +375,7 @@ bool store_out_sync(struct store *s, struct store_out *o)
 	if (o->failed != FAULT_NONE || o->synced)
 		return o->synced;
 	spool_file_write(head, &o->head);
-	if (!write_at(fd, head, sizeof(head), 0))
+	if (!store_write_at(fd, head, sizeof(head), 0))
 		return out_failed(o, store_fault(errno), "write", errno);
 	if (!store_fsync(fd)) {
 		int error = errno;
@@ -402,17 +403,6 @@ bool store_rename(int from_fd, const char *from, int to_fd, const char *to)
 		return false;
 	(void)unlinkat(from_fd, from, 0);
 	return true;
-}
-
-bool store_out_move(struct store *s, struct store_out *o, int folder_fd, bool another)
-{
-	for (int i = 0; i < NAME_TRIES; i++) {
-		o->renamed = store_rename(s->tmp_fd, o->tmp, folder_fd, o->name);
-		if (o->renamed || errno != EEXIST || !another)
-			break;
-		make_name(s, o->name);
-	}
-	return o->renamed;
 }
 
 /* ---- putting ---- */
@@ -578,7 +568,7 @@ static bool write_message(struct store *s, struct store_out *o, struct gather *g
 	if (first)
 		return true;
 	end_head(s, o, h);
-	return write_at(o->fd, s->front.at, SPOOL_HEAD, o->head.octets);
+	return store_write_at(o->fd, s->front.at, SPOOL_HEAD, o->head.octets);
 }
 
 /* The others of the file live on. */
@@ -669,7 +659,7 @@ void store_unput(struct store_put *p)
 	if (!p->store)
 		return;
 	/* Its client will come again. */
-	if (o->fd >= 0 && write_at(o->fd, &done, 1, p->mark_at))
+	if (o->fd >= 0 && store_write_at(o->fd, &done, 1, p->mark_at))
 		o->live--;
 	unlink_put(o, p);
 }
@@ -682,7 +672,14 @@ static bool out_finish(struct store *s, struct store_out *o)
 		return false;
 	if (!store_out_sync(s, o))
 		return false;
-	if (store_out_move(s, o, s->mail_fd, true))
+	for (int i = 0; i < NAME_TRIES && !o->renamed; i++) {
+		o->renamed = store_rename(s->tmp_fd, o->tmp, s->mail_fd, o->name);
+		if (!o->renamed && errno != EEXIST)
+			break;
+		if (!o->renamed)
+			make_name(s, o->name);
+	}
+	if (o->renamed)
 		return true;
 	store_trouble(s, store_fault(errno), slice_str(o->name), "rename", errno);
 	return out_failed(o, store_fault(errno), "rename", errno);

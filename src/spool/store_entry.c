@@ -14,8 +14,8 @@
 
 #include "base/bug.h"
 
-/* Room is given back in whole blocks of the file system; most have this or more. */
-enum { BLOCK_OCTETS = 4096, CHUNK_OCTETS = 65536 };
+/* Room is given back in whole blocks of the file system, which mostly have so many octets, and only where it is worth a call. */
+enum { BLOCK_OCTETS = 4096, HOLE_OCTETS = 16384 };
 
 size_t store_files(const struct store *s)
 {
@@ -104,14 +104,14 @@ int store_file_open(struct store *s, struct store_file *f)
 	return f->fd;
 }
 
-static void take_from_dirty(struct store_file *f)
+static void take_from_changed(struct store_file *f)
 {
-	if (!f->dirty)
+	if (!f->listed)
 		return;
-	*f->dirty_at = f->dirty_next;
-	if (f->dirty_next)
-		f->dirty_next->dirty_at = f->dirty_at;
-	f->dirty = false;
+	*f->changed_at = f->changed_next;
+	if (f->changed_next)
+		f->changed_next->changed_at = f->changed_at;
+	f->listed = false;
 }
 
 static void entry_free(struct store *s, struct store_entry *e)
@@ -131,7 +131,7 @@ void store_file_forget(struct store *s, struct store_file *f)
 {
 	while (f->entries)
 		entry_free(s, f->entries);
-	take_from_dirty(f);
+	take_from_changed(f);
 	store_file_close(s, f);
 	(void)map_take(&s->files, slice_of(f->name, SPOOL_NAME));
 	free(f);
@@ -163,7 +163,7 @@ void store_file_less(struct store *s, struct store_file *f)
 		return;
 	if (f->left == 0)
 		store_file_remove(s, f);
-	else if (!f->dirty && none_in_use(f))
+	else if (!f->marked && none_in_use(f))
 		store_file_forget(s, f);
 }
 
@@ -251,11 +251,11 @@ bool store_envelope(struct store *s, struct store_entry *e, struct arena *a, str
 /* Read, so that what the disk cannot give is an error and no signal. */
 static bool sum_file(struct store *s, int fd, uint64_t at, uint64_t octets)
 {
-	unsigned char *chunk = malloc(CHUNK_OCTETS);
+	unsigned char *chunk = malloc(STORE_CHUNK);
 	bool good = chunk != NULL;
 
 	while (good && octets > 0) {
-		size_t n = octets < CHUNK_OCTETS ? (size_t)octets : CHUNK_OCTETS;
+		size_t n = octets < STORE_CHUNK ? (size_t)octets : STORE_CHUNK;
 
 		good = read_at(fd, chunk, n, at);
 		if (good)
@@ -366,15 +366,15 @@ void store_sync_soon(struct store *s)
 		loop_timer_set(s->loop, &s->sync, STORE_SYNC_MS, store_sync, s);
 }
 
-static void make_dirty(struct store *s, struct store_file *f)
+static void changed(struct store *s, struct store_file *f)
 {
-	if (!f->dirty) {
-		f->dirty = true;
-		f->dirty_next = s->dirty;
-		f->dirty_at = &s->dirty;
-		if (s->dirty)
-			s->dirty->dirty_at = &f->dirty_next;
-		s->dirty = f;
+	if (!f->listed) {
+		f->listed = true;
+		f->changed_next = s->changed;
+		f->changed_at = &s->changed;
+		if (s->changed)
+			s->changed->changed_at = &f->changed_next;
+		s->changed = f;
 	}
 	store_sync_soon(s);
 }
@@ -394,7 +394,8 @@ static bool write_mark(struct store *s, struct store_entry *e, uint32_t at, enum
 		store_trouble(s, FAULT_SPOOL_FAILED, store_name(e), "mark", errno);
 		return false;
 	}
-	make_dirty(s, e->file);
+	e->file->marked = true;
+	changed(s, e->file);
 	return true;
 }
 
@@ -404,26 +405,23 @@ bool store_mark(struct store *s, struct store_entry *e, int rcpt, enum spool_mar
 	return write_mark(s, e, (uint32_t)(rcpt + 1), mark);
 }
 
-/* What is only in blocks of its own. Behind the sync of its mark: a message with a hole in it must not look like one to be sent. */
-static void give_back(struct store *s, struct store_entry *e)
+/* The blocks that no other message has a part in. */
+static bool hole_of(const struct store_entry *e, uint64_t *from_out, uint64_t *n_out)
 {
 	uint64_t from = e->from + front_octets(e), end = from + e->content_octets;
-	int fd;
 
 	from = (from + BLOCK_OCTETS - 1) / BLOCK_OCTETS * BLOCK_OCTETS;
 	end = end / BLOCK_OCTETS * BLOCK_OCTETS;
-	if (from >= end)
-		return;
-	fd = store_file_open(s, e->file);
-	/* A file system that cannot gives it back with the file. */
-	if (fd >= 0)
-		(void)fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)(end - from));
+	if (e->file->damaged || end < from + HOLE_OCTETS)
+		return false;
+	*from_out = from;
+	*n_out = end - from;
+	return true;
 }
 
-static void sync_file(struct store *s, struct store_file *f)
+static void sync_marks(struct store *s, struct store_file *f)
 {
 	int fd = store_file_open(s, f), got = -1;
-	struct store_entry *e, *next;
 
 	if (fd >= 0)
 		do
@@ -431,29 +429,49 @@ static void sync_file(struct store *s, struct store_file *f)
 		while (got < 0 && errno == EINTR);
 	if (got < 0)
 		trouble_comes(&s->unsynced, "spool_fsync_failed", slice_of(f->name, SPOOL_NAME), strerror(errno), loop_now_ms(s->loop));
+	f->marked = false;
+	/* With a hole in it, it must not look like one to be sent. */
+	if (got < 0)
+		f->holes = false;
+}
+
+static void give_back(struct store *s, struct store_file *f)
+{
+	struct store_entry *e, *next;
+	int fd = store_file_open(s, f);
+
+	f->holes = false;
 	for (e = f->entries; e; e = next) {
+		uint64_t from, n;
+
 		next = e->next;
 		if (!e->done)
 			continue;
-		if (got == 0)
-			give_back(s, e);
+		/* A file system that cannot gives it back with the file. */
+		if (fd >= 0 && hole_of(e, &from, &n))
+			(void)fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)n);
 		entry_free(s, e);
 	}
-	/* Nobody has any of it in use: a later scan finds what is left. */
-	if (!f->entries)
-		store_file_forget(s, f);
 }
 
 void store_sync(void *arg)
 {
 	struct store *s = arg;
+	struct store_file *f, *next;
 
-	while (s->dirty) {
-		struct store_file *f = s->dirty;
-
-		take_from_dirty(f);
-		sync_file(s, f);
+	for (f = s->changed; f; f = next) {
+		next = f->changed_next;
+		if (f->marked)
+			sync_marks(s, f);
+		if (f->holes && loop_now_ms(s->loop) >= f->holes_ms)
+			give_back(s, f);
+		if (!f->holes)
+			take_from_changed(f);
+		if (none_in_use(f))
+			store_file_forget(s, f);
 	}
+	if (s->changed)
+		store_sync_soon(s);
 	if (s->unlinked && !store_fsync(s->mail_fd))
 		trouble_comes(&s->unsynced, "spool_fsync_failed", S("mail"), strerror(errno), loop_now_ms(s->loop));
 	s->unlinked = false;
@@ -483,20 +501,26 @@ void store_done(struct store *s, struct store_entry **ep)
 {
 	struct store_entry *e = *ep;
 	struct store_file *f = e->file;
+	uint64_t from, n;
+	bool marked;
 
 	*ep = NULL;
 	if (e->held)
 		let_go(e);
 	drop_note(s, e);
 	f->left--;
-	if (f->left > 0 || f->pinned || f->damaged)
-		(void)write_mark(s, e, 0, SPOOL_DONE);
+	/* The file goes, and the mark with it. */
+	marked = (f->left == 0 && !f->pinned && !f->damaged) || write_mark(s, e, 0, SPOOL_DONE);
 	e->done = true;
 	s->entries--;
-	if (f->dirty)
-		store_sync_soon(s);
-	else
+	if (!marked || f->left == 0 || !hole_of(e, &from, &n)) {
 		entry_free(s, e);
+	} else {
+		if (!f->holes)
+			f->holes_ms = loop_now_ms(s->loop) + STORE_HOLE_MS;
+		f->holes = true;
+		changed(s, f);
+	}
 	store_file_less(s, f);
 }
 

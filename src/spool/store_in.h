@@ -23,6 +23,8 @@ enum {
 	STORE_OPEN_OUTS = 32,  /* files being written in a turn; above it the oldest is synced early */
 	STORE_READ = SPOOL_HEAD + LIMIT_SPOOL_ENVELOPE + 1 + LIMIT_RCPT, /* a message without its content has no more */
 	STORE_MEMORY = 1 << 20, /* content above it is mapped */
+	STORE_HOLE_MS = 30000, /* the file of a message that is done is mostly gone by then; else its room is given back */
+	STORE_CHUNK = 65536,   /* of a content are read at a time */
 	STORE_TMP_NAME = 48
 };
 
@@ -47,12 +49,15 @@ struct store_file {
 	struct spool_file head;
 	char name[SPOOL_NAME + 1];
 	bool damaged;                   /* set aside, not unlinked, when nothing is left of it */
-	bool dirty;
 	bool pinned;                    /* its messages are being given out */
+	bool listed;                    /* in `changed` of the store */
+	bool marked;                    /* its marks are to be synced */
+	bool holes;                     /* room of its messages is to be given back */
 	int fd;                         /* -1: closed */
 	uint32_t left;                  /* messages that are not done */
 	struct store_file *open_next, *open_before;    /* with a descriptor, the last used first */
-	struct store_file *dirty_next, **dirty_at;     /* marks to be synced */
+	struct store_file *changed_next, **changed_at;
+	int64_t holes_ms;               /* ... then */
 	struct store_entry *entries;
 };
 
@@ -67,7 +72,7 @@ struct store_entry {
 	uint32_t envelope_octets, marks, header_octets;
 	uint32_t opens;
 	bool checked;                   /* content against its checksum */
-	bool done;                      /* its receiver has given it back; its room is given back with the next sync */
+	bool done;                      /* its receiver has given it back; only its room is still to be given back */
 	bool noted;                     /* a note may be there */
 };
 _Static_assert(sizeof(struct store_entry) <= 128, "a hundred thousand of them");
@@ -82,12 +87,28 @@ struct store_view {
 	int error;                      /* of the last read; 0: none */
 };
 
+/* A good message of a file that is being looked through. */
+struct store_message_at {
+	uint64_t at;
+	struct spool_head head;
+	bool done;
+};
+
+struct store_contents {
+	struct spool_file head;
+	struct store_message_at at[LIMIT_SPOOL_COMMIT];
+	uint32_t n;                     /* good messages */
+	uint32_t done;                  /* of these */
+	const char *damage;             /* NULL: none */
+};
+
 enum store_phase { STORE_TMP, STORE_MAIL, STORE_NOTES, STORE_KNOWN };
 
 struct store {
 	struct loop *loop;
 	struct store_conf conf;
 	int tmp_fd, mail_fd, note_fd, damaged_fd;
+	uid_t uid;
 	uint64_t seed[4];
 	uint32_t counter;               /* of names */
 
@@ -121,11 +142,12 @@ struct store {
 	unsigned char *scan;            /* memory for a view */
 	struct arena arena;
 	bool notes_known;               /* what is found from now on has none */
+	unsigned depth;                 /* files that were committed anew, and looked at in turn */
 
 	/* marking */
 	struct store_file *opened, *opened_last;
 	unsigned opened_count;
-	struct store_file *dirty;
+	struct store_file *changed;     /* files that the timer has something to do about */
 	bool unlinked;                  /* mail/ has lost a name since it was synced */
 	struct loop_timer sync;
 };
@@ -139,10 +161,9 @@ struct store_out *store_out_new(struct store *s);
 void store_out_free(struct store_out **o);
 /* All of it. False: errno tells. iov is changed. */
 bool store_write(int fd, struct iovec *iov, int n);
+bool store_write_at(int fd, const void *octets, size_t n, uint64_t at);
 /* Durable but for its name: false, o->failed is set. */
 bool store_out_sync(struct store *s, struct store_out *o);
-/* Into a folder under o->name, which is made another one when it is taken and `rename` says so; false: errno tells. */
-bool store_out_move(struct store *s, struct store_out *o, int folder_fd, bool another);
 /* fsync(), whatever signals come. */
 bool store_fsync(int fd);
 /* Never replaces. False: errno tells. */
@@ -174,5 +195,11 @@ void store_sync(void *arg);
 /* store_aside.c */
 /* A name of mail/ goes to damaged/, whatever it is. False: it could not (logged). */
 bool store_aside(struct store *s, const char *name, const char *why);
+/*
+ * store_anew - the good messages of a damaged file, those that are not done, are put into another one, and marked done in this one
+ * Out:   true: nothing good is left in it that was not there before; name_out: of the other one, empty: it has no good ones.
+ *        False: not now
+ */
+bool store_anew(struct store *s, struct store_view *v, const struct store_contents *c, const char *name, char name_out[SPOOL_NAME + 1]);
 
 #endif

@@ -18,6 +18,8 @@
 enum {
 	NAMES_A_FILE = 20,       /* names that are looked at, known ones too, for each file that may be read */
 	VIEW_OCTETS = 65536,     /* of a big file are read at a time */
+	SEARCH_OCTETS = 1 << 28, /* of a damaged file are searched for good messages */
+	ANEW_DEPTH = 3,          /* a disk that damages what was just written may not keep us busy */
 	LEFT_OVER_S = 86400      /* nobody writes for so long: a process of another life had this number */
 };
 
@@ -54,22 +56,8 @@ bool store_view(struct store_view *v, uint64_t at, size_t n, struct slice *out)
 
 /* ---- what a file holds ---- */
 
-struct store_found_at {
-	uint64_t at;
-	struct spool_head head;
-	bool done;
-};
-
-struct contents {
-	struct spool_file head;
-	struct store_found_at at[LIMIT_SPOOL_COMMIT];
-	uint32_t n;            /* good messages */
-	uint32_t done;         /* of these */
-	const char *damage;    /* NULL: none */
-};
-
 /* The message that begins there. *next_out: where another may begin. */
-static bool look_at(struct store *s, struct store_view *v, const struct spool_file *file, uint64_t at, struct store_found_at *out, uint64_t *next_out)
+static bool look_at(struct store *s, struct store_view *v, const struct spool_file *file, uint64_t at, struct store_message_at *out, uint64_t *next_out)
 {
 	struct spool_envelope e;
 	struct slice front, envelope, marks;
@@ -92,7 +80,7 @@ static bool look_at(struct store *s, struct store_view *v, const struct spool_fi
 }
 
 /* False: it cannot be told now: v->error, or no memory. */
-static bool look_through(struct store *s, struct store_view *v, struct contents *c)
+static bool look_through(struct store *s, struct store_view *v, struct store_contents *c)
 {
 	struct slice octets;
 	uint64_t at = SPOOL_ALIGN;
@@ -108,12 +96,13 @@ static bool look_through(struct store *s, struct store_view *v, struct contents 
 		/* Checksums tell whether the key is right. */
 		if (!spool_file_key(octets, &c->head))
 			return true;
+		c->head.octets = v->size;
 	} else if (c->head.octets != v->size) {
 		c->damage = v->size < c->head.octets ? "cut" : "too long";
 	}
 	while (at < v->size) {
-		if (c->n == LIMIT_SPOOL_COMMIT) {
-			c->damage = "too many messages";
+		if (c->n == LIMIT_SPOOL_COMMIT || (c->damage && at > SEARCH_OCTETS)) {
+			c->damage = "too long";
 			return true;
 		}
 		if (look_at(s, v, &c->head, at, &c->at[c->n], &at))
@@ -131,7 +120,7 @@ static bool look_through(struct store *s, struct store_view *v, struct contents 
 /* ---- giving out ---- */
 
 /* False: no memory; it is found again later. */
-static bool give_one(struct store *s, struct store_view *v, struct store_file *f, const struct store_found_at *m, store_found *found, void *arg)
+static bool give_one(struct store *s, struct store_view *v, struct store_file *f, const struct store_message_at *m, store_found *found, void *arg)
 {
 	struct spool_envelope e;
 	struct store_entry *entry;
@@ -148,7 +137,7 @@ static bool give_one(struct store *s, struct store_view *v, struct store_file *f
 	return true;
 }
 
-static bool give_out(struct store *s, struct store_view *v, const struct contents *c, const char *name, store_found *found, void *arg)
+static bool give_out(struct store *s, struct store_view *v, const struct store_contents *c, const char *name, store_found *found, void *arg)
 {
 	struct store_file *f = store_file_new(s, &c->head, slice_of(name, SPOOL_NAME));
 	bool good = f != NULL;
@@ -227,11 +216,11 @@ static bool two_names(struct store *s, const struct stat *st, bool *lives_out)
 	return found;
 }
 
-static const char *no_file(const struct stat *st)
+static const char *no_file(const struct store *s, const struct stat *st)
 {
 	if (!S_ISREG(st->st_mode))
 		return "no regular file";
-	if (st->st_uid != geteuid())
+	if (st->st_uid != s->uid)
 		return "another owner's";
 	return NULL;
 }
@@ -247,10 +236,26 @@ static enum taken later(struct store *s, const char *name, const char *what, int
 	return TAKEN_LATER;
 }
 
+static enum taken take(struct store *s, const char *name, store_found *found, void *arg);
+
+/* The good messages of a damaged file have one of their own now. */
+static enum taken take_anew(struct store *s, const char *name, const char *why, const char *anew, store_found *found, void *arg)
+{
+	enum taken got = set_aside(s, name, why);
+
+	if (!*anew || map_get(&s->files, slice_str(anew)))
+		return got;
+	s->depth++;
+	got = take(s, anew, found, arg);
+	s->depth--;
+	return got;
+}
+
 static enum taken take_open(struct store *s, int fd, uint64_t size, const char *name, store_found *found, void *arg)
 {
 	struct store_view v = { .fd = fd, .size = size };
-	struct contents c;
+	struct store_contents c;
+	char anew[SPOOL_NAME + 1];
 	bool good;
 
 	if (!s->scan)
@@ -260,8 +265,9 @@ static enum taken take_open(struct store *s, int fd, uint64_t size, const char *
 		return later(s, name, "read", ENOMEM);
 	if (!look_through(s, &v, &c))
 		return later(s, name, "read", v.error ? v.error : ENOMEM);
-	if (c.damage && c.n == c.done)
-		return set_aside(s, name, c.damage);
+	if (c.damage && s->depth < ANEW_DEPTH && store_anew(s, &v, &c, name, anew))
+		return take_anew(s, name, c.damage, anew, found, arg);
+	/* Damaged, and there is no room for another: those that are good are sent all the same. */
 	good = give_out(s, &v, &c, name, found, arg);
 	arena_clear(&s->arena);
 	return good ? TAKEN : later(s, name, "read", v.error ? v.error : ENOMEM);
@@ -277,7 +283,7 @@ static enum taken take(struct store *s, const char *name, store_found *found, vo
 
 	if (fstatat(s->mail_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? TAKEN_AWAY : later(s, name, "stat", errno);
-	why = no_file(&st);
+	why = no_file(s, &st);
 	if (!why && st.st_nlink != 1) {
 		if (!two_names(s, &st, &lives))
 			why = "it has another name";
@@ -286,7 +292,7 @@ static enum taken take(struct store *s, const char *name, store_found *found, vo
 	}
 	if (why)
 		return set_aside(s, name, why);
-	fd = openat(s->mail_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	fd = openat(s->mail_fd, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOENT ? TAKEN_AWAY : errno == EACCES || errno == ELOOP ? set_aside(s, name, strerror(errno)) : later(s, name, "open", errno);
 	if (fstat(fd, &opened) < 0 || opened.st_ino != st.st_ino || opened.st_dev != st.st_dev)

@@ -190,7 +190,7 @@ static inline void turn(void)
 static inline void wait_ms(int64_t ms)
 {
 	loop_timer_set(w.loop, &w.pause, ms, world_stop, w.loop);
-	loop_clock_advance(w.loop, ms + 1);
+	loop_clock_advance(w.loop, ms);
 	loop_run(w.loop);
 }
 

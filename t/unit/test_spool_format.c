@@ -216,7 +216,9 @@ static struct slice random_text(uint64_t *seed, size_t least, size_t most, bool 
 
 static struct slice random_path(uint64_t *seed)
 {
-	return arena_printf(&arena, "<%.*s>", SLICE_FMT(random_text(seed, 0, 80, true)));
+	struct slice text = random_text(seed, 0, 80, true);
+
+	return arena_printf(&arena, "<%.*s>", SLICE_FMT(text));
 }
 
 static struct slice maybe(uint64_t *seed, struct slice s)
@@ -416,13 +418,30 @@ static void marks_are_what_they_may_be(void **state)
 	static const struct {
 		const char *marks;
 		bool good;
-	} rows[] = { { "..", true }, { "h.", true }, { "x.", true }, { ".dfr.", true }, { "", false }, { ".", false }, { "d.", false }, { ".h", false },
+	} rows[] = { { "..", true }, { "H.", true }, { "x.", true }, { ".dFr.", true }, { "", false }, { ".", false }, { "d.", false }, { ".H", false },
 		{ ".x", false }, { ". ", false }, { "..D", false } };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		if (spool_marks(slice_str(rows[i].marks)) != rows[i].good)
 			fail_msg("\"%s\"", rows[i].marks);
+}
+
+static void every_flipped_bit_of_a_mark_is_noticed(void **state)
+{
+	static const char *const rows[] = { ".....", "H.dFr", "x.dFr" };
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++)
+		for (size_t bit = 0; bit < 40; bit++) {
+			unsigned char marks[5];
+
+			memcpy(marks, rows[i], 5);
+			assert_true(spool_marks(slice_of(marks, 5)));
+			marks[bit / 8] ^= (unsigned char)(1 << bit % 8);
+			if (spool_marks(slice_of(marks, 5)))
+				fail_msg("%s, bit %zu", rows[i], bit);
+		}
 }
 
 static void the_head_of_a_file_comes_back_or_is_noticed(void **state)
@@ -560,6 +579,7 @@ int main(void)
 		T(a_message_of_another_file_does_not_fit),
 		T(lengths_are_within_limits),
 		T(marks_are_what_they_may_be),
+		T(every_flipped_bit_of_a_mark_is_noticed),
 		T(the_head_of_a_file_comes_back_or_is_noticed),
 		T(the_key_of_a_damaged_head_can_be_had),
 		T(names_are_24_hexadecimal_digits),

@@ -25,8 +25,9 @@ struct store_conf {
 	unsigned slot;           /* makes names unique: no other living process that puts has it */
 };
 
-/* Makes missing folders. NULL: reason in error_out. */
+/* Makes missing folders. NULL: reason in error_out, and dir_fd is closed. */
 struct store *store_new(struct loop *l, const struct store_conf *conf, char error_out[256]);
+/* What is under way is dropped, nobody is told; entries go with it. */
 void store_free(struct store **s);
 
 /* ---- put ---- */
@@ -58,7 +59,7 @@ struct store_put {
  */
 bool store_put(struct store *s, struct store_put *p, const struct store_message *m, void (*on)(void *arg, const struct fault *f), void *arg,
     struct fault *f) HS_MUST_USE;
-/* Its caller is gone: nobody is told; it may still become durable when the commit is under way. */
+/* Its caller is gone: nobody is told, and it is not kept, unless it is durable already. One that is not on its way is fine. */
 void store_unput(struct store_put *p);
 
 /* The channel to the queue process from now on (owned; -1: none): names of files go there once they are durable, in one packet a commit;
@@ -71,19 +72,19 @@ void store_on_commit(struct store *s, void (*on)(void *arg, struct slice name), 
 
 /* A message of a committed file. */
 struct store_entry;
-/* `e` is the receiver's from now on (store_done(), store_drop()); envelope and marks are borrowed for the call. */
+/* `e` is the receiver's from now on (store_done(), store_drop()); envelope and marks are borrowed for the call, in which no other file may be looked at. */
 typedef void store_found(void *arg, struct store_entry *e, const struct spool_envelope *envelope, struct slice marks);
 
 /*
  * store_scan - looks at the folders: files not known yet are read, at most so many in a call; left-overs of processes that are gone are
  * removed; what is damaged or is no such file is set aside (`spool_quarantined`), after the good messages in it were committed anew.
- * Messages whose mark is SPOOL_DONE are removed.
+ * Messages whose mark is SPOOL_DONE are removed. What cannot be read now stays, for the next store_rescan().
  * Out:   true: there is more, call again; false: all is known
  */
 bool store_scan(struct store *s, size_t files, store_found *found, void *arg);
 /* From the beginning at the next store_scan(). */
 void store_rescan(struct store *s);
-/* One file, by its name from a notice; known ones are skipped. False: it could not be read; it was set aside or is not there. */
+/* One file, by its name from a notice; known ones are skipped. False: it is not there, was set aside, or cannot be read now. */
 bool store_take(struct store *s, struct slice name, store_found *found, void *arg);
 /* Files and messages known. */
 size_t store_files(const struct store *s);
@@ -101,14 +102,14 @@ bool store_envelope(struct store *s, struct store_entry *e, struct arena *a, str
  */
 bool store_open(struct store *s, struct store_entry *e, struct slice *header_out, struct slice *body_out, struct fault *f) HS_MUST_USE;
 void store_close(struct store *s, struct store_entry *e);
-/* rcpt: index, or STORE_MESSAGE. Written at once, synced with what is committed next, or within a second. False: it could not be written (logged). */
+/* rcpt: index, or STORE_MESSAGE. Written at once, synced within a second. False: it could not be written (logged). */
 enum { STORE_MESSAGE = -1 };
 bool store_mark(struct store *s, struct store_entry *e, int rcpt, enum spool_mark mark) HS_MUST_USE;
-/* Nothing is left to be done: marked, its room given back, its note removed; the last one of a file takes the file with it. */
+/* Nothing is left to be done: marked, its note removed, its room given back in half a minute; the last one of a file takes the file with it. */
 void store_done(struct store *s, struct store_entry **e);
-/* Forgotten in memory only. */
+/* Forgotten in memory only; found again by a scan that begins when nothing of its file is in memory. */
 void store_drop(struct store *s, struct store_entry **e);
-/* Set aside: content and envelope stay in damaged/. */
+/* Set aside: content and envelope stay in damaged/; told to the log with `why`. */
 void store_damaged(struct store *s, struct store_entry **e, const char *why);
 
 /* What is kept of a message between attempts, any octets up to LIMIT_SPOOL_NOTE; replaced whole, not synced, checksummed. */

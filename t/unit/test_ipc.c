@@ -1,60 +1,9 @@
 /* Messages between our processes: the octets that proto/ promises, and nothing that is not well formed. */
-#include "test.h"
+#include "example.h"
 
 #include "base/limits.h"
 #include "net/ipc.h"
 #include "net/ticket.h"
-
-static unsigned nibble(int c)
-{
-	return c >= '0' && c <= '9' ? (unsigned)(c - '0') : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a' + 10) : 16;
-}
-
-/* The hexadecimal block behind "example NAME:" in a file of proto/. */
-static void example(const char *file, const char *name, struct buf *out)
-{
-	char path[512], line[256], want[64];
-	bool found = false;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/proto/%s", getenv("SRCDIR") != NULL ? getenv("SRCDIR") : ".", file);
-	snprintf(want, sizeof(want), "example %s:\n", name);
-	f = fopen(path, "r");
-	if (f == NULL)
-		fail_msg("%s cannot be opened", path);
-	while (fgets(line, sizeof(line), f) != NULL) {
-		if (!found) {
-			found = strcmp(line, want) == 0;
-			continue;
-		}
-		if (line[0] != ' ' && line[0] != '\n')
-			break;
-		if (line[0] == '\n' && out->n > 0)
-			break;
-		for (const char *p = line; nibble(p[0]) < 16 || *p == ' '; p++) {
-			if (*p == ' ')
-				continue;
-			assert_true(nibble(p[1]) < 16);
-			buf_octet(out, (unsigned char)(nibble(p[0]) << 4 | nibble(p[1])));
-			p++;
-		}
-	}
-	fclose(f);
-	if (out->n == 0)
-		fail_msg("%s has no example %s", path, name);
-}
-
-static void want_example(struct buf *got, const char *file, const char *name)
-{
-	struct buf want;
-
-	buf_init(&want, LIMIT_IPC);
-	example(file, name, &want);
-	assert_false(buf_failed(got));
-	WANT_SLICE(buf_get(got), buf_get(&want));
-	buf_release(&want);
-	buf_release(got);
-}
 
 static const unsigned char digest[32] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25,
 	26, 27, 28, 29, 30, 31 };

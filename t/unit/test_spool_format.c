@@ -1,5 +1,6 @@
 /* The octets of the spool: round trips, and nothing that was touched goes unnoticed. */
 #include "arena.h"
+#include "example.h"
 #include "spool_sample.h"
 
 #include "base/map.h"
@@ -546,6 +547,45 @@ static void a_note_comes_back_or_is_noticed(void **state)
 	}
 }
 
+/* ---- proto/spool.md ---- */
+
+static void the_contract_shows_what_is_written(void **state)
+{
+	static const unsigned char digits[] = "0123456789abcdef";
+	struct spool_rcpt rcpts[] = { { S("<b@b.example>"), S("NEVER"), SLICE_NONE, 0 }, { S("<c@c.example>"), SLICE_NONE, S("rfc822;x@c.example"), 1 } };
+	struct spool_envelope e = {
+		.id = S("4f7a1c9k2"), .listener = S("out"), .arrived_s = 1790000000, .mail_from = S("<a@a.example>"), .body_8bit = true,
+		.known_client = true, .client = S("192.0.2.7"), .wanted = 2, .report_to = S("<a@a.example>"), .judged = true, .chain_state = DKIM2_PASS,
+		.chain_newest = DKIM2_PASS, .hop_count = 1, .instance_count = 1, .rcpts = rcpts, .rcpt_count = 2,
+	};
+	struct spool_file example_file = { .messages = 1, .octets = 1024 };
+	unsigned char octets[SPOOL_ALIGN];
+	struct slice whole, name = S("0192f0c1a2b3000700000001");
+	struct spool_head h;
+	struct buf b;
+
+	(void)state;
+	memcpy(example_file.key, digits, SPOOL_KEY);
+	memcpy(file.key, digits, SPOOL_KEY);
+	spool_file_write(octets, &example_file);
+	buf_init(&b, EXAMPLE_OCTETS);
+	buf_add(&b, octets, 64);
+	want_example(&b, "spool.md", "head of a file");
+	whole = message(&e, S("Subject: x\r\n\r\nbody\r\n"), 12, &h);
+	assert_int_equal(whole.n, example_file.octets - SPOOL_ALIGN);
+	buf_init(&b, EXAMPLE_OCTETS);
+	buf_slice(&b, slice_sub(whole, 0, (size_t)(spool_content_at(&h) + h.content_octets)));
+	want_example(&b, "spool.md", "message");
+	buf_init(&b, EXAMPLE_OCTETS);
+	assert_true(spool_notice_add(&b, name));
+	want_example(&b, "spool.md", "notice");
+	spool_note_write(octets, S("note"));
+	buf_init(&b, EXAMPLE_OCTETS);
+	buf_add(&b, octets, SPOOL_NOTE_HEAD);
+	buf_str(&b, "note");
+	want_example(&b, "spool.md", "note");
+}
+
 /* Vectors of SipHash-2-4 by its authors: what proto/spool.md says is what another program would compute. */
 static void the_checksum_is_siphash(void **state)
 {
@@ -585,6 +625,7 @@ int main(void)
 		T(names_are_24_hexadecimal_digits),
 		T(a_notice_holds_names_until_it_is_full),
 		T(a_note_comes_back_or_is_noticed),
+		T(the_contract_shows_what_is_written),
 		T(the_checksum_is_siphash),
 	};
 

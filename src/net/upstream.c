@@ -138,8 +138,10 @@ static void lost(struct upstream *u, const struct fault *f)
 	upstream_doom(u);
 	if (opening)
 		next_hop_failed(h, f);
-	if (user)
+	if (user) {
+		count_add(h->counts, h->slot, COUNT_NEXT_HOP_LOST, 1);
 		user->lost(arg, f);
+	}
 	if (opening)
 		next_hop_probed(h);
 }

@@ -2,8 +2,9 @@
  * deliver.h - one copy on its way out of the spool: a connection to the first of its next hops that serves, the envelope, the content, and
  * what became of each recipient. It knows nothing of the spool, of seals, of retries.
  *
- * A next hop that cannot be reached, or puts off MAIL, is followed by the next one of the list; once one has answered MAIL otherwise, what
- * it says counts. After the final dot a lost answer is DELIVER_LATER with `lost_final`: it may have been taken.
+ * A next hop that cannot be reached, puts off MAIL or is lost before the content is followed by the next one of the list; what else it says
+ * of MAIL, and later, counts. One that is known to lack what the message needs comes last, and before it one that was down within the last
+ * minute. After the final dot a lost answer is DELIVER_LATER with `lost_final`: it may have been taken.
  */
 #ifndef RELAY_DELIVER_H
 #define RELAY_DELIVER_H
@@ -23,7 +24,8 @@ struct deliver_rcpt {
 	struct srv_params params;  /* notify, orcpt */
 	/* when it is over */
 	enum deliver_outcome outcome;
-	short code;                /* of the answer that decided; 0: no answer, `why` tells */
+	short code;                /* of the answer that decided (LATER though it is 5yz: it would not greet, or spoke before its turn); 0: no
+	                            * answer, `why` tells. 452 with `why`: not said to the next hop, which takes no more at a time (RFC 9422) */
 	char enhanced[12];         /* empty: none was said */
 	struct slice text;         /* of that answer, in the arena; lines joined by a blank */
 	struct fault why;          /* ours, where it decided */
@@ -51,7 +53,7 @@ struct deliver_end {
 	char address[64];              /* its address; empty: not known */
 	const char *tls_version, *tls_cipher; /* NULL: in clear; good during the callback */
 	bool reached;                  /* one of them has answered EHLO: it is not the destination that is down */
-	bool busy;                     /* it refused the connection or transaction for there being too many, 421 */
+	bool busy;                     /* it refused the connection or transaction for there being too many, 421, or we have pool.max to it */
 	bool reused;                   /* the connection had carried another message before */
 	bool lost_final;
 	struct fault why;              /* where none was reached */

@@ -431,7 +431,6 @@ static void on_lost(void *arg, const struct fault *f)
 	struct fault told = *f;
 
 	t->up = NULL;
-	count_add(t->pair->relay->counts, t->pair->relay->slot, COUNT_NEXT_HOP_LOST, 1);
 	switch (t->state) {
 	case TX_CONTENT:
 	case TX_JUDGE:

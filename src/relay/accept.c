@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "auth/dkim2/bounce.h"
+#include "base/ip.h"
 #include "base/limits.h"
 #include "mail/domain.h"
 #include "out/log.h"
@@ -33,6 +34,17 @@ bool accept_always(const struct pair *p, struct arena *a, const struct path *rcp
 	    (domain_normal(a, rcpt->domain, &domain) && slice_eq(domain, slice_str(p->relay->conf->hostname)));
 }
 
+/* RFC 5321 4.1.3: "[192.0.2.1]", "[IPv6:2001:db8::1]"; normal. */
+static bool address_literal(struct slice domain)
+{
+	unsigned char address[16];
+
+	if (!slice_starts(domain, S("[")) || !slice_ends(domain, S("]")))
+		return false;
+	domain = slice_sub(domain, 1, domain.n - 2);
+	return ip_parse(slice_istarts(domain, S("IPv6:")) ? slice_sub(domain, 5, SIZE_MAX) : domain, address);
+}
+
 bool accept_route(struct tx *t, const struct path *rcpt, struct fault *f_out)
 {
 	const struct conf_listener *l = t->pair->listener->conf;
@@ -43,9 +55,9 @@ bool accept_route(struct tx *t, const struct path *rcpt, struct fault *f_out)
 		return true;
 	if (!domain_normal(&t->pair->arena, rcpt->domain, &domain))
 		domain = rcpt->domain;
-	if (l->table ? !table_find(l->table, domain, &route) : l->route_mx && !domain_valid(domain)) /* an address literal has no MX */
-		return fault_set(f_out, FAULT_NO_ROUTE, 0);
-	return true;
+	if (l->table ? table_find(l->table, domain, &route) : !l->route_mx || domain_valid(domain) || address_literal(domain))
+		return true;
+	return fault_set(f_out, FAULT_NO_ROUTE, 0);
 }
 
 void accept_answer(struct tx *t, struct tx_command *c)

@@ -181,7 +181,8 @@ def test_what_has_no_mx(queued):
     relay = queued(listener={"next_hop": "mx"})
     with relay.connect() as c:
         c.mail()
-        c.rcpt("<r1@[192.0.2.1]>", 550, "5.1.2")
+        c.rcpt("<r1@[x400:c=de]>", 550, "5.1.2")
+        c.rcpt("<r1@[192.0.2.1]>")
         c.rcpt("<r1@nowhere.test>")     # what DNS says of it is found out later
         c.rcpt("<postmaster>")
 

@@ -84,8 +84,9 @@ static void where_it_could_go(void **state)
 		{ "by MX, a U-label", NULL, true, "<r@b\xc3\xbc"
 					       "cher.test>",
 		    true },
-		{ "by MX, a literal has none", NULL, true, "<r@[192.0.2.1]>", false },
-		{ "by MX, one of IPv6", NULL, true, "<r@[IPv6:2001:db8::1]>", false },
+		{ "a literal, to that address", NULL, true, "<r@[192.0.2.1]>", true },
+		{ "a literal of IPv6", NULL, true, "<r@[IPv6:2001:db8::1]>", true },
+		{ "a literal of nobody knows what", NULL, true, "<r@[x400:c=de]>", false },
 		{ "by MX, to the postmaster", NULL, true, "<postmaster>", true },
 		{ "by a line", "c.test a.test:25\n", false, "<r@C.Test>", true },
 		{ "by no line", "c.test a.test:25\n", false, "<r@d.test>", false },

@@ -735,19 +735,21 @@ static bool read_envelope(struct attempt *t)
 static bool too_soon(struct attempt *t)
 {
 	struct queue *q = t->queue;
-	bool first = !t->copy->noted;
+	bool first = !t->copy->noted && !t->copy->hurried;
 	int64_t wait_s;
 
 	if (t->copy->noted && !t->copy->kept)
 		return false;
 	t->copy->noted = true;
+	t->copy->hurried = false;
 	t->note = note_read(t->message, &t->arena);
 	if (!t->note || !note_copy_get(t->note, t->copy->group, &t->arena, &t->noted))
 		return false;
 	t->copy->warned |= t->noted.warned;
+	if (t->copy->job.attempts < t->noted.attempts)
+		t->copy->job.attempts = t->noted.attempts;
 	if (!first)
 		return false;
-	t->copy->job.attempts = t->noted.attempts;
 	wait_s = t->noted.next_s - queue_unix_s(q);
 	if (wait_s <= 1 || wait_s > (int64_t)q->conf->queue.retry_max_s * 2)
 		return false;

@@ -1,6 +1,7 @@
 /*
  * command.c - what an operator asks of the queue (proto/control.md). Answers are bounded: lists come in pages, content in pieces.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,26 +9,63 @@
 #include "base/limits.h"
 #include "queue/queue_in.h"
 
-/* PAGE: messages of a list at most. PAGE_OCTETS: of its text, about: the page ends there. PIECE: octets of content. DESTINATIONS: told of. */
-enum { PAGE = 200, PAGE_OCTETS = 262144, PIECE = 65536, DESTINATIONS = 100 };
+/* PAGE_OCTETS: of an answer, about: the page ends there. PIECE: octets of content. LIST_RCPTS: told of in a list. DESTINATIONS: told of. */
+enum { PAGE_OCTETS = 524288, PIECE = 65536, LIST_RCPTS = 20, DESTINATIONS = 100, NEXT_OCTETS = 24 };
 
-static json_t *refuse(const char *words, bool missing)
+static json_t *refuse(const char *words)
 {
-	return missing ? json_pack("{ss sb}", "error", words, "missing", 1) : json_pack("{ss}", "error", words);
+	return json_pack("{ss}", "error", words);
 }
 
-/* As JSON has it; octets that are no UTF-8 are '?'. */
+static json_t *no_such(const json_t *id)
+{
+	return json_pack("{ss s[O]}", "error", "no such message", "missing", id);
+}
+
+static size_t limit_of(const json_t *request)
+{
+	json_int_t limit = json_integer_value(json_object_get(request, "limit"));
+
+	return limit > 0 && limit < LIMIT_QUEUE_PAGE ? (size_t)limit : LIMIT_QUEUE_PAGE;
+}
+
+/* Where a page begins: a serial number, or a recipient's place. */
+static int64_t after_of(const json_t *request)
+{
+	uint64_t after;
+
+	return slice_u64(slice_str(json_string_value(json_object_get(request, "after"))), INT64_MAX, &after) ? (int64_t)after : 0;
+}
+
+static void next_set(json_t *answer, int64_t after)
+{
+	char text[NEXT_OCTETS];
+
+	snprintf(text, sizeof(text), "%lld", (long long)after);
+	json_object_set_new(answer, "next", json_string(text));
+}
+
+/* As JSON has it: what is no UTF-8, and controls, stand as \xNN. */
 static json_t *text(struct slice s)
 {
 	json_t *t = json_stringn((const char *)s.at, s.n);
-	char out[LIMIT_PATH + 1];
-	size_t n = s.n < LIMIT_PATH ? s.n : LIMIT_PATH;
+	bool plain = t != NULL;
+	struct buf b;
 
-	if (t || s.n == 0)
+	for (size_t i = 0; i < s.n && plain; i++)
+		plain = s.at[i] >= 0x20 && s.at[i] != 0x7f;
+	if (plain || s.n == 0)
 		return t ? t : json_string("");
-	for (size_t i = 0; i < n; i++)
-		out[i] = s.at[i] < 0x20 || s.at[i] > 0x7e ? '?' : (char)s.at[i];
-	return json_stringn(out, n);
+	json_decref(t);
+	buf_init(&b, s.n * 4);
+	for (size_t i = 0; i < s.n; i++)
+		if (s.at[i] < 0x20 || s.at[i] > 0x7e)
+			buf_printf(&b, "\\x%02x", s.at[i]);
+		else
+			buf_octet(&b, s.at[i]);
+	t = json_stringn((const char *)b.at, b.n);
+	buf_release(&b);
+	return t;
 }
 
 static const char *state_of(const struct queue_message *m)
@@ -48,37 +86,34 @@ static const char *rcpt_state(const struct queue_message *m, const struct spool_
 	case SPOOL_REMOVED:
 		return "removed";
 	default:
-		return m->copies[r->group].attempt ? "active" : m->held ? "held" : "waiting";
+		return m->copies[r->group].attempt ? "active" : "waiting";
 	}
 }
 
 static json_t *rcpt_told(struct queue_message *m, const struct spool_rcpt *r, unsigned char mark, size_t place, const json_t *note)
 {
 	const struct queue_copy *c = &m->copies[r->group];
-	json_t *o = json_pack("{so sI ss}", "path", text(r->path), "copy", (json_int_t)r->group, "state", rcpt_state(m, r, mark));
-	struct note_rcpt last;
+	bool waits = mark == SPOOL_WAITING && c->job.destination && !c->attempt;
+	int64_t wait_ms = waits ? sched_job_due_ms(&c->job) - loop_now_ms(m->queue->loop) : 0;
+	struct note_rcpt last = { .text = NULL };
 
-	if (!o || mark != SPOOL_WAITING)
-		return o;
-	json_object_set_new(o, "attempts", json_integer(c->job.attempts));
-	if (c->job.destination && !c->attempt) {
-		int64_t wait_ms = sched_job_due_ms(&c->job) - loop_now_ms(m->queue->loop);
-
-		json_object_set_new(o, "next_s", json_integer(wait_ms > 0 ? (wait_ms + 999) / 1000 : 0));
-	}
-	if (note && note_rcpt_get(note, place, &last) && last.code) {
-		json_object_set_new(o, "code", json_integer(last.code));
-		json_object_set_new(o, "enhanced", json_string(last.enhanced ? last.enhanced : ""));
-		json_object_set_new(o, "text", json_string(last.text ? last.text : ""));
-	}
-	return o;
+	if (note && mark == SPOOL_WAITING)
+		(void)note_rcpt_get(note, place, &last);
+	return json_pack("{so sI ss sI sI sI so}", "path", text(r->path), "copy", (json_int_t)r->group, "state", rcpt_state(m, r, mark),
+	    "next_s", (json_int_t)(wait_ms > 0 ? (wait_ms + 999) / 1000 : 0), "attempts", (json_int_t)c->job.attempts, "code",
+	    (json_int_t)last.code, "text", text(slice_str(last.text)));
 }
 
-/* All that is told of a message; `all`: also of recipients that nothing is left to be done for. */
-static json_t *message_told(struct queue_message *m, struct arena *a, bool all, struct spool_envelope *e)
+/*
+ * What a list tells of a message: the first recipients that something is left to be done for; with `all` any, from *at on, which is moved
+ * to the first that is not told of, or to their number.
+ */
+static json_t *message_told(struct queue_message *m, struct arena *a, bool all, size_t *at, size_t limit, struct spool_envelope *e)
 {
-	json_t *rcpts = json_array(), *note, *o;
+	json_t *rcpts = json_array(), *note;
+	json_int_t left = 0;
 	struct slice marks;
+	size_t octets = 0;
 
 	if (!rcpts || !store_envelope(m->queue->store, m->entry, a, e, &marks)) {
 		json_decref(rcpts);
@@ -86,13 +121,17 @@ static json_t *message_told(struct queue_message *m, struct arena *a, bool all, 
 	}
 	note = note_read(m, a);
 	for (size_t i = 0; i < e->rcpt_count; i++)
-		if (all || marks.at[1 + i] == SPOOL_WAITING)
-			json_array_append_new(rcpts, rcpt_told(m, &e->rcpts[i], marks.at[1 + i], i, note));
+		left += marks.at[1 + i] == SPOOL_WAITING;
+	for (; *at < e->rcpt_count && json_array_size(rcpts) < limit && octets < PAGE_OCTETS; (*at)++) {
+		if (!all && marks.at[1 + *at] != SPOOL_WAITING)
+			continue;
+		json_array_append_new(rcpts, rcpt_told(m, &e->rcpts[*at], marks.at[1 + *at], *at, note));
+		octets += 400 + e->rcpts[*at].path.n * 4;
+	}
 	json_decref(note);
-	o = json_pack("{ss sI sI so so ss so}", "id", m->id, "age_s", (json_int_t)((loop_now_ms(m->queue->loop) - m->arrived_ms) / 1000),
-	    "octets", (json_int_t)store_octets(m->entry), "mail_from", text(e->mail_from), "listener", text(e->listener), "state", state_of(m),
-	    "rcpts", rcpts);
-	return o;
+	return json_pack("{ss sI sI so so ss sI so}", "id", m->id, "age_s",
+	    (json_int_t)((loop_now_ms(m->queue->loop) - m->arrived_ms) / 1000), "octets", (json_int_t)store_octets(m->entry), "mail_from",
+	    text(e->mail_from), "listener", text(e->listener), "state", state_of(m), "left", left, "rcpts", rcpts);
 }
 
 static struct queue_message *find(struct queue *q, const json_t *id)
@@ -102,78 +141,79 @@ static struct queue_message *find(struct queue *q, const json_t *id)
 	return name ? map_get(&q->ids, slice_str(name)) : NULL;
 }
 
+static struct queue_message *behind(struct queue *q, int64_t serial)
+{
+	struct queue_message *m = q->messages;
+
+	while (m && m->serial <= serial)
+		m = m->next;
+	return m;
+}
+
 static json_t *list(struct queue *q, const json_t *request)
 {
-	json_int_t after = json_integer_value(json_object_get(request, "after")), limit = json_integer_value(json_object_get(request, "limit"));
+	struct queue_message *m = behind(q, after_of(request));
 	json_t *all = json_array(), *answer;
-	struct queue_message *m = q->messages;
-	size_t octets = 0;
-	json_int_t last = 0;
+	size_t octets = 0, limit = limit_of(request);
+	int64_t last = 0;
 
-	while (m && m->serial <= after)
-		m = m->next;
-	if (limit <= 0 || limit > PAGE)
-		limit = PAGE;
 	for (; m && limit > 0 && octets < PAGE_OCTETS; m = m->next, limit--) {
 		struct spool_envelope e;
 		struct arena a;
+		size_t at = 0;
 		json_t *o;
 
 		arena_init(&a, LIMIT_SPOOL_ENVELOPE * 8);
-		o = message_told(m, &a, false, &e);
-		octets += 300 + (o ? json_array_size(json_object_get(o, "rcpts")) * 200 : 0);
+		o = message_told(m, &a, false, &at, LIST_RCPTS, &e);
+		octets += 1000 + (o ? json_array_size(json_object_get(o, "rcpts")) * 1000 : 0);
 		last = m->serial;
 		if (o)
 			json_array_append_new(all, o);
 		arena_clear(&a);
 	}
 	answer = json_pack("{so}", "messages", all);
-	if (answer && m && last)
-		json_object_set_new(answer, "next", json_integer(last));
+	if (answer && m)
+		next_set(answer, last);
 	return answer;
 }
 
 static json_t *show(struct queue *q, const json_t *request)
 {
 	struct queue_message *m = find(q, json_object_get(request, "id"));
+	size_t at = (size_t)after_of(request);
 	struct slice header, body;
 	struct spool_envelope e;
 	struct fault f = { 0 };
 	struct arena a;
-	json_t *o;
+	json_t *o, *answer = NULL;
 
 	if (!m)
-		return refuse("no such message in the queue", true);
+		return no_such(json_object_get(request, "id"));
 	arena_init(&a, LIMIT_SPOOL_ENVELOPE * 8);
-	o = message_told(m, &a, true, &e);
-	if (o) {
-		json_object_set_new(o, "file", text(store_name(m->entry)));
-		json_object_set_new(o, "arrived", json_integer(e.arrived_s));
-		json_object_set_new(o, "client", text(e.client));
-		json_object_set_new(o, "ret", text(e.ret));
-		json_object_set_new(o, "envid", text(e.envid));
-		json_object_set_new(o, "body_8bit", json_boolean(e.body_8bit));
-		json_object_set_new(o, "smtputf8", json_boolean(e.smtputf8));
-		json_object_set_new(o, "requiretls", json_boolean(e.requiretls));
-		json_object_set_new(o, "report", json_boolean(e.report));
-		json_object_set_new(o, "report_to", text(e.report_to));
-		json_object_set_new(o, "dkim2", json_string(e.judged ? dkim2_state_name(e.chain_state) : "none"));
-	}
+	o = message_told(m, &a, true, &at, limit_of(request), &e);
 	if (o && store_open(q->store, m->entry, &header, &body, &f)) {
-		json_t *h = json_stringn((const char *)header.at, header.n < PIECE ? header.n : PIECE);
+		json_t *more = json_pack("{sI sI so so sb sb sb sb sb so so so}", "arrived_s", (json_int_t)e.arrived_s, "header_octets",
+		    (json_int_t)header.n, "file", text(store_name(m->entry)), "client", text(e.client), "known_client", e.known_client, "report",
+		    e.report, "body_8bit", e.body_8bit, "smtputf8", e.smtputf8, "requiretls", e.requiretls, "ret", text(e.ret), "envid",
+		    text(e.envid), "report_to", text(e.report_to));
 
-		json_object_set_new(o, "header", h ? h : json_null());
 		store_close(q->store, m->entry);
+		if (more && json_object_update(o, more) == 0)
+			answer = json_pack("{sO}", "message", o);
+		json_decref(more);
+		if (answer && at < e.rcpt_count)
+			next_set(answer, (int64_t)at);
 	}
+	json_decref(o);
 	arena_clear(&a);
-	return o ? o : refuse("the message cannot be read now", false);
+	return answer ? answer : refuse("the message cannot be read now");
 }
 
 static json_t *content(struct queue *q, const json_t *request)
 {
 	struct queue_message *m = find(q, json_object_get(request, "id"));
 	json_int_t at = json_integer_value(json_object_get(request, "at"));
-	struct slice header, body, empty = SLICE_NONE, parts[3];
+	struct slice parts[3] = { SLICE_NONE };
 	struct fault f = { 0 };
 	struct buf piece;
 	uint64_t all = 0, skip;
@@ -181,30 +221,27 @@ static json_t *content(struct queue *q, const json_t *request)
 	struct arena a;
 
 	if (!m)
-		return refuse("no such message in the queue", true);
-	if (at < 0 || !store_open(q->store, m->entry, &header, &body, &f))
-		return refuse("the message cannot be read now", false);
-	if (store_octets(m->entry) > header.n)
-		empty = S("\r\n");
-	parts[0] = header;
-	parts[1] = empty;
-	parts[2] = body;
+		return no_such(json_object_get(request, "id"));
+	if (at < 0 || !store_open(q->store, m->entry, &parts[0], &parts[2], &f))
+		return refuse("the message cannot be read now");
+	if (store_octets(m->entry) > parts[0].n)
+		parts[1] = S("\r\n");
 	buf_init(&piece, PIECE);
 	skip = (uint64_t)at;
 	for (size_t i = 0; i < 3; i++) {
-		struct slice rest = slice_sub(parts[i], skip < parts[i].n ? (size_t)skip : parts[i].n, PIECE - piece.n);
+		size_t from = skip < parts[i].n ? (size_t)skip : parts[i].n;
 
-		skip -= skip < parts[i].n ? skip : parts[i].n;
+		buf_slice(&piece, slice_sub(parts[i], from, PIECE - piece.n));
+		skip -= from;
 		all += parts[i].n;
-		buf_slice(&piece, rest);
 	}
-	store_close(q->store, m->entry);
 	arena_init(&a, PIECE * 2);
-	if (!buf_failed(&piece)) {
-		o = json_pack("{so sI}", "octets", text(b64_text(&a, buf_get(&piece))), "at", at);
-		if (o && (uint64_t)at + piece.n < all)
-			json_object_set_new(o, "next", json_integer(at + (json_int_t)piece.n));
-	}
+	if (!buf_failed(&piece))
+		o = json_pack("{so sI sI sI}", "octets", text(b64_text(&a, buf_get(&piece))), "at", at, "total", (json_int_t)all, "header_octets",
+		    (json_int_t)(parts[0].n + parts[1].n));
+	if (o && (uint64_t)at + piece.n < all)
+		json_object_set_new(o, "next", json_integer(at + (json_int_t)piece.n));
+	store_close(q->store, m->entry);
 	arena_clear(&a);
 	buf_release(&piece);
 	return o;
@@ -212,43 +249,91 @@ static json_t *content(struct queue *q, const json_t *request)
 
 /* ---- what changes something ---- */
 
-static void hurry(struct queue_message *m)
+/* Each gives how many it counts for. */
+static json_int_t hurry(struct queue_message *m)
 {
 	int64_t now_ms = loop_now_ms(m->queue->loop);
+	json_int_t n = 0;
 
 	for (uint32_t i = 0; i < m->copy_count; i++)
-		if (m->copies[i].job.destination && !m->copies[i].attempt)
+		if (m->copies[i].job.destination && !m->copies[i].attempt) {
+			m->copies[i].hurried = true;
 			sched_hurry(m->queue->sched, &m->copies[i].job, now_ms);
+			n++;
+		}
 	queue_pump(m->queue);
+	return n;
 }
 
-static void remove_it(struct queue_message *m)
+static json_int_t hold(struct queue_message *m)
+{
+	bool before = m->held;
+
+	message_hold(m);
+	return m->held && !before;
+}
+
+static json_int_t release(struct queue_message *m)
+{
+	bool before = m->held;
+
+	message_release(m);
+	return before && !m->held;
+}
+
+static json_int_t take_away(struct queue_message *m)
 {
 	(void)message_remove(m);
+	return 1;
 }
 
-static json_t *each(struct queue *q, const json_t *request, void (*act)(struct queue_message *m))
+static json_t *each_named(struct queue *q, const json_t *ids, json_int_t (*act)(struct queue_message *m))
 {
-	const json_t *ids = json_object_get(request, "ids"), *id;
-	struct queue_message *m, *next;
+	json_t *missing = json_array(), *id;
 	json_int_t done = 0;
 	size_t i;
 
-	if (json_is_true(json_object_get(request, "all")))
-		for (m = q->messages; m; m = next, done++) {
-			next = m->next;
-			act(m);
-		}
 	json_array_foreach(ids, i, id) {
-		m = find(q, id);
-		if (!m)
-			continue;
-		act(m);
-		done++;
+		struct queue_message *m = find(q, id);
+
+		if (m)
+			done += act(m);
+		else
+			json_array_append(missing, id);
 	}
-	if (!done && json_array_size(ids))
-		return refuse("no such message in the queue", true);
-	return json_pack("{sI}", "done", done);
+	return json_pack("{sI so}", "done", done, "missing", missing);
+}
+
+static json_t *each(struct queue *q, const json_t *request, json_int_t (*act)(struct queue_message *m))
+{
+	struct queue_message *m, *next;
+	size_t limit = limit_of(request);
+	json_int_t done = 0;
+	int64_t last = 0;
+	json_t *answer;
+
+	if (!json_is_true(json_object_get(request, "all")))
+		return each_named(q, json_object_get(request, "ids"), act);
+	for (m = behind(q, after_of(request)); m && limit > 0; m = next, limit--) {
+		next = m->next;
+		last = m->serial;
+		done += act(m);
+	}
+	answer = json_pack("{sI}", "done", done);
+	if (answer && m)
+		next_set(answer, last);
+	return answer;
+}
+
+/* Those of a destination, or all. */
+static void hurry_all(struct queue *q, struct slice destination)
+{
+	struct sched_view v;
+
+	for (struct queue_message *m = q->messages; m; m = m->next)
+		for (uint32_t i = 0; i < m->copy_count; i++)
+			if (sched_job_view(&m->copies[i].job, &v))
+				m->copies[i].hurried |= destination.n == 0 || slice_eq(v.name, destination);
 }
 
 static json_t *flush(struct queue *q, const json_t *request)
@@ -257,7 +342,8 @@ static json_t *flush(struct queue *q, const json_t *request)
 	size_t n;
 
 	if (!destination && !json_is_true(json_object_get(request, "all")))
-		return each(q, request, hurry);
+		return each_named(q, json_object_get(request, "ids"), hurry);
+	hurry_all(q, slice_str(destination));
 	n = sched_flush(q->sched, slice_str(destination), loop_now_ms(q->loop));
 	queue_pump(q);
 	return json_pack("{sI}", "done", (json_int_t)n);
@@ -266,31 +352,46 @@ static json_t *flush(struct queue *q, const json_t *request)
 /* ---- destinations ---- */
 
 struct shown {
-	const struct queue *queue;
 	struct sched_view views[DESTINATIONS];
 	size_t n;
 };
 
-/* Those that most waits for. */
+/* Those that most waits for, most first. */
 static bool show_view(void *arg, const struct sched_view *v)
 {
 	struct shown *s = arg;
-	size_t at = s->n < DESTINATIONS ? s->n++ : DESTINATIONS - 1;
+	size_t at = s->n;
 
-	if (at == DESTINATIONS - 1 && s->n == DESTINATIONS && s->views[at].waiting + s->views[at].active >= v->waiting + v->active &&
-	    s->views[at].name.n)
-		return true;
-	for (; at && s->views[at - 1].waiting + s->views[at - 1].active < v->waiting + v->active; at--)
+	if (at == DESTINATIONS) {
+		if (s->views[at - 1].waiting >= v->waiting)
+			return true;
+		at--;
+	} else {
+		s->n++;
+	}
+	for (; at && s->views[at - 1].waiting < v->waiting; at--)
 		s->views[at] = s->views[at - 1];
 	s->views[at] = *v;
 	return true;
 }
 
-static json_t *destinations(struct queue *q)
+/* Copies that wait and were tried before. */
+static json_int_t deferred(const struct queue *q)
+{
+	json_int_t n = 0;
+
+	for (const struct queue_message *m = q->messages; m; m = m->next)
+		for (uint32_t i = 0; i < m->copy_count && !m->held; i++)
+			n += m->copies[i].left && !m->copies[i].attempt && m->copies[i].job.attempts;
+	return n;
+}
+
+static json_t *destinations(struct queue *q, const json_t *request)
 {
 	struct shown *s = calloc(1, sizeof(*s));
 	json_t *all = json_array();
 	int64_t now_ms = loop_now_ms(q->loop);
+	size_t limit = limit_of(request), known = sched_destinations(q->sched);
 
 	if (!s || !all) {
 		free(s);
@@ -298,17 +399,17 @@ static json_t *destinations(struct queue *q)
 		return NULL;
 	}
 	sched_walk(q->sched, show_view, s);
-	for (size_t i = 0; i < s->n; i++) {
+	for (size_t i = 0; i < s->n && i < limit; i++) {
 		const struct sched_view *v = &s->views[i];
 
-		json_array_append_new(all, json_pack("{so sI sI sI sI sI}", "name", text(v->name), "waiting", (json_int_t)v->waiting, "active",
-		    (json_int_t)v->active, "limit", (json_int_t)v->limit, "failures", (json_int_t)v->failures, "dead_s",
+		json_array_append_new(all, json_pack("{so sI sI sI sI}", "name", text(v->name), "waiting", (json_int_t)v->waiting, "active",
+		    (json_int_t)v->active, "limit", (json_int_t)v->limit, "dead_s",
 		    (json_int_t)(v->dead_until_ms > now_ms ? (v->dead_until_ms - now_ms + 999) / 1000 : 0)));
 	}
 	free(s);
-	return json_pack("{sI sI sI sI sI so}", "messages", (json_int_t)q->message_count, "held", (json_int_t)q->held_count, "waiting",
-	    (json_int_t)sched_waiting(q->sched), "active", (json_int_t)sched_active(q->sched), "destination_count",
-	    (json_int_t)sched_destinations(q->sched), "destinations", all);
+	return json_pack("{sb sI sI sI sI sI so sI}", "ready", q->ready, "messages", (json_int_t)q->message_count, "held",
+	    (json_int_t)q->held_count, "waiting", (json_int_t)sched_waiting(q->sched), "active", (json_int_t)sched_active(q->sched), "deferred",
+	    deferred(q), "destinations", all, "more", (json_int_t)(known - json_array_size(all)));
 }
 
 json_t *queue_command(struct queue *q, const json_t *request)
@@ -316,7 +417,7 @@ json_t *queue_command(struct queue *q, const json_t *request)
 	const char *what = json_string_value(json_object_get(request, "do"));
 
 	if (!what)
-		return refuse("what is to be done?", false);
+		return refuse("what is to be done?");
 	if (strcmp(what, "list") == 0)
 		return list(q, request);
 	if (strcmp(what, "show") == 0)
@@ -324,16 +425,16 @@ json_t *queue_command(struct queue *q, const json_t *request)
 	if (strcmp(what, "content") == 0)
 		return content(q, request);
 	if (strcmp(what, "destinations") == 0)
-		return destinations(q);
+		return destinations(q, request);
 	if (q->draining)
-		return refuse("the queue is stopping, try again in a moment", false);
+		return refuse("the queue is stopping, try again in a moment");
 	if (strcmp(what, "flush") == 0)
 		return flush(q, request);
 	if (strcmp(what, "hold") == 0)
-		return each(q, request, message_hold);
+		return each(q, request, hold);
 	if (strcmp(what, "release") == 0)
-		return each(q, request, message_release);
+		return each(q, request, release);
 	if (strcmp(what, "remove") == 0)
-		return each(q, request, remove_it);
-	return refuse("no such request", false);
+		return each(q, request, take_away);
+	return refuse("no such request");
 }

@@ -224,8 +224,10 @@ void message_release(struct queue_message *m)
 	m->held = false;
 	m->queue->held_count--;
 	for (uint32_t i = 0; i < m->copy_count; i++)
-		if (!m->copies[i].attempt && !m->copies[i].job.destination)
+		if (!m->copies[i].attempt && !m->copies[i].job.destination) {
+			m->copies[i].hurried = true;
 			message_wait(&m->copies[i], loop_now_ms(m->queue->loop));
+		}
 	event(m, LOG_LEVEL_INFO, "released", NULL);
 	queue_pump(m->queue);
 }

@@ -29,6 +29,7 @@ struct queue_copy {
 	uint32_t left;             /* recipients that wait */
 	bool noted;                /* the note of an earlier process was looked at */
 	bool kept;                 /* there is one of this process */
+	bool hurried;              /* an operator wants it tried, whatever a note says */
 	bool warned;               /* its delay was reported, or nobody wants to hear of it */
 };
 

@@ -12,6 +12,7 @@ from relay import run
 from seal import checked
 from test_peers import dovecot, postfix  # noqa: F401 - fixtures
 from test_queue import emptied, queue, submit
+from wait import until
 
 PATIENT = "minimal_backoff_time = 1s\nqueue_run_delay = 1s\nmaximal_backoff_time = 1s\n"
 
@@ -33,7 +34,7 @@ def test_postfix_and_swaks_bring_mail_for_postfix(hopseal, keyring, postfix, sin
     assert done.returncode == 0, done.stdout
     for n in (1, 2, 3, 4):
         relay.event("delivered", rcpt_to="<r%d@c.test>" % n)
-        (stored,) = box.mailbox("r%d" % n)
+        (stored,) = until("it in its box", lambda: box.mailbox("r%d" % n))
         hop = checked(stored, keyring)[-1]
         assert "<r%d@c.test>" % n in hop.rt
         assert sorted(hop.rt) == (["<r1@c.test>", "<r2@c.test>"] if n < 3 else ["<r%d@c.test>" % n])
@@ -87,7 +88,9 @@ def test_three_destinations_that_unbound_names(hopseal, sinks, ports, room, keyr
     server = Unbound(room, dns, {"mx.test": zone})
     try:
         relay = queue(hopseal, keys=[keyring.key("a.test")], listener={"next_hop": "mx"}, settings={"mx_port": port},
-                      answers={}, dns={"answers": None, "resolver": "127.0.0.1:%d" % dns, "trust_anchor": "none"})
+                      start=False)
+        relay.conf["dns"] = {"resolver": "127.0.0.1:%d" % dns, "trust_anchor": "none"}
+        relay.start()
         rcpts = ["<r%d@%s.mx.test>" % (n, d) for n in (1, 2) for d in ("one", "two", "three")]
         submit(relay, rcpts)
         for box, d in zip(hosts, ("one", "two", "three")):

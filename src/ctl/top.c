@@ -69,6 +69,13 @@ static void print_screen(const json_t *status, const json_t *before, double elap
 	    control_text(status, "hostname"), control_number(status, "uptime_s"), control_number(now, "sessions_open"),
 	    control_number(now, "tls_open"), control_number(now, "next_hop_open"));
 	print_generations(status);
+	if (json_is_object(json_object_get(status, "queue"))) {
+		const json_t *queue = json_object_get(status, "queue");
+
+		printf("queue %lld messages, %lld held; copies %lld waiting, %lld on their way; %zu destinations\n", control_number(queue, "messages"),
+		    control_number(queue, "held"), control_number(queue, "waiting"), control_number(queue, "active"),
+		    json_array_size(json_object_get(queue, "destinations")) + (size_t)control_number(queue, "more"));
+	}
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		printf("%-9s", rows[i].title);
 		for (size_t k = 0; k < 4 && rows[i].counters[k]; k++)

@@ -139,9 +139,13 @@ bool bind_files(const struct conf *conf, uint64_t *wanted_out, uint64_t *have_ou
 	struct rlimit limit;
 	/* A session has its client, its next hop and maybe a body file; one worker may hold them all. */
 	rlim_t wanted = (rlim_t)conf->limits.sessions * 3 + 256;
+	/* The queue process has a connection and a file for a delivery. */
+	rlim_t delivering = (rlim_t)conf->queue.deliveries * 2 + 256;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return false;
+	if (wanted < delivering)
+		wanted = delivering;
 	*wanted_out = wanted;
 	if (limit.rlim_cur < wanted) {
 		struct rlimit more = limit;

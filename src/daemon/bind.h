@@ -33,7 +33,7 @@ int bind_listen(const struct conf_address *address, char error_out[BIND_ERROR]);
 int bind_control(const char *run_dir, gid_t gid, char error_out[BIND_ERROR]);
 void bind_control_remove(const char *run_dir);
 
-/* As many open files as the sessions of conf need; false: less_out is what there is. */
+/* As many open files as the sessions and deliveries of conf need; false: less_out is what there is. */
 bool bind_files(const struct conf *conf, uint64_t *wanted_out, uint64_t *have_out);
 
 #endif

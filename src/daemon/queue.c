@@ -118,27 +118,46 @@ static void teller_add(struct front *p, int fd)
 static void control_set(struct front *p, int fd);
 static void control_go_on(struct front *p);
 
-static json_t *control_do(struct front *p, struct slice text)
+/* A page that is too long to be sent is made shorter. */
+static bool page_shorten(json_t *request)
 {
-	const char *why = "no memory";
-	json_t *request = request_read(text, &why), *answer = NULL;
+	const char *verb = json_string_value(json_object_get(request, "do"));
+	json_int_t limit = json_integer_value(json_object_get(request, "limit"));
 
-	if (request)
-		answer = queue_command(p->queue, request);
-	json_decref(request);
-	return answer ? answer : json_pack("{s:s}", "error", why);
+	return limit > 1 && (strcmp(verb, "list") == 0 || strcmp(verb, "show") == 0) &&
+	    json_object_set_new(request, "limit", json_integer(limit / 4 ? limit / 4 : 1)) == 0;
 }
 
-static void control_answer(struct front *p, uint32_t ticket, json_t *take_answer)
+static char *control_do(struct front *p, struct slice asked)
 {
-	char *text = take_answer ? json_dumps(take_answer, JSON_COMPACT) : NULL;
-	struct slice said = text ? slice_str(text) : S("{\"error\":\"no memory\"}");
+	const char *why = "no memory";
+	json_t *request = request_read(asked, &why), *answer;
+	char *text;
 
-	json_decref(take_answer);
-	if (said.n > LIMIT_PARCEL)
-		said = S("{\"error\":\"the answer is too long\"}");
+	do {
+		answer = request ? queue_command(p->queue, request) : NULL;
+		if (!answer)
+			answer = json_pack("{s:s}", "error", why);
+		text = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
+		json_decref(answer);
+		if (!text || strlen(text) <= LIMIT_PARCEL)
+			break;
+		free(text);
+		text = strdup("{\"error\":\"the answer is too long\"}");
+		if (!page_shorten(request))
+			break;
+		free(text);
+	} while (true);
+	json_decref(request);
+	return text;
+}
+
+static void control_answer(struct front *p, uint32_t ticket, struct slice asked)
+{
+	char *text = control_do(p, asked);
+
 	/* What cannot be sent is missed at its time. */
-	(void)!parcel_send(&p->control, ticket, said);
+	(void)!parcel_send(&p->control, ticket, text ? slice_str(text) : S("{\"error\":\"no memory\"}"));
 	free(text);
 }
 
@@ -151,7 +170,7 @@ static void on_control(void *arg, unsigned what)
 
 	/* One request a turn: mail goes on beside them. */
 	if (what == LOOP_READ && (got = parcel_read(&p->control, &ticket, &text)) > 0)
-		control_answer(p, ticket, control_do(p, text));
+		control_answer(p, ticket, text);
 	if (got < 0)
 		control_set(p, -1);
 	else

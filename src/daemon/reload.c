@@ -47,8 +47,9 @@ static void files_raise(const struct conf *conf)
 
 	if (!bind_files(conf, &wanted, &have))
 		log_note(LOG_LEVEL_WARNING, "files_limit",
-		    "%u sessions may need %llu open files, the system allows %llu: raise LimitNOFILE or lower limits.sessions",
-		    conf->limits.sessions, (unsigned long long)wanted, (unsigned long long)have);
+		    "%u sessions, or %u deliveries, may need %llu open files, the system allows %llu: raise LimitNOFILE, or lower limits.sessions "
+		    "and queue.deliveries",
+		    conf->limits.sessions, conf->queue.deliveries, (unsigned long long)wanted, (unsigned long long)have);
 }
 
 void reload_begin(struct supervisor *s, struct generation *g)

@@ -62,7 +62,8 @@ bool conn_connect(struct conn *c, struct loop *l, const struct sockaddr *to, soc
 	set_up(c, l, fd, ops, owner);
 	c->connecting = true;
 	/* An error that comes at once is reported by SO_ERROR or the failed write below, like one that comes later. */
-	if (connect(fd, to, to_len) != 0 && errno != EINPROGRESS)
+	/* Interrupted, it goes on by itself (connect(2)). */
+	if (connect(fd, to, to_len) != 0 && errno != EINPROGRESS && errno != EINTR)
 		c->error = errno;
 	if (update(c))
 		return true;

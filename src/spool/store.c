@@ -367,6 +367,13 @@ bool store_write_at(int fd, const void *octets, size_t n, uint64_t at)
 	return true;
 }
 
+/* Tells the log, and later who asked. */
+static bool out_refused(struct store *s, struct store_out *o, const char *what, int error)
+{
+	store_trouble(s, store_fault(error), slice_str(o->name), what, error);
+	return out_failed(o, store_fault(error), what, error);
+}
+
 bool store_out_sync(struct store *s, struct store_out *o)
 {
 	unsigned char head[SPOOL_ALIGN];
@@ -376,7 +383,7 @@ bool store_out_sync(struct store *s, struct store_out *o)
 		return o->synced;
 	spool_file_write(head, &o->head);
 	if (!store_write_at(fd, head, sizeof(head), 0))
-		return out_failed(o, store_fault(errno), "write", errno);
+		return out_refused(s, o, "write", errno);
 	if (!store_fsync(fd)) {
 		int error = errno;
 
@@ -387,7 +394,7 @@ bool store_out_sync(struct store *s, struct store_out *o)
 	o->fd = -1;
 	/* Interrupted, it is closed all the same. */
 	if (close(fd) < 0 && errno != EINTR)
-		return out_failed(o, FAULT_SPOOL_FAILED, "close", errno);
+		return out_refused(s, o, "close", errno);
 	o->synced = true;
 	return true;
 }
@@ -681,14 +688,13 @@ static bool out_finish(struct store *s, struct store_out *o)
 	}
 	if (o->renamed)
 		return true;
-	store_trouble(s, store_fault(errno), slice_str(o->name), "rename", errno);
-	return out_failed(o, store_fault(errno), "rename", errno);
+	return out_refused(s, o, "rename", errno);
 }
 
 /* Nobody knows what is in the folder now: what may stand there is taken back, and nothing more comes. */
 static void stop(struct store *s, struct store_out *outs, int error)
 {
-	struct log_line l = log_begin(LOG_LEVEL_ERROR, "spool_failed");
+	struct log_line l = log_begin(LOG_LEVEL_ERROR, "spool_fsync_failed");
 	char note[128];
 
 	snprintf(note, sizeof(note), "sync of the folder: %s; no mail is taken", strerror(error));

@@ -30,14 +30,12 @@ const unsigned char *store_zeros(void)
 /* ---- folders ---- */
 
 /* -1: errno tells. */
-static int folder(const struct store *s, const char *name, bool *made)
+static int folder(const struct store *s, const char *name)
 {
 	struct stat st;
 	int fd;
 
-	if (mkdirat(s->conf.dir_fd, name, 0700) == 0)
-		*made = true;
-	else if (errno != EEXIST)
+	if (mkdirat(s->conf.dir_fd, name, 0700) < 0 && errno != EEXIST)
 		return -1;
 	fd = openat(s->conf.dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
@@ -54,16 +52,16 @@ static bool folders(struct store *s, char error_out[256])
 {
 	static const char *const names[] = { "tmp", "mail", "note", "damaged" };
 	int *const fds[] = { &s->tmp_fd, &s->mail_fd, &s->note_fd, &s->damaged_fd };
-	bool made = false;
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		*fds[i] = folder(s, names[i], &made);
+		*fds[i] = folder(s, names[i]);
 		if (*fds[i] < 0) {
 			snprintf(error_out, 256, "spool: %s: %s", names[i], errno == EPERM ? "not ours alone" : strerror(errno));
 			return false;
 		}
 	}
-	if (!made || store_fsync(s->conf.dir_fd))
+	/* Also those that are there: who made them may have been killed before he came to this, or may not have come to it yet. */
+	if (store_fsync(s->conf.dir_fd))
 		return true;
 	snprintf(error_out, 256, "spool: sync: %s", strerror(errno));
 	return false;

@@ -312,14 +312,14 @@ static long after(const struct deed *d, long got, size_t octets)
 
 static void keep_begin(struct deed *d)
 {
-	bool told = d->call == CALL_SEND && d->local;
+	bool told = d->call == CALL_SEND && (d->local || d->peer);
 
 	if (!(d->call & CALLS_KEPT) || !recording())
 		return;
 	if (told) {
 		told = false;
 		for (size_t i = 0; i < FAULTS_PORTS; i++)
-			told |= page->ports[i] && page->ports[i] == d->local;
+			told |= page->ports[i] && (page->ports[i] == d->local || page->ports[i] == d->peer);
 	}
 	if (!told && !((d->place | d->to_place) & PLACES_KEPT))
 		return;
@@ -436,6 +436,15 @@ static ssize_t write_kept(struct deed *d, const struct writing *w, const struct 
 	return n;
 }
 
+static size_t part_of(size_t all, uint32_t octets)
+{
+	if (octets == FAULTS_HALF)
+		return all / 2;
+	if (octets & FAULTS_BUT)
+		return all > (octets & ~FAULTS_BUT) ? all - (octets & ~FAULTS_BUT) : 0;
+	return octets < all ? octets : all;
+}
+
 static ssize_t writing(uint32_t call, const struct writing *w, const struct iovec *iov, size_t count)
 {
 	struct deed d = { .call = call, .iov = iov, .iov_count = count };
@@ -450,10 +459,8 @@ static ssize_t writing(uint32_t call, const struct writing *w, const struct iove
 		d.call = CALL_SEND;
 	r = rule_of(&d, false, all);
 	if (r) {
-		size_t octets = r->octets == FAULTS_HALF ? all / 2 : r->octets;
+		size_t octets = part_of(all, r->octets);
 
-		if (octets > all)
-			octets = all;
 		if (r->action == ACT_SHORT || octets) {
 			ssize_t n = write_kept(&d, w, cut, iov_cut(cut, iov, count, octets ? octets : 1));
 

@@ -60,7 +60,11 @@ enum faults_action {
 	ACT_PAUSE  /* until rule.gate is not 0 */
 };
 
-enum { FAULTS_HALF = 0xffffffff, FAULTS_EVER = 0xffffffff };
+enum {
+	FAULTS_HALF = 0xffffffff,
+	FAULTS_EVER = 0xffffffff,
+	FAULTS_BUT = 0x80000000 /* and how many octets are left out at the end */
+};
 
 struct faults_rule {
 	uint32_t calls, places, to; /* to: 0 is any */
@@ -72,7 +76,7 @@ struct faults_rule {
 	uint32_t after;             /* acts when the call is done, not before */
 	uint32_t action;
 	int32_t error;
-	uint32_t octets;            /* a write: so many are written before it acts; FAULTS_HALF: half of them */
+	uint32_t octets;            /* a write: so many are written before it acts; FAULTS_HALF: half of them; FAULTS_BUT */
 	uint32_t matched, acted;    /* counted by all processes */
 	uint32_t gate, held;        /* held: processes that wait at it */
 };
@@ -89,7 +93,7 @@ struct faults_page {
 	uint64_t record_begin;      /* in the file */
 	uint32_t record_lock;
 	uint32_t record_lost;       /* there was no room for so many */
-	uint16_t ports[FAULTS_PORTS]; /* what is said from these to a client is written down as well */
+	uint16_t ports[FAULTS_PORTS]; /* what is said to a client of these, or to a next hop there, is written down as well */
 	struct faults_rule rules[FAULTS_RULES];
 };
 

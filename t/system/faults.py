@@ -26,6 +26,7 @@ PLACES = {name: 1 << n for n, name in enumerate(
 FILES = "spool tmp_dir tmp mail_dir mail note_dir note damaged_dir damaged below"     # all that is of the spool
 COUNT, FAIL, SHORT, KILL, DOOM, PAUSE = range(6)
 HALF = EVER = 0xffffffff
+BUT = 0x80000000         # and how many octets are left out at the end
 
 # struct faults_page up to its rules, struct faults_rule, struct faults_line
 PAGE = struct.Struct("=6I q 256s 3Q 2I %dH" % PORTS)
@@ -104,7 +105,7 @@ class Faults:
 
     def add(self, calls, places, to="", nth=0, last=None, port=0, needle=b"", role="", after=False, fail=None, short=None, half=False, octets=0,
             kill=False, doom=False, pause=False):
-        """nth: acts on that match; last: on all up to that one, EVER for ever; half, octets: of a write, done before it acts."""
+        """nth: acts on that match; last: on all up to that one, EVER for ever; half, octets (or BUT | n): of a write, done before it acts."""
         action, error = COUNT, 0
         if fail is not None:
             action, error = FAIL, fail
@@ -132,9 +133,12 @@ class Faults:
     # -- the record
 
     def record(self, *ports):
-        """From now on, with what is said from these ports."""
+        """From now on, with what is said by these ports of the daemon, and to these of others."""
         struct.pack_into("=%dH" % PORTS, self.page, PORTS_AT, *(list(ports) + [0] * (PORTS - len(ports))))
         struct.pack_into("=Q", self.page, ROOM_AT, self.record_octets)
+
+    def record_stop(self):
+        struct.pack_into("=Q", self.page, ROOM_AT, 0)
 
     def recorded(self):
         """The lines by now, in order."""
@@ -156,7 +160,8 @@ class Line:
         self.call, self.inode, self.offset, self.path, self.to, self.data, self.pid = call, inode, offset, path, to, data, pid
 
     def __repr__(self):
-        return "<%s %s%s%s>" % (self.call, self.path, " -> " + self.to if self.to else "", " %d at %d" % (len(self.data), self.offset) if self.data else "")
+        data = " %d at %d" % (len(self.data), self.offset) if self.data else ""
+        return "<%s %s%s%s>" % (self.call, self.path, " -> " + self.to if self.to else "", data)
 
 
 CALL_NAMES = {bit: name for name, bit in CALLS.items()}

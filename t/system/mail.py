@@ -1,4 +1,5 @@
 """What a message is, for tests: octets with CRLF, and a look at its fields."""
+import base64
 import re
 
 NOW = 1790812800    # 2026-10-01 00:00:00 UTC, the Date below
@@ -56,3 +57,21 @@ def tag(value, name):
         if part.split("=")[0].strip().lower() == name:
             return re.sub(r"\s", "", part.split("=", 1)[1])
     return None
+
+
+BLOB = re.compile(rb"[A-Za-z0-9+/]{8,}={0,2}")
+
+
+def layers(octets):
+    """The octets, and whatever in them is base64, wherever it may begin, and what in that is base64."""
+    todo = [octets]
+    for _ in range(3):
+        inner = []
+        for one in todo:
+            yield one
+            for blob in BLOB.findall(re.sub(rb"\r\n[ \t]+", b"", one)):
+                for cut in range(4):
+                    part = blob[cut:].rstrip(b"=")
+                    part = part[:-1] if len(part) % 4 == 1 else part
+                    inner.append(base64.b64decode(part + b"=" * (-len(part) % 4)))
+        todo = inner

@@ -14,6 +14,7 @@ it, or what follows the header, begins with TLS.
 import socket
 import struct
 import threading
+import time
 
 from wait import DEADLINE, Board
 
@@ -41,7 +42,13 @@ class Transaction:
         self.rcpts = []
         self.content = b""
         self.took = []      # recipients it was taken for
+        self.owner, self.lines, self.said_s = None, 0, 0     # its session, that session's commands by the end of the content, when it was answered
         self.xclient = self.xforward = self.front = None
+
+    @property
+    def heard(self):
+        """Has whoever sent it said anything after its answer?"""
+        return self.owner.lines > self.lines
 
     @property
     def sender(self):
@@ -68,6 +75,8 @@ class Session:
         self.xclient = self.xforward = self.front = None
         self.secure = False
         self.said = b""     # the last answer
+        self.lines = 0      # commands so far
+        self.ended_s = None
 
     def read(self):
         more = self.sock.recv(262144)
@@ -184,6 +193,7 @@ class Session:
         while True:
             line = self.line()
             self.sink.commands.add((self.number, line))
+            self.lines += 1
             verb = line.split(" ")[0].split(":")[0].upper()
             if verb == "LHLO" if self.sink.lmtp else verb == "EHLO":
                 self.helo, self.tx = line, None
@@ -200,6 +210,8 @@ class Session:
                     self.tx = Transaction(self.number, self.helo, line)
                     self.tx.front, self.tx.xclient, self.tx.xforward = self.front, self.xclient, self.xforward
                     self.xforward = None
+            elif verb == "RCPT" and self.sink.no_user and self.sink.no_user(line):
+                self.sock.sendall(b"550 5.1.1 no such user\r\n")
             elif verb == "RCPT":
                 if self.act("rcpt", b"250 2.1.5 recipient ok\r\n"):
                     self.tx.rcpts.append(line)
@@ -209,6 +221,7 @@ class Session:
                 elif self.act("data", b"354 go on\r\n"):
                     self.tx.content = self.content()
                     tx, self.tx = self.tx, None
+                    tx.owner, tx.lines, tx.said_s = self, self.lines, time.monotonic()
                     self.sink.contents.add(tx)
                     self.answer(tx)
             elif verb == "RSET":
@@ -240,6 +253,7 @@ class Sink:
         self.lmtp = lmtp
         self.tls_extensions = tls_extensions    # announced inside TLS only
         self.fronted = self.implicit = False
+        self.no_user = None         # no_user(line) true: that RCPT is refused with 550
         self.tls = tls              # an ssl context: STARTTLS is offered
         self.scripts, self.standing = {}, {}
         self.lock = threading.Lock()
@@ -288,6 +302,7 @@ class Sink:
             with self.lock:
                 self.socks.discard(session.sock)
             session.sock.close()
+            session.ended_s = time.monotonic()
             self.ended.add(number)
 
     def replace(self, old, new):

@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 
 import pytest
 
@@ -25,8 +24,8 @@ for line in sys.stdin:
 
 class Program:
     def __init__(self, faults):
-        self.process = subprocess.Popen([sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=dict(os.environ, **faults.env),
-                                        start_new_session=True)
+        self.process = subprocess.Popen([sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        env=dict(os.environ, **faults.env), start_new_session=True)
 
     def say(self, line):
         self.process.stdin.write(line.encode() + b"\n")
@@ -73,7 +72,8 @@ def put(program, spool, name="one", text=b"hello"):
     fd = program("os.open(%r, os.O_CREAT | os.O_EXCL | os.O_RDWR)" % tmp)
     if not fd.isdigit():
         return [fd]
-    done = [fd, program("os.write(%s, %r)" % (fd, text)), program("os.fsync(%s)" % fd), program("os.rename(%r, %r)" % (tmp, os.path.join(mail, name)))]
+    done = [fd, program("os.write(%s, %r)" % (fd, text)), program("os.fsync(%s)" % fd)]
+    done.append(program("os.rename(%r, %r)" % (tmp, os.path.join(mail, name))))
     folder = program("os.open(%r, os.O_RDONLY | os.O_DIRECTORY)" % mail)
     return done + [program("os.fsync(%s)" % folder), program("os.close(%s)" % folder), program("os.close(%s)" % fd)]
 
@@ -117,10 +117,8 @@ def test_short(faults, program, spool):
 
 def test_half_of_a_write_then_killed(faults, program, spool):
     faults.add("write", "tmp", nth=1, half=True, kill=True)
-    put_of = threading.Thread(target=lambda: [program.say("os.write(os.open(%r, os.O_CREAT | os.O_RDWR), b'12345678')" % (spool + "/tmp/x")), program.hear()])
-    put_of.start()
+    program.say("os.write(os.open(%r, os.O_CREAT | os.O_RDWR), b'12345678')" % (spool + "/tmp/x"))
     assert program.process.wait(DEADLINE) == -signal.SIGKILL
-    put_of.join()
     with open(spool + "/tmp/x", "rb") as f:
         assert f.read() == b"1234"
 

@@ -1,0 +1,114 @@
+"""A daemon in queue mode whose calls fail and which is killed as a test has it, with the ledger of what it was given and what it gave."""
+import os
+import threading
+import time
+
+from faults import Faults
+from ledger import Ledger
+from relay import merge
+from spool import Spool
+from wait import DEADLINE, until
+
+# As fast as seconds go.
+FAST = {"queue": {"retry_min": 1, "retry_max": 1, "expire": 3600, "warn": 0}}
+
+
+class Crash:
+    """`make` is the fixture hopseal. Listener main: inbound, mode queue, whose client may send anywhere; more: listeners or settings."""
+
+    def __init__(self, make, room, sink, service="inbound", listener=None, listeners=None, record_octets=0, start=True, number=0, **settings):
+        main = dict({"service": service, "mode": "queue", "clients": ["127.0.0.0/8"]}, **(listener or {}))
+        self.relay = make(listeners=dict({"main": main}, **(listeners or {})), start=False, **merge(FAST, settings))
+        self.folder = os.path.join(self.relay.folder, "spool")
+        self.spool, self.sink = Spool(self.folder), sink
+        self.faults = Faults(self.relay.folder, self.folder, record_octets)
+        self.ledger = Ledger(self.spool, sink)
+        self.slowest_s = 0
+        if start:
+            self.start()
+
+    @property
+    def address(self):
+        return self.relay.address("main")
+
+    @property
+    def port(self):
+        return self.address[1]
+
+    def start(self):
+        """Once more; back when it is ready. Seconds it took."""
+        begun = len(self.relay.events("ready"))
+        begin = time.monotonic()
+        self.faults.revive()
+        self.relay.start(ready=False, more_env=self.faults.env)
+
+        def ready(items):
+            got = [e for e in items if e.get("event") == "ready"]
+            assert len(got) > begun or not items or items[-1].get("event") != "end-of-log" or self.relay.process.poll() is None, \
+                "the daemon ended: %r %r" % (items[-8:], self.relay.noise)
+            return len(got) > begun
+        self.relay.log.wait("a daemon that is ready", ready)
+        took = time.monotonic() - begin
+        self.slowest_s = max(self.slowest_s, took)
+        return took
+
+    def kill(self):
+        """SIGKILL to the supervisor, whose children die with it; back when all of them are gone."""
+        def kill():
+            self.relay.process.kill()
+            self.gone()
+        self.ledger.killed(kill)
+
+    def gone(self):
+        self.relay.ended()
+        group = self.relay.process.pid
+        until("the end of its children", lambda: not alive(group))
+
+    def doomed(self, rule):
+        """Waits until a rule has killed the daemon."""
+        def kill():
+            until("the rule to act", lambda: rule.acted or self.relay.process.poll() is not None)
+            self.gone()
+        self.ledger.killed(kill)
+        assert rule.acted, "it ended by itself"
+
+    def send(self, post=None, **more):
+        """One message, by a client of its own."""
+        post = post or self.ledger.post()
+        c = self.ledger.send(post, self.address, **more)
+        if c:
+            c.close()
+        return post
+
+    def send_later(self, post=None, **more):
+        """The same by a thread; join it."""
+        t = threading.Thread(target=self.send, args=(post or self.ledger.post(),), kwargs=more, daemon=True)
+        t.start()
+        return t
+
+    def flush(self):
+        """What waits is tried now."""
+        from relay import ctl
+        return ctl("queue", "flush", "-c", self.relay.file)
+
+    def drain(self, deadline=DEADLINE):
+        self.ledger.drain(deadline)
+
+    def clean(self):
+        """Nothing is left on the disk once nothing waits."""
+        until("an empty spool", lambda: not self.spool.left())
+
+
+def alive(group):
+    """Processes of a group that are no zombies."""
+    for pid in os.listdir("/proc"):
+        if not pid.isdigit():
+            continue
+        try:
+            with open("/proc/%s/stat" % pid, encoding="ascii", errors="replace") as f:
+                rest = f.read().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        if rest[2] == str(group) and rest[0] not in "ZX":
+            return True
+    return False

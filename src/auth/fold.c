@@ -47,7 +47,8 @@ void fold_b64(struct fold *f, struct slice octets, struct slice tail)
 	if (octets.n)
 		b64_encode(&text, octets);
 	buf_slice(&text, tail);
-	f->out->failed |= buf_failed(&text);
+	if (buf_failed(&text)) /* it has room for all of it */
+		f->out->failed = f->out->no_memory = true;
 	left = buf_get(&text);
 	while (f->column + left.n > COLUMNS && left.n > tail.n + 1) {
 		size_t room = f->column < COLUMNS ? COLUMNS - f->column : 0, most = left.n - tail.n - 1;

@@ -17,7 +17,7 @@ void buf_release(struct buf *b)
 void buf_clear(struct buf *b)
 {
 	b->n = 0;
-	b->failed = false;
+	b->failed = b->no_memory = false;
 }
 
 unsigned char *buf_room(struct buf *b, size_t n)
@@ -41,7 +41,7 @@ unsigned char *buf_room(struct buf *b, size_t n)
 		room = want;
 	p = realloc(b->at, room);
 	if (!p) {
-		b->failed = true;
+		b->failed = b->no_memory = true;
 		return NULL;
 	}
 	b->at = p;

@@ -17,6 +17,7 @@ struct buf {
 	size_t room;    /* octets allocated */
 	size_t ceiling; /* octets it may ever hold */
 	bool failed;
+	bool no_memory; /* why it failed; else it would have been longer than its ceiling */
 };
 
 /* Allocates nothing yet. */
@@ -49,6 +50,12 @@ void buf_drop(struct buf *b, size_t n);
 static inline bool buf_failed(const struct buf *b)
 {
 	return b->failed;
+}
+
+/* Failed, and no memory would help: what is in it has no room below its ceiling. */
+static inline bool buf_full(const struct buf *b)
+{
+	return b->failed && !b->no_memory;
 }
 
 /* Borrowed until the next change of the buf. */

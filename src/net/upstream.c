@@ -16,11 +16,20 @@ enum { CLEAR_MS = 300000 };
 
 static void arm(struct upstream *u);
 
+static void lost(struct upstream *u, const struct fault *f);
+
 static void on_write(void *arg)
 {
 	struct upstream *u = arg;
+	struct fault f = { 0 };
 
-	conn_push(&u->conn);
+	if (!cli_failed(u->cli)) {
+		conn_push(&u->conn);
+		return;
+	}
+	/* The next hop would not know that it is asked something. */
+	fault_set(&f, FAULT_NO_MEMORY, 0);
+	lost(u, &f);
 }
 
 static void write_later(struct upstream *u)

@@ -595,6 +595,12 @@ static void go_on(void *arg)
 	/* One in a handshake is told behind it: there is no other way to say why, and tls.timeout is its end. */
 	if (p->relay->closing && !p->shaking && !p->tx && !p->closing && p->greeted && srv_pending(p->srv) == 0)
 		end_session(p, FAULT_SHUTTING_DOWN);
+	/* A reply is missing, and the client would take the next one for it, or wait. */
+	if (buf_failed(srv_out(p->srv))) {
+		log_note(LOG_LEVEL_ERROR, "oom", "session=%s no memory for a reply", p->name);
+		pair_doom(p);
+		return;
+	}
 	p->going = true;
 	if (!p->closing && may_resume(p))
 		conn_resume(&p->conn);

@@ -668,6 +668,11 @@ bool cli_ready(const struct cli *c)
 	return c->ready;
 }
 
+bool cli_failed(const struct cli *c)
+{
+	return c->no_memory;
+}
+
 bool cli_spent(const struct cli *c)
 {
 	return c->ext.mail_max && c->mails >= c->ext.mail_max;

@@ -93,6 +93,7 @@ void cli_quit(struct cli *c);
 
 bool cli_idle(const struct cli *c);           /* ready, nothing awaited or begun, no transaction open: fit for the pool */
 bool cli_ready(const struct cli *c);          /* READY has come */
+bool cli_failed(const struct cli *c);         /* there was no memory for what it was to say: nothing more comes of it but CLI_EV_LOST */
 bool cli_spent(const struct cli *c);          /* it has had as many MAIL as it takes (RFC 9422 4.1) */
 const struct ext *cli_ext(const struct cli *c);
 struct buf *cli_out(struct cli *c);

@@ -173,6 +173,8 @@ static struct slice written(const struct arc_seal *s, void (*write)(const struct
 	write(s, &out, signature);
 	if (!buf_failed(&out))
 		text = arena_copy(s->arena, buf_get(&out));
+	else if (!buf_full(&out))
+		s->arena->failed = true; /* one word for all memory */
 	buf_release(&out);
 	return arena_failed(s->arena) ? SLICE_NONE : text;
 }

@@ -72,7 +72,7 @@ struct dkim_sign *dkim_sign_new(struct arena *a, const struct header *h, const s
 		ok = !buf_failed(&text) && field_hash(a, index, &s->names, CANON_RELAXED, &own, SLICE_NONE, s->digest);
 	}
 	if (!ok || arena_failed(a)) {
-		if (buf_failed(&text))
+		if (buf_full(&text))
 			fault_note(f, FAULT_UNSEALED, 0, "DKIM-Signature would be longer than %d octets", LIMIT_DKIM2_FIELD_OUT);
 		else
 			fault_set(f, FAULT_NO_MEMORY, 0);

@@ -53,10 +53,12 @@ static bool write_json(struct dkim2_seal *s, const struct recipe *r, struct faul
 
 	buf_init(&json, RECIPE_OCTETS);
 	recipe_write(r, &json);
-	full = buf_failed(&json);
-	s->recipe = full ? SLICE_NONE : arena_copy(s->arena, buf_get(&json));
+	full = buf_full(&json);
+	s->recipe = buf_failed(&json) ? SLICE_NONE : arena_copy(s->arena, buf_get(&json));
 	buf_release(&json);
-	return !full || seal_refuse(f, FAULT_UNSEALED, slice_str(too_long));
+	if (full)
+		return seal_refuse(f, FAULT_UNSEALED, slice_str(too_long));
+	return s->recipe.n > 0 || fault_set(f, FAULT_NO_MEMORY, 0);
 }
 
 /* Both hashes of one set of the instance before; the body is that which leaves where no recipe touches it. */

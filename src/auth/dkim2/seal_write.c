@@ -26,8 +26,8 @@ bool seal_write_instance(struct dkim2_seal *s, struct fault *f)
 		fold_b64(&fold, s->recipe, S(";"));
 	}
 	fold_end(&fold);
-	full = buf_failed(&out);
-	s->instance = full ? SLICE_NONE : arena_copy(s->arena, buf_get(&out));
+	full = buf_full(&out);
+	s->instance = buf_failed(&out) ? SLICE_NONE : arena_copy(s->arena, buf_get(&out));
 	buf_release(&out);
 	if (full)
 		return seal_refuse(f, FAULT_UNSEALED, arena_printf(s->arena, "instance would be longer than %d octets", LIMIT_DKIM2_FIELD_OUT));

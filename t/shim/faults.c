@@ -1020,6 +1020,34 @@ int gettimeofday(struct timeval *restrict out, void *restrict zone)
 	return 0;
 }
 
+/* ---- memory ---- */
+
+void *__libc_malloc(size_t n);
+void *__libc_calloc(size_t n, size_t of);
+void *__libc_realloc(void *at, size_t n);
+
+static bool no_memory(void)
+{
+	const struct deed d = { .call = CALL_MALLOC, .place = PLACE_ELSEWHERE };
+
+	return watched(CALL_MALLOC) && before(&d);
+}
+
+void *malloc(size_t n)
+{
+	return no_memory() ? NULL : __libc_malloc(n);
+}
+
+void *calloc(size_t n, size_t of)
+{
+	return no_memory() ? NULL : __libc_calloc(n, of);
+}
+
+void *realloc(void *at, size_t n)
+{
+	return no_memory() ? NULL : __libc_realloc(at, n);
+}
+
 /* ---- before main() ---- */
 
 static void *executioner(void *arg)

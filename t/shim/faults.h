@@ -30,7 +30,8 @@ enum faults_call {
 	CALL_EPOLL = 1 << 16, /* epoll_wait */
 	CALL_STATFS = 1 << 17,
 	CALL_MKDIR = 1 << 18,
-	CALL_MMAP = 1 << 19   /* of a file */
+	CALL_MMAP = 1 << 19,  /* of a file */
+	CALL_MALLOC = 1 << 20 /* malloc, calloc, realloc; not where a sanitizer has its own */
 };
 
 /* Bits of rule.places, what the call is about; `to` of a rename or link has its own. */

@@ -20,7 +20,7 @@ LIBRARY = os.path.join(BUILD, "t", "shim", "libfaults.so")
 MAGIC, RULES, PORTS, NEEDLE = 0x68734661, 32, 8, 32
 CALLS = {name: 1 << n for n, name in enumerate(
     ("create", "open", "write", "pwrite", "fsync", "fdatasync", "rename", "link", "unlink", "fallocate", "truncate", "close", "connect", "send",
-     "recv", "read", "epoll", "statfs", "mkdir", "mmap"))}
+     "recv", "read", "epoll", "statfs", "mkdir", "mmap", "malloc"))}
 PLACES = {name: 1 << n for n, name in enumerate(
     ("spool", "tmp_dir", "tmp", "mail_dir", "mail", "note_dir", "note", "damaged_dir", "damaged", "below", "elsewhere", "peer", "local", "unix"))}
 FILES = "spool tmp_dir tmp mail_dir mail note_dir note damaged_dir damaged below"     # all that is of the spool

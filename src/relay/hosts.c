@@ -12,7 +12,7 @@
 
 /* KEPT_MS: after it was asked for last. LOOKED_AT: how many are looked at to find one that can go, so that none costs much. */
 enum { SWEEP_MS = 60000, KEPT_MS = 300000, LOOKED_AT = 8 };
-enum { NAME_ROOM = LIMIT_DOMAIN + 1, TEXT_ROOM = NAME_ROOM + 8, KEY_ROOM = TEXT_ROOM + 16 };
+enum { NAME_ROOM = LIMIT_DOMAIN + 1, TEXT_ROOM = NAME_ROOM + 8, KEY_ROOM = TEXT_ROOM + 48};
 
 struct host {
 	struct next_hop *hop;

@@ -578,7 +578,7 @@ static bool plan(struct attempt *t)
 	size_t first = header_find(&t->header, S("From"), 0);
 
 	t->plan = (struct plan){ .kind = PLAN_NOTHING, .why = "none" };
-	if (!l->sealing)
+	if (!l->sealing || l->shadow)
 		return true;
 	if (from_domains(&t->arena, &t->header, &from, &facts.from_count)) {
 		facts.from = from;
@@ -623,6 +623,7 @@ static void seal(struct attempt *t)
 	struct arc_verdict *arc = ARENA_NEW(&t->arena, struct arc_verdict);
 	struct copy_job job = { .arena = &t->arena, .ask = t->queue->ask, .conf = t->queue->conf, .came = &t->header, .verdict = t->came,
 		.body_sha512 = t->envelope.body_sha512, .flags = l->flags, .now = queue_unix_s(t->queue) };
+	const char *arc_seal = l->shadow ? NULL : l->arc_seal;
 	bool again, sign;
 
 	t->edit = edit_new(&t->arena, &t->header);
@@ -630,10 +631,10 @@ static void seal(struct attempt *t)
 		stop(t, AGAIN_MS);
 		return;
 	}
-	again = seal_again(t);
+	again = !l->shadow && seal_again(t);
 	if (again)
 		t->plan = (struct plan){ .kind = PLAN_NOTHING, .enforce = t->enforce, .why = "again" };
-	sign = !again && (l->arc_seal || t->plan.kind != PLAN_NOTHING || t->plan.dkim);
+	sign = !again && (arc_seal || t->plan.kind != PLAN_NOTHING || t->plan.dkim);
 	if (sign && !hash_body(t)) {
 		stop(t, AGAIN_MS);
 		return;
@@ -645,9 +646,9 @@ static void seal(struct attempt *t)
 	job.envelope = (struct dkim2_envelope){ .mail_from = t->envelope.mail_from, .rcpt_to = rcpts, .rcpt_count = t->rcpt_count };
 	job.body_sha256 = t->envelope.body_sha256;
 	job.body_relaxed_sha256 = t->envelope.body_relaxed_sha256;
-	if (!again && l->arc_seal && t->envelope.authres.n) {
+	if (!again && arc_seal && t->envelope.authres.n) {
 		*arc = (struct arc_verdict){ .state = t->envelope.arc_state, .instances = t->envelope.arc_instances };
-		job.arc = l->arc_seal;
+		job.arc = arc_seal;
 		job.arc_came = arc;
 		job.authres = t->envelope.authres;
 	}

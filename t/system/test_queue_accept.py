@@ -7,7 +7,7 @@ import pytest
 from certs import trust
 from faults import EVER, Faults
 from kept import messages, one
-from mail import BASE, NOW, body_of, fields, head_of, name_of, unfolded, value, values
+from mail import BASE, NOW, added, body_of, fields, head_of, name_of, unfolded, value, values
 from relay import ctl, merge
 from seal import body_hash, seal
 from test_client_view import V1, fronted
@@ -489,3 +489,11 @@ def test_shadow_tells_and_takes(queued):
         c.rcpt("<r1@e.test>", 550, "5.7.1")
     assert one(relay).content.endswith(HIDDEN)
     relay.event("shadow_ruling")
+
+
+def test_shadow_seals_nothing(hopseal, sink, keyring):
+    key = keyring.key("a.test")
+    relay = hopseal("outbound", listener={"mode": "queue", "shadow": True, "arc_seal": "a.test", "dkim": None}, keys=[key])
+    with relay.connect() as c:
+        c.deliver(HIDDEN)
+    assert [name_of(f) for f in added(HIDDEN, sink.one().content)] == ["received"]

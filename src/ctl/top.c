@@ -16,6 +16,7 @@ static const struct row {
 	const char *counters[4]; /* of count.def */
 } rows[] = {
 	{ "sessions", { "sessions", "sessions_refused", "tls_sessions", "tls_failed" } },
+	{ "users", { "auth_ok", "auth_failed", "auth_deferred", "rate_deferred" } },
 	{ "messages", { "transactions", "accepted", "deferred", "refused" } },
 	{ "chains", { "dkim2_pass", "dkim2_fail", "dkim2_permerror", "dkim2_temperror" } },
 	{ "next hop", { "next_hop_connects", "next_hop_lost", NULL, NULL } },

@@ -54,7 +54,7 @@ static bool named(const char *line, const char *what, char name[512])
 	return at && sscanf(at + strlen(what), " = \"%500[^\"]", name) == 1;
 }
 
-/* Every file that a sample names: of a key, of certificate and key on one line, of a trusted certificate. */
+/* Every file that a sample names: of a key, of certificate and key on one line, of a trusted certificate, of passwords. */
 static void make_files(const char *sample)
 {
 	char line[1024], name[512], key[512], dns[64];
@@ -76,6 +76,9 @@ static void make_files(const char *sample)
 			put(key, made_octets(m.key_pem), 0600);
 			made_free(&m);
 		}
+		if (named(line, "passwords", name))
+			put(name, S("ann:{SCRAM-SHA-256}4096,W22ZaJ0SNY7soEsUEjb6gQ==,WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=,"
+				    "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=\n"), 0600);
 		if (named(line, " ca", name) || named(line, "client-ca", name)) {
 			m = made_valid("P-256", dns);
 			put(name, made_octets(m.cert_pem), 0644);

@@ -61,6 +61,21 @@ def test_a_user_sends(submission, authority, sink, mode, mech, user):
     assert [e["user"] for e in sent] == [user, user]
 
 
+@pytest.mark.parametrize("mech", MECHS)
+def test_into_the_queue(submission, authority, sink, mech):
+    """What hopseal answers for itself is taken from a user for anybody, and from strangers not."""
+    relay = submission(listener={"mode": "queue", "domains": ["d.test"]})
+    with session(relay, authority) as c:
+        c.mail()
+        c.rcpt(code=530, enhanced="5.7.0")
+        c.rcpt("<r@d.test>")
+        c.cmd("RSET")
+        authenticate(c, "ann", USERS["ann"], mech)
+        c.deliver(BASE)
+    assert b" with ESMTPSA id " in sink.wait()[0].content
+    assert relay.event("transaction", mode="queue", outcome="accepted")["user"] == "ann"
+
+
 def test_in_clear_it_is_not_there(submission, hopseal, authority, sink):
     relay = submission("may")
     with relay.connect() as c:

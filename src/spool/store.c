@@ -663,8 +663,8 @@ void store_unput(struct store_put *p)
 
 	if (!p->store)
 		return;
-	/* Its client will come again. */
-	if (o->fd >= 0 && store_write_at(o->fd, &done, 1, p->mark_at))
+	/* Its client will come again. A file of none is not kept. */
+	if (o->lone || (o->fd >= 0 && store_write_at(o->fd, &done, 1, p->mark_at)))
 		o->live--;
 	unlink_put(o, p);
 }

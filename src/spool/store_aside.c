@@ -192,7 +192,7 @@ static bool commit(struct store *s, struct store_out *o, const char *name)
 
 static void tell_saved(const char *name, const char *anew, uint32_t messages)
 {
-	struct log_line l = log_begin(LOG_LEVEL_WARNING, "spool_recovered");
+	struct log_line l = log_begin(LOG_LEVEL_WARNING, "spool_saved");
 	char path[SPOOL_NAME + 8];
 
 	snprintf(path, sizeof(path), "mail/%s", anew);

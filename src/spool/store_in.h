@@ -6,6 +6,7 @@
 #define SPOOL_STORE_IN_H
 
 #include <dirent.h>
+#include <limits.h>
 #include <sys/uio.h>
 
 #include "base/limits.h"
@@ -139,6 +140,7 @@ struct store {
 	size_t entries;
 	enum store_phase phase;
 	DIR *dir;
+	char name[NAME_MAX + 1];        /* in it */
 	unsigned char *scan;            /* memory for a view */
 	struct arena arena;
 	bool notes_known;               /* what is found from now on has none */

@@ -381,7 +381,7 @@ static bool has_entry(const struct store *s, const char *name)
 	return false;
 }
 
-/* The next name of the folder that is being walked; NULL: no more. */
+/* The next name of the folder that is being walked, good whatever becomes of the walk; NULL: no more. */
 static const char *next_name(struct store *s, int fd)
 {
 	struct dirent *de;
@@ -389,18 +389,20 @@ static const char *next_name(struct store *s, int fd)
 	if (!s->dir)
 		s->dir = open_folder(fd);
 	while (s->dir && (de = readdir(s->dir)))
-		if (!dot(de->d_name))
-			return de->d_name;
+		if (!dot(de->d_name)) {
+			snprintf(s->name, sizeof(s->name), "%s", de->d_name);
+			return s->name;
+		}
 	if (s->dir)
 		closedir(s->dir);
 	s->dir = NULL;
 	return NULL;
 }
 
-/* True: the budget is spent. */
+/* True: the budget is spent, or the scan begins anew. */
 static bool scan_mail(struct store *s, size_t files, store_found *found, void *arg)
 {
-	for (size_t names = files * NAMES_A_FILE; files > 0 && names > 0; names--) {
+	for (size_t names = files * NAMES_A_FILE; files > 0 && names > 0 && s->phase == STORE_MAIL; names--) {
 		const char *name = next_name(s, s->mail_fd);
 
 		if (!name) {

@@ -237,6 +237,21 @@ static void a_file_of_none_is_not_kept(void **state)
 	assert_int_equal(count_in("mail"), 1);
 }
 
+static void a_big_one_is_taken_back_until_the_turn_ends(void **state)
+{
+	static struct sent m[40];
+	struct slice content = sample_content((1 << 20) + 1);
+
+	(void)state;
+	/* The first of them are synced already. */
+	for (int i = 0; i < 40; i++)
+		assert_int_equal(put_content(&m[i], "a", content), FAULT_NONE);
+	for (int i = 0; i < 40; i++)
+		store_unput(&m[i].put);
+	turn();
+	assert_int_equal(count_in("mail") + count_in("tmp"), 0);
+}
+
 static struct sent again, other;
 
 static void on_put_more(void *arg, const struct fault *f)
@@ -471,6 +486,71 @@ static void descriptors_of_many_files_are_few(void **state)
 	assert_string_equal(seen.at[0].marks, ".ddd");
 }
 
+/* ---- the scan ---- */
+
+static unsigned dropped;
+
+static void on_found_too_much(void *arg, struct store_entry *e, const struct spool_envelope *envelope, struct slice marks)
+{
+	(void)arg, (void)envelope, (void)marks;
+	if (seen.n < 5) {
+		on_found(NULL, e, envelope, marks);
+		return;
+	}
+	dropped++;
+	store_drop(w.store, &e);
+	store_rescan(w.store);
+}
+
+/* The receiver had no memory for it. */
+static void what_was_dropped_is_found_again(void **state)
+{
+	static struct sent m[6];
+
+	(void)state;
+	for (int k = 0; k < 2; k++) {
+		for (int i = 0; i < 6; i++)
+			assert_int_equal(put_mail(&m[i], "x", 10), FAULT_NONE);
+		turn();
+	}
+	world_again();
+	seen.n = 0;
+	for (int i = 0; i < 10; i++)
+		assert_true(store_scan(w.store, 3, on_found_too_much, NULL));
+	assert_true(dropped > 7);
+	assert_int_equal(store_entries(w.store), 5);
+	while (seen.n > 0)
+		store_drop(w.store, &seen.at[--seen.n].entry);
+	store_rescan(w.store);
+	scan();
+	assert_int_equal(seen.n, 12);
+}
+
+static void a_scan_takes_a_step_at_a_time(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 20; i++)
+		mail((const char *)arena_printf(&arena, "m%02d%c", i, 0).at, 10);
+	world_again();
+	seen.n = 0;
+	for (size_t n = 0; n < 20; n += 3) {
+		assert_int_equal(seen.n, n);
+		assert_int_equal(store_scan(w.store, 3, on_found, NULL), n + 3 <= 20);
+	}
+	assert_int_equal(seen.n, 20);
+	/* What comes while it goes on is found once. */
+	world_again();
+	seen.n = 0;
+	assert_true(store_scan(w.store, 3, on_found, NULL));
+	mail("new", 10);
+	while (store_scan(w.store, 3, on_found, NULL))
+		;
+	store_rescan(w.store);
+	while (store_scan(w.store, 3, on_found, NULL))
+		;
+	assert_int_equal(seen.n, 21);
+}
+
 /* ---- notices ---- */
 
 static struct slice packet_of(int fd)
@@ -666,6 +746,7 @@ int main(void)
 		T(what_is_no_envelope_is_not_put),
 		T(what_was_taken_back_is_never_found),
 		T(a_file_of_none_is_not_kept),
+		T(a_big_one_is_taken_back_until_the_turn_ends),
 		T(a_callback_may_put_and_take_back),
 		T(what_is_under_way_at_the_end_is_dropped),
 		T(marks_last),
@@ -677,6 +758,8 @@ int main(void)
 		T(a_damaged_note_is_none),
 		T(a_note_that_is_too_long_is_not_kept),
 		T(descriptors_of_many_files_are_few),
+		T(what_was_dropped_is_found_again),
+		T(a_scan_takes_a_step_at_a_time),
 		T(names_are_told_once_durable),
 		T(a_full_channel_is_made_up_for),
 		T(a_channel_nobody_reads_costs_little),

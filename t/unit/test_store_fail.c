@@ -165,6 +165,7 @@ static void what_fails_before_the_name_fails_for_all_of_the_file(void **state)
 		{ "sync", &call_fsync, EIO, FAULT_SPOOL_FAILED },
 		{ "sync, no room", &call_fsync, ENOSPC, FAULT_SPOOL_FAILED },
 		{ "close", &call_close, EIO, FAULT_SPOOL_FAILED },
+		{ "close, quota", &call_close, EDQUOT, FAULT_NO_DISK },
 		{ "rename, no room", &call_renameat2, ENOSPC, FAULT_NO_DISK },
 		{ "rename", &call_renameat2, EIO, FAULT_SPOOL_FAILED },
 	};

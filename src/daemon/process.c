@@ -73,10 +73,11 @@ static void helper_introduce(struct process *helper, struct process *client)
 	static const enum boss_kind kinds[] = { [ROLE_KEEPER] = BOSS_KEEPER, [ROLE_RESOLVER] = BOSS_RESOLVER, [ROLE_QUEUE] = BOSS_QUEUE };
 	int fd;
 
-	if (client->pid == 0 || !is_client(client, helper))
+	/* One without its end of the boss's pair is ending, and only not buried yet. */
+	if (client->pid == 0 || client->boss_fd < 0 || !is_client(client, helper))
 		return;
 	fd = helper_pair(helper, client);
-	if (fd < 0 || !boss_send(client->boss_fd, kinds[helper->role], 0, NULL, fd))
+	if (fd < 0 || (!boss_send(client->boss_fd, kinds[helper->role], 0, NULL, fd) && errno != EPIPE && errno != ECONNRESET))
 		log_note(LOG_LEVEL_ERROR, "pair_lost", "%s %u gets no channel to the new %s: %s", role_name(client->role), client->index,
 		    role_name(helper->role), strerror(errno));
 	fd_close(&fd);

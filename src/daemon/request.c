@@ -7,7 +7,7 @@
 enum {
 	ID_OCTETS = 32,      /* as spool/format.h has it */
 	CURSOR_OCTETS = 64,
-	NAME_OCTETS = 300,   /* of a destination: a domain, or a next hop with its port */
+	NAME_OCTETS = 4352,  /* of a destination: a domain, or a list of LIMIT_ROUTE next hops */
 };
 
 /* What may stand beside "do". */

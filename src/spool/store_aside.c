@@ -62,8 +62,10 @@ bool store_aside(struct store *s, const char *name, const char *why)
 	char to[ASIDE_NAME];
 
 	if (!move_aside(s, s->mail_fd, name, name, to)) {
-		store_trouble(s, FAULT_SPOOL_FAILED, slice_str(name), "set aside", errno);
-		return false;
+		int error = errno;
+
+		store_trouble(s, FAULT_SPOOL_FAILED, slice_str(name), "set aside", error);
+		return error == ENOENT;
 	}
 	(void)store_fsync(s->damaged_fd);
 	(void)store_fsync(s->mail_fd);

@@ -248,7 +248,7 @@ bool store_envelope(struct store *s, struct store_entry *e, struct arena *a, str
 	return true;
 }
 
-/* Read, so that what the disk cannot give is an error and no signal. */
+/* Read, so that what the disk cannot give is an error and no signal; what is mapped afterwards is in memory by then. */
 static bool sum_file(struct store *s, int fd, uint64_t at, uint64_t octets)
 {
 	unsigned char *chunk = malloc(STORE_CHUNK);
@@ -302,8 +302,11 @@ static bool hold_checked(struct store *s, struct store_entry *e)
 	struct spool_head h;
 	int fd = store_file_open(s, e->file);
 
-	if (fd < 0)
+	if (fd < 0) {
+		/* Gone, and not by us: it will not come back. */
+		errno = errno == ENOENT ? 0 : errno;
 		return false;
+	}
 	if (e->checked)
 		return small ? hold_memory(e, fd) : hold_map(e, fd);
 	digest_reset(s->digest);

@@ -23,7 +23,7 @@ enum {
 	STORE_OPEN_FILES = 64, /* descriptors that are kept for reading and marking */
 	STORE_OPEN_OUTS = 32,  /* files being written in a turn; above it the oldest is synced early */
 	STORE_READ = SPOOL_HEAD + LIMIT_SPOOL_ENVELOPE + 1 + LIMIT_RCPT, /* a message without its content has no more */
-	STORE_MEMORY = 1 << 20, /* content above it is mapped */
+	STORE_MEMORY = 1 << 18, /* content above it is mapped: many may be open at a time */
 	STORE_HOLE_MS = 30000, /* the file of a message that is done is mostly gone by then; else its room is given back */
 	STORE_CHUNK = 65536,   /* of a content are read at a time */
 	STORE_TMP_NAME = 48
@@ -195,7 +195,7 @@ void store_sync_soon(struct store *s);
 void store_sync(void *arg);
 
 /* store_aside.c */
-/* A name of mail/ goes to damaged/, whatever it is. False: it could not (logged). */
+/* A name of mail/ goes to damaged/, whatever it is. False: it could not (logged). One that is not there is away already (logged). */
 bool store_aside(struct store *s, const char *name, const char *why);
 /*
  * store_anew - the good messages of a damaged file, those that are not done, are put into another one, and marked done in this one

@@ -555,6 +555,25 @@ static void what_cannot_be_read_now_stays(void **state)
 	want_content(seen.at[0].entry, 600);
 }
 
+static void a_file_that_is_gone_is_forgotten(void **state)
+{
+	struct slice header, body;
+	struct fault f = { 0 };
+
+	(void)state;
+	three(600);
+	scan();
+	assert_int_equal(unlink(in_dir("mail", name_in("mail"))), 0);
+	for (int i = 0; i < 3; i++) {
+		f = (struct fault){ 0 };
+		assert_false(store_open(w.store, seen.at[i].entry, &header, &body, &f));
+		assert_int_equal(f.code, FAULT_MALFORMED);
+		store_damaged(w.store, &seen.at[i].entry, "gone");
+	}
+	assert_int_equal(store_files(w.store) + store_entries(w.store), 0);
+	assert_int_equal(count_in("damaged") + count_in("mail") + count_in("tmp"), 0);
+}
+
 /* ---- tmp/ ---- */
 
 static pid_t gone(void)
@@ -665,6 +684,7 @@ int main(void)
 		T(without_room_good_messages_of_a_damaged_file_are_found_in_place),
 		T(good_is_what_has_good_content),
 		T(what_cannot_be_read_now_stays),
+		T(a_file_that_is_gone_is_forgotten),
 		T(left_overs_of_the_dead_are_removed),
 		T(a_file_with_its_name_in_tmp_too_is_looked_at_later),
 		T(folders_are_ours_alone),

@@ -28,7 +28,7 @@ enum attempt_state {  /* only enter() writes it */
 
 enum attempt_kind { ATTEMPT_TO_SEND, ATTEMPT_TO_EXPIRE, ATTEMPT_TO_WARN };
 
-enum { SEAL_GOOD_S = 7 * 86400, AGAIN_MS = 10000, BROKEN_MS = 60000, ARENA_OCTETS = 64 << 20 };
+enum { SEAL_GOOD_S = 7 * 86400, BESIDE_MS = 1000, AGAIN_MS = 10000, BROKEN_MS = 60000, ARENA_OCTETS = 64 << 20 };
 
 struct attempt {
 	struct queue *queue;
@@ -777,12 +777,19 @@ static struct attempt *begin(struct queue_copy *c, enum attempt_kind kind)
 
 void attempt_send(struct queue_copy *c)
 {
-	struct attempt *t = begin(c, ATTEMPT_TO_SEND);
+	struct queue *q = c->message->queue;
+	struct attempt *t;
 	struct where where;
 
+	/* A report on it is on its way to the disk, whose attempt this copy has until then. */
+	if (c->attempt) {
+		queue_job_ended(q, &c->job, SCHED_STOPPED, loop_now_ms(q->loop) + BESIDE_MS);
+		return;
+	}
+	t = begin(c, ATTEMPT_TO_SEND);
 	if (!t || too_soon(t))
 		return;
-	if (where_find(&t->asking, t->queue, t->message->listener, &t->envelope.rcpts[t->places[0]], &t->arena, on_where, t, &where))
+	if (where_find(&t->asking, q, t->message->listener, &t->envelope.rcpts[t->places[0]], &t->arena, on_where, t, &where))
 		on_where(t, &where);
 	else
 		enter(t, ATTEMPT_WHERE);

@@ -1,0 +1,411 @@
+/*
+ * The queue at work: a spool in a temporary folder, a next hop that the test plays, the clock in the test's hands, and calls to the
+ * system that fail when told. What becomes of each copy, whatever comes between.
+ */
+#include "store_world.h"
+
+#include <arpa/inet.h>
+#include <netinet/tcp.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#include "out/log.h"
+#include "queue/queue_in.h"
+
+enum { FARS = 512, TURNS_MAX = 4000, NOW_S = 1790000000, HOUR_MS = 3600000, RCPTS = 1000 };
+
+/* A connection to the next hop. */
+struct far {
+	int fd;
+	bool content;
+	struct buf got;
+	char sender[64];
+	char rcpts[8][64];
+	size_t rcpt_count;
+};
+
+static struct engine {
+	struct queue *queue;
+	struct ask *ask;
+	struct count_page *counts;
+	struct conf conf;
+	struct conf_listener listener;
+	struct conf_next_hop hop;
+	struct conf_route route;
+	size_t hops[1];
+	int door, log;
+	struct far fars[FARS];
+	size_t far_count;
+	/* What the next hop says, 0: 250. */
+	int mail_code, rcpt_code, final_code;
+	const char *refused;       /* a recipient that it says 550 to */
+	const char *put_off;       /* and one that it says 450 to */
+	bool silent;               /* says nothing to the final dot */
+	struct buf taken;          /* recipients of what it has taken, in order */
+	struct buf content;        /* of the last */
+	unsigned dots;             /* final dots that it has heard */
+	unsigned mails;            /* transactions that were begun */
+} g;
+
+/* ---- the next hop ---- */
+
+static void say(struct far *p, int code)
+{
+	char line[64];
+	int n = snprintf(line, sizeof(line), "%d %d.0.0 x\r\n", code, code / 100);
+
+	if (code == 354)
+		n = snprintf(line, sizeof(line), "354 go\r\n");
+	assert_int_equal(send(p->fd, line, (size_t)n, MSG_NOSIGNAL), n);
+}
+
+static int code_of(const char *rcpt)
+{
+	if (g.refused && strstr(rcpt, g.refused))
+		return 550;
+	if (g.put_off && strstr(rcpt, g.put_off))
+		return 450;
+	return g.rcpt_code ? g.rcpt_code : 250;
+}
+
+static void take_line(struct far *p, struct slice line)
+{
+	static const char hello[] = "250-x\r\n250-PIPELINING\r\n250 8BITMIME\r\n";
+
+	if (slice_istarts(line, S("EHLO"))) {
+		assert_int_equal(send(p->fd, hello, sizeof(hello) - 1, MSG_NOSIGNAL), (ssize_t)sizeof(hello) - 1);
+	} else if (slice_istarts(line, S("MAIL"))) {
+		p->rcpt_count = 0;
+		g.mails++;
+		snprintf(p->sender, sizeof(p->sender), "%.*s", SLICE_FMT(slice_sub(line, 10, SIZE_MAX)));
+		say(p, g.mail_code ? g.mail_code : 250);
+	} else if (slice_istarts(line, S("RCPT"))) {
+		char *to = p->rcpts[p->rcpt_count];
+		int code;
+
+		snprintf(to, sizeof(p->rcpts[0]), "%.*s", SLICE_FMT(slice_sub(line, 8, SIZE_MAX)));
+		to[strcspn(to, " ")] = '\0';
+		code = code_of(to);
+		p->rcpt_count += code == 250;
+		say(p, code);
+	} else if (slice_istarts(line, S("DATA"))) {
+		p->content = p->rcpt_count > 0;
+		say(p, p->content ? 354 : 554);
+	} else if (!slice_istarts(line, S("QUIT"))) {
+		say(p, 250);
+	}
+}
+
+static void end_content(struct far *p, size_t n)
+{
+	p->content = false;
+	g.dots++;
+	buf_clear(&g.content);
+	buf_slice(&g.content, slice_sub(buf_get(&p->got), 0, n));
+	if (g.silent)
+		return;
+	for (size_t i = 0; i < p->rcpt_count && !g.final_code; i++)
+		buf_printf(&g.taken, "%s%s", g.taken.n ? " " : "", p->rcpts[i]);
+	say(p, g.final_code ? g.final_code : 250);
+}
+
+static void play(struct far *p)
+{
+	char octets[65536];
+	ssize_t n;
+
+	while (p->fd >= 0 && (n = recv(p->fd, octets, sizeof(octets), MSG_DONTWAIT)) >= 0) {
+		if (n == 0) {
+			close(p->fd);
+			p->fd = -1;
+			return;
+		}
+		buf_add(&p->got, octets, (size_t)n);
+	}
+	while (p->got.n) {
+		const char *end = p->content ? "\r\n.\r\n" : "\r\n";
+		const unsigned char *at = memmem(p->got.at, p->got.n, end, strlen(end));
+		size_t all;
+
+		if (!at)
+			return;
+		all = (size_t)(at - p->got.at);
+		if (p->content)
+			end_content(p, all);
+		else
+			take_line(p, slice_of(p->got.at, all));
+		buf_drop(&p->got, all + strlen(end));
+	}
+}
+
+static void one_turn(void)
+{
+	int fd, one = 1;
+
+	turn();
+	while ((fd = accept4(g.door, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+		struct far *p = &g.fars[g.far_count++];
+
+		assert_true(g.far_count <= FARS);
+		assert_int_equal(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)), 0);
+		p->fd = fd;
+		buf_init(&p->got, 1 << 22);
+		say(p, 220);
+	}
+	for (size_t i = 0; i < g.far_count; i++)
+		play(&g.fars[i]);
+}
+
+/* Until nothing goes on any more. */
+static void settle(void)
+{
+	for (int i = 0; i < 80; i++) {
+		one_turn();
+		sched_yield();
+	}
+}
+
+/* In steps, so that timers fire as they would. */
+static void later(int64_t ms)
+{
+	settle();
+	for (int64_t step; ms > 0; ms -= step) {
+		step = ms < 1000 ? ms : ms > 20000 ? ms / 4 : 1000;
+		loop_clock_advance(w.loop, step);
+		one_turn();
+		one_turn();
+	}
+	settle();
+}
+
+/* Until this has come. */
+static void until(bool (*come)(void))
+{
+	for (int i = 0; i < TURNS_MAX && !come(); i++) {
+		one_turn();
+		sched_yield();
+	}
+	assert_true(come());
+}
+
+/* ---- begin and end ---- */
+
+static void queue_open(void)
+{
+	int fd = open(w.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char error[256] = "";
+
+	g.queue = queue_new(w.loop, &g.conf, g.ask, g.counts, 9, fd, error);
+	if (!g.queue)
+		fail_msg("%s", error);
+	settle();
+}
+
+static int begin(void **state)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t n = sizeof(at);
+	static char log_name[32];
+
+	if (world_start(state) != 0)
+		return -1;
+	g = (struct engine){ .counts = count_page_new() };
+	g.door = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	assert_true(g.counts && g.door >= 0 && bind(g.door, (struct sockaddr *)&at, n) == 0 && listen(g.door, 64) == 0);
+	assert_int_equal(getsockname(g.door, (struct sockaddr *)&at, &n), 0);
+	loop_clock_advance(w.loop, 0);
+	g.ask = ask_new(w.loop, -1, -1, 1000, 10);
+	g.log = memfd_create("log", MFD_CLOEXEC);
+	snprintf(log_name, sizeof(log_name), "/proc/self/fd/%d", g.log);
+	g.hop = (struct conf_next_hop){ .address = { .sa_len = sizeof(at), .text = "next.test" }, .host = "127.0.0.1", .port = 1 };
+	memcpy(&g.hop.address.sa, &at, sizeof(at));
+	g.route = (struct conf_route){ .hops = g.hops, .hop_count = 1 };
+	g.listener = (struct conf_listener){ .name = "main", .mode = MODE_QUEUE, .next_hops = &g.hop, .next_hop_count = 1, .routes = &g.route,
+		.route_count = 1 };
+	g.conf = (struct conf){ .hostname = "me.test", .listeners = &g.listener, .listener_count = 1,
+		.pool = { .idle_ms = 1000, .idle_max = 100, .max = 1000, .connect_ms = 30000 },
+		.queue = { .retry_min_s = 300, .retry_max_s = 3600, .expire_s = 432000, .warn_s = 14400, .concurrency = 20, .deliveries = 100 },
+		.dkim2 = { .draft = 9, .now = NOW_S }, .limits = { .header_fields = 100 },
+		.log = { .to = LOG_FILE, .file = log_name } };
+	assert_true(log_open(&g.conf, false));
+	buf_init(&g.taken, 1 << 20);
+	buf_init(&g.content, 1 << 22);
+	queue_open();
+	return 0;
+}
+
+static int end(void **state)
+{
+	queue_free(&g.queue);
+	ask_free(&g.ask);
+	for (size_t i = 0; i < g.far_count; i++) {
+		if (g.fars[i].fd >= 0)
+			close(g.fars[i].fd);
+		buf_release(&g.fars[i].got);
+	}
+	buf_release(&g.taken);
+	buf_release(&g.content);
+	close(g.door);
+	close(g.log);
+	munmap(g.counts, sizeof(*g.counts));
+	return world_end(state);
+}
+
+/* ---- messages ---- */
+
+static struct spool_envelope envelope_of(const char *id, struct spool_rcpt *rcpts, size_t n)
+{
+	return (struct spool_envelope){ .id = slice_str(id), .listener = S("main"), .arrived_s = g.conf.dkim2.now, .mail_from = S("<s@a.test>"),
+		.known_client = true, .report_to = S("<s@a.test>"), .wanted = (uint32_t)n, .judged = true, .chain_state = DKIM2_NONE,
+		.chain_newest = DKIM2_NONE, .arc_state = ARC_NONE, .rcpts = rcpts, .rcpt_count = n };
+}
+
+/* Puts it and tells the queue, as a worker does. */
+static void submit(const struct spool_envelope *e)
+{
+	static const char content[] = "Subject: t\r\nFrom: s@a.test\r\n\r\nhello\r\n";
+	struct slice run = slice_str(content);
+	struct store_message m = { .envelope = e, .runs = &run, .run_count = 1, .header_octets = 28 };
+	struct fault f = { 0 };
+	struct sent sent = { .told = 0 };
+
+	if (!store_put(w.store, &sent.put, &m, on_put, &sent, &f))
+		fail_msg("%s", f.note);
+	one_turn();
+	assert_int_equal(sent.told, 1);
+	queue_notice(g.queue, S("L"));
+	one_turn();
+}
+
+/* To "<r1@c.test>" and so on; `shared`: all in one copy. */
+static void mail_to(const char *id, size_t n, bool shared)
+{
+	static char paths[RCPTS][24];
+	static struct spool_rcpt rcpts[RCPTS];
+	struct spool_envelope e = envelope_of(id, rcpts, n);
+
+	for (size_t i = 0; i < n; i++) {
+		snprintf(paths[i], sizeof(paths[i]), "<r%zu@c.test>", i + 1);
+		rcpts[i] = (struct spool_rcpt){ .path = slice_str(paths[i]), .group = shared ? 0 : (uint32_t)i };
+	}
+	submit(&e);
+}
+
+/* Lines of the log that hold all these words. */
+static size_t lines(const char *event, const char *more)
+{
+	struct stat st;
+	char *all, *line, *rest;
+	size_t n = 0;
+
+	log_flush();
+	assert_int_equal(fstat(g.log, &st), 0);
+	all = calloc(1, (size_t)st.st_size + 1);
+	assert_int_equal(pread(g.log, all, (size_t)st.st_size, 0), st.st_size);
+	for (line = strtok_r(all, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+		const char *at = strstr(line, event);
+
+		n += at && at > line && at[-1] == ' ' && at[strlen(event)] == ' ' && (!more || strstr(line, more));
+	}
+	free(all);
+	return n;
+}
+
+static void want_taken(const char *rcpts)
+{
+	WANT_SLICE(buf_get(&g.taken), slice_str(rcpts));
+}
+
+static json_int_t command(const char *text, const char *number)
+{
+	json_t *request = json_loads(text, 0, NULL), *answer;
+	json_int_t n;
+
+	assert_non_null(request);
+	answer = queue_command(g.queue, request);
+	assert_non_null(answer);
+	n = json_integer_value(json_object_get(answer, number));
+	json_decref(request);
+	json_decref(answer);
+	return n;
+}
+
+static size_t messages(void)
+{
+	return g.queue->message_count;
+}
+
+static bool empty(void)
+{
+	return messages() == 0 && g.queue->attempt_count == 0;
+}
+
+/* ---- the plain way ---- */
+
+static void delivered_and_gone(void **state)
+{
+	(void)state;
+	mail_to("m1", 2, true);
+	until(empty);
+	want_taken("<r1@c.test> <r2@c.test>");
+	assert_int_equal(lines("delivered", "id=m1"), 2);
+	assert_int_equal(count_in("mail"), 0);
+}
+
+static void each_recipient_its_own_end(void **state)
+{
+	(void)state;
+	g.refused = "r2@";
+	g.put_off = "r3@";
+	mail_to("m1", 3, true);
+	later(1000);
+	assert_int_equal(messages(), 1);
+	g.put_off = NULL;
+	later(HOUR_MS);
+	until(empty);
+	want_taken("<r1@c.test> <s@a.test> <r3@c.test>");
+	assert_int_equal(lines("bounced", "<r2@c.test>"), 1);
+}
+
+/* ---- one thing while another goes on ---- */
+
+static bool two_dots(void)
+{
+	return g.dots == 2;
+}
+
+/* A report that it is late is on its way to the disk when its turn to be sent comes: it has one attempt at a time. */
+static void told_of_and_sent_at_once(void **state)
+{
+	(void)state;
+	g.put_off = "r1@";
+	mail_to("m1", 1, true);
+	later(1000);
+	assert_int_equal(lines("deferred", "id=m1"), 1);
+	g.put_off = NULL;
+	g.silent = true;
+	assert_int_equal(command("{\"do\": \"flush\", \"ids\": [\"m1\"]}", "done"), 1);
+	loop_clock_advance(w.loop, g.conf.queue.warn_s * 1000);
+	for (int i = 0; i < 20; i++) {
+		one_turn();
+		assert_true(messages() == 0 || g.queue->attempt_count <= messages());
+	}
+	later(2000);
+	assert_int_equal(lines("dsn_queued", "id=m1"), 1);
+	until(two_dots); /* of the message, and of the report */
+	assert_int_equal(command("{\"do\": \"remove\", \"ids\": [\"m1\"]}", "done"), 1);
+	settle();
+	assert_int_equal(messages(), 2); /* it may be taken any moment */
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(told_of_and_sent_at_once, begin, end),
+		cmocka_unit_test_setup_teardown(delivered_and_gone, begin, end),
+		cmocka_unit_test_setup_teardown(each_recipient_its_own_end, begin, end),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -234,10 +234,16 @@ void message_release(struct queue_message *m)
 
 bool message_remove(struct queue_message *m)
 {
+	bool stays = false;
+
 	m->removing = true;
 	for (uint32_t i = 0; i < m->copy_count; i++)
 		if (m->copies[i].attempt && !attempt_stop(m->copies[i].attempt))
-			return false;
+			stays = true;
+		else
+			sched_remove(m->queue->sched, &m->copies[i].job, loop_now_ms(m->queue->loop));
+	if (stays)
+		return false;
 	event(m, LOG_LEVEL_INFO, "removed", NULL);
 	message_free(m, true);
 	return true;

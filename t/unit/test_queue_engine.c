@@ -399,10 +399,32 @@ static void told_of_and_sent_at_once(void **state)
 	assert_int_equal(messages(), 2); /* it may be taken any moment */
 }
 
+/* What an operator takes away while a part of it cannot be stopped: nothing else of it is sent. */
+static void removed_while_a_copy_is_being_taken(void **state)
+{
+	(void)state;
+	g.silent = true;
+	mail_to("m1", 3, false);
+	until(two_dots);
+	assert_int_equal(command("{\"do\": \"remove\", \"ids\": [\"m1\"]}", "done"), 1);
+	g.silent = false;
+	close(g.fars[0].fd);
+	g.fars[0].fd = -1;
+	settle();
+	assert_int_equal(g.mails, 2);
+	assert_int_equal(messages(), 1);
+	say(&g.fars[1], 250);
+	until(empty);
+	assert_int_equal(g.mails, 2);
+	assert_int_equal(lines("removed", "id=m1"), 1);
+	assert_int_equal(count_in("mail"), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(told_of_and_sent_at_once, begin, end),
+		cmocka_unit_test_setup_teardown(removed_while_a_copy_is_being_taken, begin, end),
 		cmocka_unit_test_setup_teardown(delivered_and_gone, begin, end),
 		cmocka_unit_test_setup_teardown(each_recipient_its_own_end, begin, end),
 	};

@@ -263,13 +263,6 @@ static void all(struct attempt *t, enum deliver_outcome outcome, const struct fa
 	}
 }
 
-/* A disk that takes no mark has been told of; after a restart that recipient is tried again. */
-static void mark(struct attempt *t, size_t rcpt, enum spool_mark what)
-{
-	if (!store_mark(t->queue->store, t->message->entry, (int)t->places[rcpt], what))
-		count_add(t->queue->counts, t->queue->slot, COUNT_UNMARKED, 1);
-}
-
 /* ---- reports ---- */
 
 static void mark_failed(struct attempt *t)
@@ -286,7 +279,7 @@ static void mark_failed(struct attempt *t)
 		    .code = r->code ? r->code : r->why.basic, .enhanced = r->code ? r->enhanced : r->why.enhanced,
 		    .text = r->code ? r->text : slice_str(r->why.text), .note = r->why.note, .attempts = t->copy->job.attempts, .next_ms = -1 });
 		count_add(t->queue->counts, t->queue->slot, expired ? COUNT_EXPIRED : COUNT_BOUNCED, 1);
-		mark(t, t->told_of[i], SPOOL_FAILED);
+		message_mark(t->message, t->places[t->told_of[i]], SPOOL_FAILED);
 		t->copy->left--;
 	}
 }
@@ -442,7 +435,7 @@ static void settle(struct attempt *t)
 		}
 		if (r->outcome != DELIVER_TAKEN)
 			continue;
-		mark(t, i, SPOOL_DELIVERED);
+		message_mark(t->message, t->places[i], SPOOL_DELIVERED);
 		t->copy->left--;
 		count_add(q->counts, q->slot, COUNT_DELIVERED, 1);
 		tell_rcpt(&(struct tell){ .event = "delivered", .message = t->message, .copy = t->copy->group,
@@ -714,7 +707,7 @@ static void on_where(void *arg, const struct where *w)
 /* The envelope, and the recipients of the copy that wait. */
 static bool read_envelope(struct attempt *t)
 {
-	if (!store_envelope(t->queue->store, t->message->entry, &t->arena, &t->envelope, &t->marks))
+	if (!message_read(t->message, &t->arena, &t->envelope, &t->marks))
 		return false;
 	t->rcpts = ARENA_ARRAY(&t->arena, t->envelope.rcpt_count, struct deliver_rcpt);
 	t->places = ARENA_ARRAY(&t->arena, t->envelope.rcpt_count, size_t);
@@ -729,6 +722,7 @@ static bool read_envelope(struct attempt *t)
 		t->rcpts[t->rcpt_count++] = (struct deliver_rcpt){ .path = r->path, .outcome = DELIVER_LATER,
 			.params = { .notify = r->notify, .orcpt = r->orcpt } };
 	}
+	t->copy->left = (uint32_t)t->rcpt_count;
 	return t->rcpt_count > 0;
 }
 

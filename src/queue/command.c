@@ -115,7 +115,7 @@ static json_t *message_told(struct queue_message *m, struct arena *a, bool all, 
 	struct slice marks;
 	size_t octets = 0;
 
-	if (!rcpts || !store_envelope(m->queue->store, m->entry, a, e, &marks)) {
+	if (!rcpts || !message_read(m, a, e, &marks)) {
 		json_decref(rcpts);
 		return NULL;
 	}

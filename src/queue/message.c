@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/bug.h"
+#include "base/limits.h"
 #include "mail/domain.h"
 #include "out/log.h"
 #include "queue/queue_in.h"
@@ -25,6 +26,55 @@ static void event(const struct queue_message *m, enum log_level level, const cha
 	log_end(&l);
 }
 
+/* ---- what is read of it, and marked ---- */
+
+bool message_read(struct queue_message *m, struct arena *a, struct spool_envelope *out, struct slice *marks_out)
+{
+	struct slice marks;
+	unsigned char *at;
+
+	if (!store_envelope(m->queue->store, m->entry, a, out, &marks))
+		return false;
+	if (m->unmarked) {
+		at = arena_take(a, marks.n);
+		if (!at)
+			return false;
+		memcpy(at, marks.at, marks.n);
+		for (size_t i = 0; i < out->rcpt_count; i++)
+			if (m->unmarked[i])
+				at[1 + i] = m->unmarked[i];
+		marks = slice_of(at, marks.n);
+	}
+	*marks_out = marks;
+	return true;
+}
+
+void message_mark(struct queue_message *m, size_t rcpt, enum spool_mark mark)
+{
+	struct queue *q = m->queue;
+
+	if (store_mark(q->store, m->entry, (int)rcpt, mark))
+		return;
+	count_add(q->counts, q->slot, COUNT_UNMARKED, 1);
+	if (!m->unmarked)
+		m->unmarked = calloc(LIMIT_RCPT, sizeof(*m->unmarked));
+	if (m->unmarked)
+		m->unmarked[rcpt] = (unsigned char)mark;
+}
+
+void message_mark_again(struct queue_message *m)
+{
+	for (size_t i = 0; m->unmarked && i < LIMIT_RCPT; i++)
+		if (m->unmarked[i] && !store_mark(m->queue->store, m->entry, (int)i, m->unmarked[i]))
+			return;
+		else
+			m->unmarked[i] = 0;
+	free(m->unmarked);
+	m->unmarked = NULL;
+}
+
+/* ---- what waits ---- */
+
 void message_wait(struct queue_copy *c, int64_t due_ms)
 {
 	struct queue_message *m = c->message;
@@ -36,7 +86,7 @@ void message_wait(struct queue_copy *c, int64_t due_ms)
 	if (m->held || !m->listener || c->left == 0)
 		return;
 	arena_init(&a, LIMIT_SPOOL_ENVELOPE * 4);
-	if (store_envelope(q->store, m->entry, &a, &envelope, &marks))
+	if (message_read(m, &a, &envelope, &marks))
 		for (size_t i = 0; i < envelope.rcpt_count && !name.n; i++)
 			if (envelope.rcpts[i].group == c->group)
 				name = where_name(&a, m->listener, &envelope.rcpts[i], q->conf);
@@ -178,6 +228,7 @@ void message_free(struct queue_message *m, bool done)
 		store_done(q->store, &m->entry);
 	else if (m->entry)
 		store_drop(q->store, &m->entry);
+	free(m->unmarked);
 	free(m->copies);
 	free(m);
 }

@@ -146,6 +146,7 @@ static void on_age(void *arg)
 	for (size_t n = 0; m && n < AGE_MESSAGES; n++) {
 		struct queue_message *next = m->next;
 
+		message_mark_again(m);
 		/* Copies that found no memory to be scheduled with. */
 		for (uint32_t i = 0; i < m->copy_count; i++)
 			if (m->copies[i].left && !m->copies[i].attempt && !m->copies[i].job.destination && !m->held)

@@ -47,6 +47,7 @@ struct queue_message {
 	bool damaged;              /* and so did its content */
 	uint32_t copy_count, copies_left;
 	struct queue_copy *copies;
+	unsigned char *unmarked;   /* of each recipient: the mark that the disk did not take; 0: none. NULL: it took all */
 	char id[36];
 };
 
@@ -95,6 +96,11 @@ void message_found(void *arg, struct store_entry *e, const struct spool_envelope
 /* Is it old enough to be given up, or to be told of? */
 bool message_expired(const struct queue_message *m);
 bool message_late(const struct queue_message *m);
+/* Envelope and marks, in the arena, with those marks that the disk did not take. */
+bool message_read(struct queue_message *m, struct arena *a, struct spool_envelope *out, struct slice *marks_out) HS_MUST_USE;
+/* What became of a recipient, in place. A mark that the disk does not take holds for this process, and is tried again. */
+void message_mark(struct queue_message *m, size_t rcpt, enum spool_mark mark);
+void message_mark_again(struct queue_message *m);
 /* A copy of it waits for the time: not before due_ms. */
 void message_wait(struct queue_copy *c, int64_t due_ms);
 /* One of its copies has no recipients left. The message may be gone afterwards. */

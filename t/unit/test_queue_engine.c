@@ -202,6 +202,12 @@ static void queue_open(void)
 	settle();
 }
 
+static void queue_again(void)
+{
+	queue_free(&g.queue);
+	queue_open();
+}
+
 static int begin(void **state)
 {
 	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
@@ -420,11 +426,47 @@ static void removed_while_a_copy_is_being_taken(void **state)
 	assert_int_equal(count_in("mail"), 0);
 }
 
+/* ---- a disk that fails ---- */
+
+/* Whom a next hop took is not told to it again because no mark could be written. */
+static void a_mark_that_cannot_be_written(void **state)
+{
+	(void)state;
+	g.put_off = "r2@";
+	mail_to("m1", 2, true);
+	FAIL(pwrite64, 0, 1, EIO);
+	later(1000);
+	assert_int_equal(call_pwrite64.fails, 0);
+	assert_int_equal(lines("deferred", "id=m1"), 1);
+	g.put_off = NULL;
+	later(HOUR_MS);
+	until(empty);
+	want_taken("<r1@c.test> <r2@c.test>");
+	assert_int_equal(lines("delivered", "id=m1"), 2);
+}
+
+/* ... and the mark is made when it can be. */
+static void a_mark_that_is_made_later(void **state)
+{
+	(void)state;
+	g.put_off = "r2@";
+	mail_to("m1", 2, true);
+	FAIL(pwrite64, 0, 2, EIO);
+	later(5000);
+	queue_again();
+	g.put_off = NULL;
+	assert_int_equal(command("{\"do\": \"flush\", \"all\": true}", "done"), 1);
+	until(empty);
+	want_taken("<r1@c.test> <r2@c.test>");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(told_of_and_sent_at_once, begin, end),
 		cmocka_unit_test_setup_teardown(removed_while_a_copy_is_being_taken, begin, end),
+		cmocka_unit_test_setup_teardown(a_mark_that_cannot_be_written, begin, end),
+		cmocka_unit_test_setup_teardown(a_mark_that_is_made_later, begin, end),
 		cmocka_unit_test_setup_teardown(delivered_and_gone, begin, end),
 		cmocka_unit_test_setup_teardown(each_recipient_its_own_end, begin, end),
 	};

@@ -207,8 +207,9 @@ static void over(void *arg)
 	int64_t now_ms = loop_now_ms(q->loop), next_ms = -1;
 	bool on_its_way = t->kind == ATTEMPT_TO_SEND;
 
-	if (t->given && c->job.destination) {
-		queue_job_ended(q, &c->job, c->left ? t->outcome : SCHED_DONE, t->due_ms);
+	if (t->given && c->job.destination && (c->left || t->outcome != SCHED_STOPPED)) {
+		/* That nothing is left of it says nothing of a destination that was not reached. */
+		queue_job_ended(q, &c->job, c->left == 0 && t->outcome == SCHED_AGAIN ? SCHED_DONE : t->outcome, t->due_ms);
 		next_ms = c->left ? sched_job_due_ms(&c->job) - now_ms : -1;
 	}
 	if (t->rcpts && c->left && !m->removing && (t->state == ATTEMPT_OVER)) {

@@ -460,6 +460,35 @@ static void a_mark_that_is_made_later(void **state)
 	want_taken("<r1@c.test> <r2@c.test>");
 }
 
+/* ---- grown old ---- */
+
+static void mail_of_age(const char *id, int64_t age_s)
+{
+	struct spool_rcpt to = { .path = S("<r1@c.test>") };
+	struct spool_envelope e = envelope_of(id, &to, 1);
+
+	e.arrived_s -= age_s;
+	submit(&e);
+}
+
+/* Whoever is given up while nobody is reached there does not bring the destination back. */
+static void given_up_is_no_success(void **state)
+{
+	int fd = g.door;
+
+	(void)state;
+	g.door = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	close(fd);
+	mail_of_age("m1", 0);
+	later(5000);
+	assert_int_equal(lines("destination_dead", NULL), 1);
+	mail_of_age("m2", 6 * 86400);
+	assert_int_equal(command("{\"do\": \"flush\", \"ids\": [\"m2\"]}", "done"), 1);
+	later(5000);
+	assert_int_equal(lines("expired", "id=m2"), 1);
+	assert_int_equal(lines("destination_back", NULL), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -467,6 +496,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(removed_while_a_copy_is_being_taken, begin, end),
 		cmocka_unit_test_setup_teardown(a_mark_that_cannot_be_written, begin, end),
 		cmocka_unit_test_setup_teardown(a_mark_that_is_made_later, begin, end),
+		cmocka_unit_test_setup_teardown(given_up_is_no_success, begin, end),
 		cmocka_unit_test_setup_teardown(delivered_and_gone, begin, end),
 		cmocka_unit_test_setup_teardown(each_recipient_its_own_end, begin, end),
 	};

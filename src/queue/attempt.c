@@ -207,6 +207,7 @@ static void over(void *arg)
 	int64_t now_ms = loop_now_ms(q->loop), next_ms = -1;
 	bool on_its_way = t->kind == ATTEMPT_TO_SEND;
 
+	c->tried |= t->given && t->outcome != SCHED_STOPPED;
 	if (t->given && c->job.destination && (c->left || t->outcome != SCHED_STOPPED)) {
 		/* That nothing is left of it says nothing of a destination that was not reached. */
 		queue_job_ended(q, &c->job, c->left == 0 && t->outcome == SCHED_AGAIN ? SCHED_DONE : t->outcome, t->due_ms);
@@ -252,6 +253,8 @@ static void stop(struct attempt *t, int64_t after_ms)
 {
 	t->outcome = SCHED_STOPPED;
 	t->due_ms = loop_now_ms(t->queue->loop) + after_ms;
+	if (t->kind != ATTEMPT_TO_SEND)
+		t->message->quiet_ms = t->due_ms;
 	end(t);
 }
 
@@ -747,7 +750,7 @@ static bool too_soon(struct attempt *t)
 	if (!first)
 		return false;
 	wait_s = t->noted.next_s - queue_unix_s(q);
-	if (wait_s <= 1 || wait_s > (int64_t)q->conf->queue.retry_max_s * 2)
+	if (wait_s <= 1 || message_expired(t->message) || wait_s > (int64_t)q->conf->queue.retry_max_s * 2)
 		return false;
 	stop(t, wait_s * 1000);
 	return true;

@@ -9,6 +9,8 @@
 #include "out/log.h"
 #include "queue/queue_in.h"
 
+enum { QUIET_MS = 60000 };
+
 static struct queue_listener *listener_of(struct queue *q, struct slice name)
 {
 	for (size_t i = 0; i < q->conf->listener_count; i++)
@@ -82,17 +84,20 @@ void message_wait(struct queue_copy *c, int64_t due_ms)
 	struct spool_envelope envelope;
 	struct slice marks, name = SLICE_NONE;
 	struct arena a;
+	bool read;
 
 	if (m->held || !m->listener || c->left == 0)
 		return;
 	arena_init(&a, LIMIT_SPOOL_ENVELOPE * 4);
-	if (message_read(m, &a, &envelope, &marks))
+	read = message_read(m, &a, &envelope, &marks);
+	if (read)
 		for (size_t i = 0; i < envelope.rcpt_count && !name.n; i++)
 			if (envelope.rcpts[i].group == c->group)
 				name = where_name(&a, m->listener, &envelope.rcpts[i], q->conf);
-	/* The next look at all messages tries again. */
-	if (!name.n || !sched_add(q->sched, &c->job, name, due_ms, loop_now_ms(q->loop)))
-		event(m, LOG_LEVEL_ERROR, "oom", "no memory for a copy in the queue");
+	if (!name.n || !sched_add(q->sched, &c->job, name, due_ms, loop_now_ms(q->loop))) {
+		event(m, LOG_LEVEL_ERROR, read ? "oom" : "spool_unreadable", "it waits until it is looked at again");
+		m->quiet_ms = loop_now_ms(q->loop) + QUIET_MS;
+	}
 	arena_clear(&a);
 }
 
@@ -149,6 +154,7 @@ static struct queue_message *message_new(struct queue *q, struct store_entry *en
 	/* A clock that was wrong then, or is now, must not make a message old at once: it is as old as it can be known to be. */
 	if (age_s < 0)
 		age_s = 0;
+	m->found_ms = loop_now_ms(q->loop);
 	m->arrived_s = e->arrived_s;
 	m->arrived_ms = loop_now_ms(q->loop) - age_s * 1000;
 	m->report = e->report;

@@ -13,9 +13,9 @@
 
 /*
  * SCAN_FILES: looked at in a loop turn. START: attempts begun in one. AGE_MS, AGE_MESSAGES: how often so many are looked at whether they
- * are too old. LOOK_MS: the folder is looked at anew, should a notice have been lost.
+ * are too old. REPORTS: made at a time of those that are. LOOK_MS: the folder is looked at anew, should a notice have been lost.
  */
-enum { SCAN_FILES = 32, START = 64, AGE_MS = 1000, AGE_MESSAGES = 2000, LOOK_MS = 300000, DEAD_MIN_MS = 60000 };
+enum { SCAN_FILES = 32, START = 64, AGE_MS = 1000, AGE_MESSAGES = 2000, REPORTS = 64, LOOK_MS = 300000, DEAD_MIN_MS = 60000 };
 
 int64_t queue_unix_s(const struct queue *q)
 {
@@ -94,12 +94,17 @@ static void drained(void *arg)
 		on(q->on_drained_arg);
 }
 
+static void on_age(void *arg);
+
 void queue_ended(struct queue *q)
 {
 	if (q->draining && q->attempt_count == 0)
 		loop_later(q->loop, &q->last, drained, q);
 	else
 		queue_pump(q);
+	if (q->walk_waits && !q->draining)
+		loop_timer_set(q->loop, &q->age, 0, on_age, q);
+	q->walk_waits = false;
 }
 
 void queue_drain(struct queue *q, unsigned seconds, void (*on)(void *arg), void *arg)
@@ -119,23 +124,44 @@ void queue_drain(struct queue *q, unsigned seconds, void (*on)(void *arg), void 
 
 /* ---- what grew old ---- */
 
-static void look_at(struct queue_message *m)
+/*
+ * Nothing is given up, or said to be late, because we were away: this process has tried it, or its destination, in vain, or would have if
+ * so many were not before it.
+ */
+static bool had_its_turn(const struct queue *q, const struct queue_copy *c)
+{
+	struct sched_view v;
+
+	return c->tried || !c->message->listener || (sched_job_view(&c->job, &v) && v.failures > 0) ||
+	    loop_now_ms(q->loop) - c->message->found_ms >= (int64_t)q->conf->queue.retry_max_s * 1000;
+}
+
+/* False: as many reports are being made as can be at a time. */
+static bool look_at(struct queue *q, struct queue_message *m)
 {
 	bool expired = message_expired(m), late = message_late(m) && !m->report;
-	uint32_t n = m->copy_count;
 
-	if (m->held || m->removing || m->damaged || !(expired || late))
-		return;
-	for (uint32_t i = 0; i < n; i++) {
+	message_mark_again(m);
+	if (m->held || m->removing || m->damaged || loop_now_ms(q->loop) < m->quiet_ms)
+		return true;
+	for (uint32_t i = 0; i < m->copy_count; i++) {
 		struct queue_copy *c = &m->copies[i];
 
 		if (c->left == 0 || c->attempt)
 			continue;
+		/* It found no memory to be scheduled with. */
+		if (!c->job.destination)
+			message_wait(c, loop_now_ms(q->loop));
+		if (!(expired || (late && !c->warned)) || !had_its_turn(q, c))
+			continue;
+		if (q->attempt_count - sched_active(q->sched) >= REPORTS)
+			return false;
 		if (expired)
 			attempt_expire(c);
-		else if (!c->warned)
+		else
 			attempt_warn(c);
 	}
+	return true;
 }
 
 static void on_age(void *arg)
@@ -143,16 +169,10 @@ static void on_age(void *arg)
 	struct queue *q = arg;
 	struct queue_message *m = q->walk ? q->walk : q->messages;
 
-	for (size_t n = 0; m && n < AGE_MESSAGES; n++) {
-		struct queue_message *next = m->next;
-
-		message_mark_again(m);
-		/* Copies that found no memory to be scheduled with. */
-		for (uint32_t i = 0; i < m->copy_count; i++)
-			if (m->copies[i].left && !m->copies[i].attempt && !m->copies[i].job.destination && !m->held)
-				message_wait(&m->copies[i], loop_now_ms(q->loop));
-		look_at(m);
-		m = next;
+	q->walk_waits = false;
+	for (size_t n = 0; m && n < AGE_MESSAGES && !q->walk_waits; n++) {
+		q->walk_waits = !look_at(q, m);
+		m = q->walk_waits ? m : m->next;
 	}
 	q->walk = m;
 	loop_timer_set(q->loop, &q->age, AGE_MS, on_age, q);

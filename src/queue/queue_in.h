@@ -31,6 +31,7 @@ struct queue_copy {
 	bool kept;                 /* there is one of this process */
 	bool hurried;              /* an operator wants it tried, whatever a note says */
 	bool warned;               /* its delay was reported, or nobody wants to hear of it */
+	bool tried;                /* by this process, and put off */
 };
 
 struct queue_message {
@@ -41,6 +42,8 @@ struct queue_message {
 	struct queue_listener *listener; /* NULL: the configuration has none of that name */
 	int64_t arrived_s;
 	int64_t arrived_ms;        /* on the monotonic clock; may be negative */
+	int64_t found_ms;
+	int64_t quiet_ms;          /* what failed for reasons of our own is not tried before */
 	bool held;
 	bool report;               /* one of ours */
 	bool removing;             /* an operator said so while it was on its way */
@@ -67,6 +70,7 @@ struct queue {
 	size_t message_count, held_count;
 	int64_t serial;
 	struct queue_message *walk; /* whose age is looked at next; NULL: from the beginning */
+	bool walk_waits;           /* for reports to be made of those before it */
 	struct attempt *attempts;
 	size_t attempt_count;
 	struct loop_later scan, pump, last;

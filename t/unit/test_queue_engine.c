@@ -471,6 +471,101 @@ static void mail_of_age(const char *id, int64_t age_s)
 	submit(&e);
 }
 
+/* We were away, not the next hop: it is tried before it is given up. */
+static void old_mail_is_tried_first(void **state)
+{
+	(void)state;
+	g.silent = true;
+	mail_of_age("m1", 0);
+	mail_of_age("m2", 0);
+	until(two_dots);
+	mail_of_age("m3", 6 * 86400);
+	later(10000);
+	assert_int_equal(messages(), 3);
+	g.silent = false;
+	say(&g.fars[0], 250);
+	say(&g.fars[1], 250);
+	until(empty);
+	want_taken("<r1@c.test>");
+	assert_int_equal(lines("expired", NULL), 0);
+	assert_int_equal(lines("dsn_queued", NULL), 0);
+}
+
+static void old_mail_is_given_up(void **state)
+{
+	(void)state;
+	g.put_off = "r1@";
+	mail_of_age("m1", 6 * 86400);
+	later(2000);
+	until(empty);
+	want_taken("<s@a.test>");
+	assert_int_equal(lines("expired", "id=m1"), 1);
+}
+
+/* More of them than reports are made at a time, and in copies of one message. */
+static void many_grow_old_at_once(void **state)
+{
+	char id[8];
+
+	(void)state;
+	g.put_off = "@c.test";
+	for (int i = 0; i < 20; i++) {
+		snprintf(id, sizeof(id), "m%d", i);
+		mail_to(id, 20, false);
+	}
+	later(5 * 86400000LL - HOUR_MS);
+	assert_int_equal(messages(), 20 + lines("dsn_queued", NULL));
+	later(HOUR_MS);
+	for (int i = 0; i < 40; i++)
+		later(1000);
+	assert_int_equal(lines("expired", NULL), 400);
+}
+
+/* No report can be made: said once a minute, and nothing is lost. */
+static void no_room_for_a_report(void **state)
+{
+	size_t n;
+
+	(void)state;
+	g.refused = "r1@";
+	mail_of_age("m1", 0);
+	FAIL(writev, 0, 1000000, ENOSPC);
+	later(3000);
+	g.refused = NULL;
+	g.put_off = "r1@";
+	later(5 * 86400000LL + HOUR_MS);
+	assert_int_equal(messages(), 1);
+	n = lines("dsn_failed", "id=m1");
+	later(300000);
+	assert_in_range(lines("dsn_failed", "id=m1") - n, 2, 6);
+	call_writev.fails = 0;
+	later(120000);
+	until(empty);
+	want_taken("<s@a.test>");
+}
+
+/* Nor can be read what is to be reported. */
+static void no_envelope_can_be_read(void **state)
+{
+	size_t n;
+
+	(void)state;
+	g.put_off = "r1@";
+	mail_of_age("m1", 0);
+	later(3000);
+	FAIL(pread64, 0, 1000000, EIO);
+	later(5 * 86400000LL + HOUR_MS);
+	n = lines("spool_unreadable", "id=m1");
+	for (int i = 0; i < 10; i++)
+		later(19000);
+	assert_in_range(lines("spool_unreadable", "id=m1") - n, 2, 10);
+	assert_int_equal(lines("oom", NULL), 0);
+	call_pread64.fails = 0;
+	later(60000);
+	until(empty);
+	want_taken("<s@a.test>");
+}
+
 /* Whoever is given up while nobody is reached there does not bring the destination back. */
 static void given_up_is_no_success(void **state)
 {
@@ -496,6 +591,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(removed_while_a_copy_is_being_taken, begin, end),
 		cmocka_unit_test_setup_teardown(a_mark_that_cannot_be_written, begin, end),
 		cmocka_unit_test_setup_teardown(a_mark_that_is_made_later, begin, end),
+		cmocka_unit_test_setup_teardown(old_mail_is_tried_first, begin, end),
+		cmocka_unit_test_setup_teardown(old_mail_is_given_up, begin, end),
+		cmocka_unit_test_setup_teardown(many_grow_old_at_once, begin, end),
+		cmocka_unit_test_setup_teardown(no_room_for_a_report, begin, end),
+		cmocka_unit_test_setup_teardown(no_envelope_can_be_read, begin, end),
 		cmocka_unit_test_setup_teardown(given_up_is_no_success, begin, end),
 		cmocka_unit_test_setup_teardown(delivered_and_gone, begin, end),
 		cmocka_unit_test_setup_teardown(each_recipient_its_own_end, begin, end),

@@ -16,6 +16,7 @@
 #include "daemon/child.h"
 #include "daemon/parcel.h"
 #include "daemon/request.h"
+#include "net/clock.h"
 #include "out/log.h"
 
 enum { PACKETS = 32 /* of one worker in a loop turn */ };
@@ -28,6 +29,7 @@ struct front {
 	struct loop_io boss;
 	struct ask *ask;
 	struct queue *queue;
+	struct clock_watch clock;
 	struct teller *tellers;
 	struct loop_later sweep;
 	struct parcel control;
@@ -269,7 +271,8 @@ int queue_main(const struct child_args *args)
 		ask_counts(p.ask, args->counts, args->slot);
 		p.queue = queue_new(p.loop, conf, p.ask, args->counts, args->slot, args->spool_fd, error);
 	}
-	if (!p.queue || !loop_io_want(p.loop, &p.boss, args->boss_fd, LOOP_READ, on_boss, &p)) {
+	conf_forget_tls(conf); /* the contexts of next hops have what is needed */
+	if (!p.queue || !loop_io_want(p.loop, &p.boss, args->boss_fd, LOOP_READ, on_boss, &p) || !clock_watch(p.loop, &p.clock)) {
 		log_note(LOG_LEVEL_ERROR, "start_failed", "%s", error);
 		return EX_OSERR;
 	}

@@ -140,6 +140,22 @@ def test_each_recipient_has_its_own_end(hopseal, sink, keyring):
     emptied(relay)
 
 
+def test_a_seal_is_reused_and_after_seven_days_made_anew(hopseal, sink, keyring):
+    sink.always("dot", b"451 4.3.0 later\r\n")
+    relay = queue(hopseal, keys=[keyring.key("a.test")], settings={"expire": 30 * 86400})
+    id = submit(relay)
+    relay.event("deferred", id=id)
+    for days in (0, 2, 6):
+        tried = len(relay.events("deferred", id=id))
+        again(relay, days * 86400)
+        assert ctl("queue", "flush", id, "-c", relay.file).returncode == 0
+        relay.event("deferred", tried + 1, id=id)
+        hops = [checked(tx.content, keyring) for tx in sink.contents.snapshot()]
+        assert all(len(one) == 1 for one in hops)
+        times = sorted({one[0].t for one in hops})
+        assert len(times) == (2 if days == 6 else 1) and times[-1] - times[0] == (8 * 86400 if days == 6 else 0)
+
+
 def test_what_was_not_delivered_outlives_the_daemon(hopseal, sink, keyring):
     sink.always("mail", b"451 4.3.0 later\r\n")
     relay = queue(hopseal, keys=[keyring.key("a.test")])

@@ -165,24 +165,25 @@ static const char *plain(struct arena *a, struct slice text)
 static void keep_note(struct attempt *t, int64_t next_ms)
 {
 	struct queue *q = t->queue;
-	struct note_copy c = { .attempts = t->copy->job.attempts, .warned = t->copy->warned };
+	struct note_copy c;
 	bool good;
 
-	/* Another copy may have written it meanwhile. */
-	json_decref(t->note);
-	t->note = note_read(t->message, &t->arena);
+	if (!t->note)
+		t->note = note_read(t->message, t->copy->group, &t->arena);
 	if (!t->note)
 		return;
-	if (t->kind != ATTEMPT_TO_SEND && note_copy_get(t->note, t->copy->group, &t->arena, &c))
-		c.warned = t->copy->warned;
-	else
+	(void)note_copy_get(t->note, &t->arena, &c);
+	c.warned = t->copy->warned;
+	if (c.attempts < t->copy->job.attempts)
+		c.attempts = t->copy->job.attempts;
+	if (t->kind == ATTEMPT_TO_SEND)
 		c.next_s = queue_unix_s(q) + (next_ms + 999) / 1000;
 	if (t->sealed_s) {
 		c.sealed_s = t->sealed_s;
 		c.fields = t->fields;
 		c.enforce = t->enforce;
 	}
-	good = note_copy_set(t->note, t->copy->group, &c);
+	good = note_copy_set(t->note, &c);
 	for (size_t i = 0; i < t->rcpt_count && t->kind == ATTEMPT_TO_SEND; i++) {
 		const struct deliver_rcpt *r = &t->rcpts[i];
 		const struct note_rcpt n = { .code = r->code ? r->code : r->why.basic, .enhanced = r->code ? r->enhanced : r->why.enhanced,
@@ -191,10 +192,8 @@ static void keep_note(struct attempt *t, int64_t next_ms)
 		if (r->outcome == DELIVER_LATER)
 			good &= note_rcpt_set(t->note, t->places[i], &n);
 	}
-	if (good) {
-		note_write(t->message, t->note);
+	if (good && note_write(t->message, t->copy->group, t->note))
 		t->copy->kept = true;
-	}
 }
 
 /* At the end of the turn: whoever called is out of it by then. */
@@ -741,8 +740,8 @@ static bool too_soon(struct attempt *t)
 		return false;
 	t->copy->noted = true;
 	t->copy->hurried = false;
-	t->note = note_read(t->message, &t->arena);
-	if (!t->note || !note_copy_get(t->note, t->copy->group, &t->arena, &t->noted))
+	t->note = note_read(t->message, t->copy->group, &t->arena);
+	if (!t->note || !note_copy_get(t->note, &t->arena, &t->noted))
 		return false;
 	t->copy->warned |= t->noted.warned;
 	if (t->copy->job.attempts < t->noted.attempts)
@@ -796,7 +795,7 @@ void attempt_send(struct queue_copy *c)
 /* The last answer to each recipient, from the note. */
 static void last_answers(struct attempt *t)
 {
-	t->note = note_read(t->message, &t->arena);
+	t->note = note_read(t->message, t->copy->group, &t->arena);
 	for (size_t i = 0; i < t->rcpt_count; i++) {
 		struct deliver_rcpt *r = &t->rcpts[i];
 		struct note_rcpt n = { 0 };
@@ -831,7 +830,7 @@ void attempt_warn(struct queue_copy *c)
 	if (!t)
 		return;
 	last_answers(t);
-	if (t->note && note_copy_get(t->note, c->group, &t->arena, &t->noted) && t->noted.warned) {
+	if (t->note && note_copy_get(t->note, &t->arena, &t->noted) && t->noted.warned) {
 		c->warned = true;
 		stop(t, 0);
 		return;

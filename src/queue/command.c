@@ -110,8 +110,9 @@ static json_t *rcpt_told(struct queue_message *m, const struct spool_rcpt *r, un
  */
 static json_t *message_told(struct queue_message *m, struct arena *a, bool all, size_t *at, size_t limit, struct spool_envelope *e)
 {
-	json_t *rcpts = json_array(), *note;
+	json_t *rcpts = json_array(), *note = NULL;
 	json_int_t left = 0;
+	uint32_t whose = UINT32_MAX; /* the copy that `note` is about */
 	struct slice marks;
 	size_t octets = 0;
 
@@ -119,12 +120,16 @@ static json_t *message_told(struct queue_message *m, struct arena *a, bool all, 
 		json_decref(rcpts);
 		return NULL;
 	}
-	note = note_read(m, a);
 	for (size_t i = 0; i < e->rcpt_count; i++)
 		left += marks.at[1 + i] == SPOOL_WAITING;
 	for (; *at < e->rcpt_count && json_array_size(rcpts) < limit && octets < PAGE_OCTETS; (*at)++) {
 		if (!all && marks.at[1 + *at] != SPOOL_WAITING)
 			continue;
+		if (e->rcpts[*at].group != whose) {
+			whose = e->rcpts[*at].group;
+			json_decref(note);
+			note = note_read(m, whose, a);
+		}
 		json_array_append_new(rcpts, rcpt_told(m, &e->rcpts[*at], marks.at[1 + *at], *at, note));
 		octets += 400 + e->rcpts[*at].path.n * 4;
 	}

@@ -140,7 +140,7 @@ void where_cancel(struct where_ask *w);
 /* Its next hops are not needed any more. */
 void where_release(struct where *w);
 
-/* note.c: what is kept of a message between attempts, JSON */
+/* note.c: what is kept of a copy between attempts, JSON */
 struct note_rcpt {
 	short code;
 	const char *enhanced, *text; /* NULL: none */
@@ -154,12 +154,14 @@ struct note_copy {
 	bool warned;
 };
 /* A new reference; an empty object where there is none. NULL: no memory. */
-json_t *note_read(struct queue_message *m, struct arena *a);
-bool note_copy_get(const json_t *note, uint32_t group, struct arena *a, struct note_copy *out);
+json_t *note_read(struct queue_message *m, uint32_t copy, struct arena *a);
+/* False: nothing is said there. */
+bool note_copy_get(const json_t *note, struct arena *a, struct note_copy *out);
 bool note_rcpt_get(const json_t *note, size_t rcpt, struct note_rcpt *out);
-bool note_copy_set(json_t *note, uint32_t group, const struct note_copy *c);
-bool note_rcpt_set(json_t *note, size_t rcpt, const struct note_rcpt *r);
-void note_write(struct queue_message *m, const json_t *note);
+/* Without fields, those that are kept stay. */
+bool note_copy_set(json_t *note, const struct note_copy *c) HS_MUST_USE;
+bool note_rcpt_set(json_t *note, size_t rcpt, const struct note_rcpt *r) HS_MUST_USE;
+bool note_write(struct queue_message *m, uint32_t copy, json_t *note) HS_MUST_USE;
 
 /* attempt.c */
 /* Sends a copy that the scheduler has given out. */

@@ -112,9 +112,12 @@ void store_drop(struct store *s, struct store_entry **e);
 /* Set aside: content and envelope stay in damaged/; told to the log with `why`. */
 void store_damaged(struct store *s, struct store_entry **e, const char *why);
 
-/* What is kept of a message between attempts, any octets up to LIMIT_SPOOL_NOTE; replaced whole, not synced, checksummed. */
-bool store_note(struct store *s, struct store_entry *e, struct slice octets);
+/*
+ * What is kept of a copy of a message between attempts, any octets up to LIMIT_SPOOL_NOTE; replaced whole, not synced, checksummed.
+ * copy: below LIMIT_RCPT. False: it could not be written, and the one before it is there still.
+ */
+bool store_note(struct store *s, struct store_entry *e, uint32_t copy, struct slice octets);
 /* Empty: there is none, or it is damaged. In the arena. */
-struct slice store_note_read(struct store *s, struct store_entry *e, struct arena *a);
+struct slice store_note_read(struct store *s, struct store_entry *e, uint32_t copy, struct arena *a);
 
 #endif

@@ -179,7 +179,7 @@ struct store_entry *store_entry_new(struct store *s, struct store_file *f, uint6
 	e->envelope_octets = head->envelope_octets;
 	e->header_octets = head->header_octets;
 	e->marks = head->marks;
-	e->noted = !s->notes_known;
+	e->early = !s->notes_known;
 	e->next = f->entries;
 	e->at = &f->entries;
 	if (e->next)
@@ -482,22 +482,23 @@ void store_sync(void *arg)
 
 /* ---- removing ---- */
 
-enum { NOTE_NAME = SPOOL_NAME + 18 };
+enum { NOTE_NAME = SPOOL_NAME + 27 };
 
-static void note_name(const struct store_entry *e, char name[NOTE_NAME])
+static void note_name(const struct store_entry *e, uint32_t copy, char name[NOTE_NAME])
 {
-	snprintf(name, NOTE_NAME, "%s.%" PRIx64, e->file->name, e->from);
+	snprintf(name, NOTE_NAME, "%s.%" PRIx64 ".%" PRIx32, e->file->name, e->from, copy);
 }
 
-static void drop_note(struct store *s, struct store_entry *e)
+/* Those that the first look at their folder has not come to are unlinked by it, since they have no message any more. */
+static void drop_notes(struct store *s, struct store_entry *e)
 {
 	char name[NOTE_NAME];
 
-	if (!e->noted)
-		return;
-	note_name(e, name);
-	(void)unlinkat(s->note_fd, name, 0);
-	e->noted = false;
+	for (uint32_t i = 0; i < e->notes; i++) {
+		note_name(e, i, name);
+		(void)unlinkat(s->note_fd, name, 0);
+	}
+	e->notes = 0;
 }
 
 void store_done(struct store *s, struct store_entry **ep)
@@ -510,7 +511,7 @@ void store_done(struct store *s, struct store_entry **ep)
 	*ep = NULL;
 	if (e->held)
 		let_go(e);
-	drop_note(s, e);
+	drop_notes(s, e);
 	f->left--;
 	/* The file goes, and the mark with it. */
 	marked = (f->left == 0 && !f->pinned && !f->damaged) || write_mark(s, e, 0, SPOOL_DONE);
@@ -539,7 +540,7 @@ void store_drop(struct store *s, struct store_entry **ep)
 
 /* ---- notes ---- */
 
-bool store_note(struct store *s, struct store_entry *e, struct slice octets)
+bool store_note(struct store *s, struct store_entry *e, uint32_t copy, struct slice octets)
 {
 	unsigned char head[SPOOL_NOTE_HEAD];
 	struct iovec iov[2] = { { head, sizeof(head) }, { (void *)(uintptr_t)octets.at, octets.n } };
@@ -547,9 +548,10 @@ bool store_note(struct store *s, struct store_entry *e, struct slice octets)
 	bool good;
 	int fd;
 
+	BUG_ON(copy >= LIMIT_RCPT);
 	if (octets.n > LIMIT_SPOOL_NOTE)
 		return false;
-	note_name(e, name);
+	note_name(e, copy, name);
 	snprintf(tmp, sizeof(tmp), "%ld.%s", (long)getpid(), name);
 	fd = openat(s->tmp_fd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
@@ -558,14 +560,15 @@ bool store_note(struct store *s, struct store_entry *e, struct slice octets)
 	good = store_write(fd, iov, octets.n ? 2 : 1);
 	good = close(fd) == 0 && good;
 	if (good && renameat(s->tmp_fd, tmp, s->note_fd, name) == 0) {
-		e->noted = true;
+		if (e->notes <= copy)
+			e->notes = copy + 1;
 		return true;
 	}
 	(void)unlinkat(s->tmp_fd, tmp, 0);
 	return false;
 }
 
-struct slice store_note_read(struct store *s, struct store_entry *e, struct arena *a)
+struct slice store_note_read(struct store *s, struct store_entry *e, uint32_t copy, struct arena *a)
 {
 	struct slice note = SLICE_NONE;
 	unsigned char *octets;
@@ -573,9 +576,9 @@ struct slice store_note_read(struct store *s, struct store_entry *e, struct aren
 	struct stat st;
 	int fd;
 
-	if (!e->noted)
+	if (copy >= e->notes && (!e->early || s->notes_known))
 		return SLICE_NONE;
-	note_name(e, name);
+	note_name(e, copy, name);
 	fd = openat(s->note_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return SLICE_NONE;

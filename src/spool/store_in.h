@@ -74,7 +74,8 @@ struct store_entry {
 	uint32_t opens;
 	bool checked;                   /* content against its checksum */
 	bool done;                      /* its receiver has given it back; only its room is still to be given back */
-	bool noted;                     /* a note may be there */
+	bool early;                     /* notes were not looked through when it was found: there may be more than that */
+	uint32_t notes;                 /* may be there: those of copies below it */
 };
 _Static_assert(sizeof(struct store_entry) <= 128, "a hundred thousand of them");
 

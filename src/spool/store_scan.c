@@ -362,22 +362,29 @@ static bool dot(const char *name)
 	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
+/* Is there a message that the note is about? It is known to have one then. */
 static bool has_entry(const struct store *s, const char *name)
 {
 	const struct store_file *f;
-	const struct store_entry *e;
+	struct store_entry *e;
+	uint64_t from, copy = LIMIT_RCPT;
 	char *end;
-	uint64_t from;
 
 	if (strlen(name) < SPOOL_NAME + 2 || name[SPOOL_NAME] != '.')
 		return false;
 	f = map_get(&s->files, slice_of(name, SPOOL_NAME));
 	from = strtoumax(name + SPOOL_NAME + 1, &end, 16);
-	if (!f || *end)
+	if (*end == '.')
+		copy = strtoumax(end + 1, &end, 16);
+	if (!f || *end || copy >= LIMIT_RCPT)
 		return false;
-	for (e = f->entries; e; e = e->next)
-		if (!e->done && e->from == from)
-			return true;
+	for (e = f->entries; e; e = e->next) {
+		if (e->done || e->from != from)
+			continue;
+		if (e->notes <= copy)
+			e->notes = (uint32_t)copy + 1;
+		return true;
+	}
 	return false;
 }
 

@@ -308,7 +308,8 @@ static size_t lines(const char *event, const char *more)
 	log_flush();
 	assert_int_equal(fstat(g.log, &st), 0);
 	all = calloc(1, (size_t)st.st_size + 1);
-	assert_int_equal(pread(g.log, all, (size_t)st.st_size, 0), st.st_size);
+	assert_int_equal(lseek(g.log, 0, SEEK_SET), 0);
+	assert_int_equal(read(g.log, all, (size_t)st.st_size), st.st_size);
 	for (line = strtok_r(all, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
 		const char *at = strstr(line, event);
 
@@ -584,6 +585,140 @@ static void given_up_is_no_success(void **state)
 	assert_int_equal(lines("destination_back", NULL), 0);
 }
 
+/* ---- notes ---- */
+
+static struct queue_message *only_message(void)
+{
+	assert_int_equal(messages(), 1);
+	return g.queue->messages;
+}
+
+static void a_note_says_what_it_was_told(void **state)
+{
+	struct note_copy c = { .attempts = 3, .next_s = NOW_S + 60, .sealed_s = NOW_S, .fields = S("A: b\r\n\0\xff"), .enforce = true, .warned = true };
+	struct note_rcpt r = { .code = 451, .enhanced = "4.7.1", .text = "later" };
+	struct queue_message *m;
+	json_t *note;
+
+	(void)state;
+	g.mail_code = 451;
+	mail_to("m1", 3, false);
+	m = only_message();
+	note = json_object();
+	assert_false(note_copy_get(note, &arena, &c));
+	c = (struct note_copy){ .attempts = 3, .next_s = NOW_S + 60, .sealed_s = NOW_S, .fields = S("A: b\r\n\0\xff"), .enforce = true, .warned = true };
+	assert_true(note_copy_set(note, &c) && note_rcpt_set(note, 2, &r) && note_write(m, 1, note));
+	json_decref(note);
+	note = note_read(m, 1, &arena);
+	assert_true(note_copy_get(note, &arena, &c));
+	assert_int_equal(c.attempts, 3);
+	assert_int_equal(c.next_s, NOW_S + 60);
+	assert_int_equal(c.sealed_s, NOW_S);
+	assert_true(c.enforce && c.warned);
+	WANT_SLICE(c.fields, S("A: b\r\n\0\xff"));
+	assert_false(note_rcpt_get(note, 1, &r));
+	assert_true(note_rcpt_get(note, 2, &r));
+	assert_int_equal(r.code, 451);
+	assert_string_equal(r.enhanced, "4.7.1");
+	assert_string_equal(r.text, "later");
+	/* What was sealed is kept though nothing is sealed this time. */
+	assert_true(note_copy_set(note, &(struct note_copy){ .attempts = 4 }) && note_copy_get(note, &arena, &c));
+	assert_int_equal(c.attempts, 4);
+	assert_false(c.warned);
+	WANT_SLICE(c.fields, S("A: b\r\n\0\xff"));
+	json_decref(note);
+}
+
+/* Whatever stands in a note, it is read as one or as none. */
+static void a_note_of_somebody_else(void **state)
+{
+	static const char *const rows[] = { "", "x", "[]", "{", "{\"attempts\": -1, \"next\": \"x\", \"fields\": \"*\", \"rcpts\": []}",
+		"{\"attempts\": 99999999999, \"fields\": 7, \"rcpts\": {\"0\": {\"code\": 70000, \"text\": 3}}}" };
+
+	(void)state;
+	g.mail_code = 451;
+	mail_to("m1", 1, true);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct note_copy c;
+		struct note_rcpt r;
+		json_t *note;
+
+		assert_true(store_note(g.queue->store, only_message()->entry, 0, slice_str(rows[i])));
+		note = note_read(only_message(), 0, &arena);
+		assert_non_null(note);
+		(void)note_copy_get(note, &arena, &c);
+		assert_int_equal(c.attempts, 0);
+		assert_int_equal(c.next_s, 0);
+		assert_int_equal(c.fields.n, 0);
+		(void)note_rcpt_get(note, 0, &r);
+		assert_int_equal(r.code, 0);
+		assert_null(r.text);
+		json_decref(note);
+	}
+}
+
+/* A thousand answers do not fit: the seal stays, they go. */
+static void a_note_that_is_too_long(void **state)
+{
+	char text[LIMIT_REASON + 1];
+	struct note_copy c = { .fields = slice_of(arena_take(&arena, 100000), 100000), .sealed_s = NOW_S };
+	struct note_rcpt r = { .code = 450, .text = text };
+	json_t *note = json_object();
+
+	(void)state;
+	memset(text, 'x', LIMIT_REASON);
+	text[LIMIT_REASON] = '\0';
+	g.mail_code = 451;
+	mail_to("m1", 1, true);
+	assert_true(note_copy_set(note, &c));
+	for (size_t i = 0; i < RCPTS; i++)
+		assert_true(note_rcpt_set(note, i, &r));
+	assert_true(note_write(only_message(), 0, note));
+	json_decref(note);
+	note = note_read(only_message(), 0, &arena);
+	assert_true(note_copy_get(note, &arena, &c));
+	assert_int_equal(c.fields.n, 100000);
+	assert_false(note_rcpt_get(note, 0, &r));
+	json_decref(note);
+}
+
+/* An earlier process has said when: not sooner, and it goes on counting. */
+static void what_an_earlier_process_said(void **state)
+{
+	(void)state;
+	g.mail_code = 451;
+	mail_to("m1", 1, true);
+	later(1000);
+	assert_int_equal(g.mails, 1);
+	queue_again();
+	later(60000);
+	assert_int_equal(g.mails, 1);
+	later(600000);
+	assert_int_equal(g.mails, 2);
+	assert_int_equal(only_message()->copies[0].job.attempts, 2);
+}
+
+/* Each copy costs as much as one alone: nothing is read or written of the others. */
+static void a_thousand_copies(void **state)
+{
+	unsigned before;
+
+	(void)state;
+	g.mail_code = 451;
+	mail_to("m1", RCPTS, false);
+	for (int i = 0; i < 200 && lines("deferred", "id=m1") < RCPTS; i++)
+		settle();
+	assert_int_equal(lines("deferred", "id=m1"), RCPTS);
+	assert_int_equal(count_in("note"), RCPTS);
+	before = call_openat64.n;
+	g.mail_code = 0;
+	for (int i = 0; i < 20 && !empty(); i++)
+		later(HOUR_MS);
+	assert_true(empty());
+	assert_in_range(call_openat64.n - before, RCPTS, RCPTS * 4);
+	assert_int_equal(count_in("note"), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -597,9 +732,14 @@ int main(void)
 		cmocka_unit_test_setup_teardown(no_room_for_a_report, begin, end),
 		cmocka_unit_test_setup_teardown(no_envelope_can_be_read, begin, end),
 		cmocka_unit_test_setup_teardown(given_up_is_no_success, begin, end),
+		cmocka_unit_test_setup_teardown(a_note_says_what_it_was_told, begin, end),
+		cmocka_unit_test_setup_teardown(a_note_of_somebody_else, begin, end),
+		cmocka_unit_test_setup_teardown(a_note_that_is_too_long, begin, end),
+		cmocka_unit_test_setup_teardown(what_an_earlier_process_said, begin, end),
+		cmocka_unit_test_setup_teardown(a_thousand_copies, begin, end),
 		cmocka_unit_test_setup_teardown(delivered_and_gone, begin, end),
 		cmocka_unit_test_setup_teardown(each_recipient_its_own_end, begin, end),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return RUN_TESTS(tests);
 }

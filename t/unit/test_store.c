@@ -391,18 +391,50 @@ static void a_note_is_kept_until_its_message_goes(void **state)
 	mail("a", 10);
 	mail("b", 10);
 	scan();
-	WANT_SLICE(store_note_read(w.store, seen.at[0].entry, &arena), SLICE_NONE);
-	assert_true(store_note(w.store, seen.at[0].entry, S("one")));
-	assert_true(store_note(w.store, seen.at[0].entry, S("two\0three")));
-	assert_true(store_note(w.store, seen.at[1].entry, SLICE_NONE));
-	WANT_SLICE(store_note_read(w.store, seen.at[0].entry, &arena), S("two\0three"));
+	WANT_SLICE(store_note_read(w.store, seen.at[0].entry, 0, &arena), SLICE_NONE);
+	assert_true(store_note(w.store, seen.at[0].entry, 0, S("one")));
+	assert_true(store_note(w.store, seen.at[0].entry, 0, S("two\0three")));
+	assert_true(store_note(w.store, seen.at[1].entry, 0, SLICE_NONE));
+	WANT_SLICE(store_note_read(w.store, seen.at[0].entry, 0, &arena), S("two\0three"));
 	assert_int_equal(count_in("note"), 2);
 	assert_int_equal(count_in("tmp"), 0);
 	scan_again();
-	WANT_SLICE(store_note_read(w.store, seen.at[0].entry, &arena), S("two\0three"));
+	WANT_SLICE(store_note_read(w.store, seen.at[0].entry, 0, &arena), S("two\0three"));
 	store_done(w.store, &seen.at[0].entry);
 	assert_int_equal(count_in("note"), 1);
 	store_done(w.store, &seen.at[1].entry);
+	assert_int_equal(count_in("note"), 0);
+}
+
+static void each_copy_has_a_note(void **state)
+{
+	(void)state;
+	mail("a", 10);
+	scan();
+	assert_true(store_note(w.store, seen.at[0].entry, 0, S("one")));
+	assert_true(store_note(w.store, seen.at[0].entry, LIMIT_RCPT - 1, S("last")));
+	WANT_SLICE(store_note_read(w.store, seen.at[0].entry, 1, &arena), SLICE_NONE);
+	scan_again();
+	assert_int_equal(count_in("note"), 2);
+	WANT_SLICE(store_note_read(w.store, seen.at[0].entry, 0, &arena), S("one"));
+	WANT_SLICE(store_note_read(w.store, seen.at[0].entry, LIMIT_RCPT - 1, &arena), S("last"));
+	store_done(w.store, &seen.at[0].entry);
+	assert_int_equal(count_in("note"), 0);
+}
+
+/* Before the folder was looked through nobody knows how many there are. */
+static void notes_of_a_message_that_goes_early(void **state)
+{
+	(void)state;
+	mail("a", 10);
+	scan();
+	assert_true(store_note(w.store, seen.at[0].entry, 5, S("five")));
+	world_again();
+	seen.n = 0;
+	assert_true(store_take(w.store, slice_str(name_in("mail")), on_found, NULL));
+	WANT_SLICE(store_note_read(w.store, seen.at[0].entry, 5, &arena), S("five"));
+	store_done(w.store, &seen.at[0].entry);
+	scan();
 	assert_int_equal(count_in("note"), 0);
 }
 
@@ -411,13 +443,15 @@ static void a_note_without_a_message_is_removed(void **state)
 	(void)state;
 	mail("a", 10);
 	scan();
-	assert_true(store_note(w.store, seen.at[0].entry, S("one")));
+	assert_true(store_note(w.store, seen.at[0].entry, 0, S("one")));
 	put(in_dir("note", "0192f0c1a2b3000700000001.200"), S("x"), 0600);
 	put(in_dir("note", "other"), S("x"), 0600);
-	put(in_dir("note", (const char *)arena_printf(&arena, "%s.400%c", name_in("mail"), 0).at), S("x"), 0600);
+	put(in_dir("note", (const char *)arena_printf(&arena, "%s.400.0%c", name_in("mail"), 0).at), S("x"), 0600);
+	put(in_dir("note", (const char *)arena_printf(&arena, "%s.200%c", name_in("mail"), 0).at), S("x"), 0600);
+	put(in_dir("note", (const char *)arena_printf(&arena, "%s.200.3e8%c", name_in("mail"), 0).at), S("x"), 0600);
 	scan_again();
 	assert_int_equal(count_in("note"), 1);
-	WANT_SLICE(store_note_read(w.store, seen.at[0].entry, &arena), S("one"));
+	WANT_SLICE(store_note_read(w.store, seen.at[0].entry, 0, &arena), S("one"));
 }
 
 static void a_damaged_note_is_none(void **state)
@@ -427,11 +461,11 @@ static void a_damaged_note_is_none(void **state)
 	(void)state;
 	mail("a", 10);
 	scan();
-	assert_true(store_note(w.store, seen.at[0].entry, S("one")));
+	assert_true(store_note(w.store, seen.at[0].entry, 0, S("one")));
 	octets = content_of("note", name_in("note"));
 	((unsigned char *)(uintptr_t)octets.at)[octets.n - 1] ^= 1;
 	put(in_dir("note", name_in("note")), octets, 0600);
-	WANT_SLICE(store_note_read(w.store, seen.at[0].entry, &arena), SLICE_NONE);
+	WANT_SLICE(store_note_read(w.store, seen.at[0].entry, 0, &arena), SLICE_NONE);
 }
 
 static void a_note_that_is_too_long_is_not_kept(void **state)
@@ -439,9 +473,9 @@ static void a_note_that_is_too_long_is_not_kept(void **state)
 	(void)state;
 	mail("a", 10);
 	scan();
-	assert_true(store_note(w.store, seen.at[0].entry, slice_of(arena_take(&arena, LIMIT_SPOOL_NOTE), LIMIT_SPOOL_NOTE)));
-	assert_false(store_note(w.store, seen.at[0].entry, slice_of(arena_take(&arena, LIMIT_SPOOL_NOTE + 1), LIMIT_SPOOL_NOTE + 1)));
-	assert_int_equal(store_note_read(w.store, seen.at[0].entry, &arena).n, LIMIT_SPOOL_NOTE);
+	assert_true(store_note(w.store, seen.at[0].entry, 0, slice_of(arena_take(&arena, LIMIT_SPOOL_NOTE), LIMIT_SPOOL_NOTE)));
+	assert_false(store_note(w.store, seen.at[0].entry, 0, slice_of(arena_take(&arena, LIMIT_SPOOL_NOTE + 1), LIMIT_SPOOL_NOTE + 1)));
+	assert_int_equal(store_note_read(w.store, seen.at[0].entry, 0, &arena).n, LIMIT_SPOOL_NOTE);
 }
 
 /* ---- descriptors ---- */
@@ -754,7 +788,9 @@ int main(void)
 		T(the_last_one_takes_the_file_with_it),
 		T(room_is_given_back_when_others_stay),
 		T(a_note_is_kept_until_its_message_goes),
-		T(a_note_without_a_message_is_removed),
+		T(each_copy_has_a_note),
+	T(notes_of_a_message_that_goes_early),
+	T(a_note_without_a_message_is_removed),
 		T(a_damaged_note_is_none),
 		T(a_note_that_is_too_long_is_not_kept),
 		T(descriptors_of_many_files_are_few),

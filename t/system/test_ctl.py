@@ -104,8 +104,8 @@ def test_a_wrong_call_is_64_and_says_how(args):
 
 
 def test_an_unknown_verb_lists_those_there_are():
-    done = ctl("queue", "list")
-    assert done.stderr.startswith(b"hopsealctl: unknown verb: queue\n") and b"  verify " in done.stderr
+    done = ctl("unqueue", "list")
+    assert done.stderr.startswith(b"hopsealctl: unknown verb: unqueue\n") and b"  verify " in done.stderr
 
 
 def test_standard_output_that_takes_nothing_is_73(dns):

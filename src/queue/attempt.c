@@ -58,6 +58,7 @@ struct attempt {
 	int64_t sealed_s;            /* when it was; 0: nothing was put on top */
 	struct slice fields;         /* what was put on top */
 	bool enforce;
+	bool again;                  /* by an earlier attempt */
 	struct deliver *deliver;
 	struct deliver_end end;
 	struct bounce_rcpt *told;
@@ -75,7 +76,7 @@ static void enter(struct attempt *t, enum attempt_state to)
 	static const unsigned moves[] = {
 		[ATTEMPT_BEGUN] = 1u << ATTEMPT_WHERE | 1u << ATTEMPT_SEAL | 1u << ATTEMPT_SEND | 1u << ATTEMPT_REPORT | 1u << ATTEMPT_OVER,
 		[ATTEMPT_WHERE] = 1u << ATTEMPT_SEAL | 1u << ATTEMPT_SEND | 1u << ATTEMPT_REPORT | 1u << ATTEMPT_OVER,
-		[ATTEMPT_SEAL] = 1u << ATTEMPT_SEND | 1u << ATTEMPT_REPORT | 1u << ATTEMPT_OVER,
+		[ATTEMPT_SEAL] = 1u << ATTEMPT_SEAL | 1u << ATTEMPT_SEND | 1u << ATTEMPT_REPORT | 1u << ATTEMPT_OVER,
 		[ATTEMPT_SEND] = 1u << ATTEMPT_REPORT | 1u << ATTEMPT_OVER,
 		[ATTEMPT_REPORT] = 1u << ATTEMPT_OVER,
 		[ATTEMPT_OVER] = 0,
@@ -493,7 +494,7 @@ static void send_it(struct attempt *t)
 
 /* ---- the seal ---- */
 
-/* What was put on top of the message as it is kept. */
+/* What was put on top of the message as it is kept; none where that lost a field, which would be there at the next attempt. */
 static struct slice fields_added(struct attempt *t)
 {
 	const struct header *now = edit_header(t->edit);
@@ -502,6 +503,9 @@ static struct slice fields_added(struct attempt *t)
 
 	if (!now || now->n <= t->header.n)
 		return SLICE_NONE;
+	for (size_t i = 1; i <= t->header.n; i++)
+		if (now->fields[now->n - i].raw.at != t->header.fields[t->header.n - i].raw.at)
+			return SLICE_NONE;
 	buf_init(&b, LIMIT_SPOOL_NOTE / 2);
 	for (size_t i = 0; i < now->n - t->header.n; i++)
 		buf_slice(&b, now->fields[i].raw);
@@ -511,15 +515,24 @@ static struct slice fields_added(struct attempt *t)
 	return all;
 }
 
+static void seal(struct attempt *t);
+
 static void on_sealed(void *arg)
 {
 	struct attempt *t = arg;
 	struct fault f = { 0 };
 
 	if (copy_result(t->seal, &f) == COPY_REFUSED) {
-		if (f.code == FAULT_KEEPER_DOWN || f.code == FAULT_NO_MEMORY || f.basic / 100 == 4) {
+		if (t->again) {
+			/* What was kept does not fit what leaves: it is sealed anew. */
+			t->noted.fields = t->fields = SLICE_NONE;
+			t->sealed_s = 0;
+			copy_free(&t->seal);
+			seal(t);
+		} else if (f.code == FAULT_KEEPER_DOWN || f.code == FAULT_NO_MEMORY || f.basic / 100 == 4) {
 			all(t, DELIVER_LATER, &f);
-			stop(t, AGAIN_MS);
+			/* All copies alike: no more than a thousand a second. */
+			stop(t, AGAIN_MS + (int64_t)t->queue->message_count);
 		} else {
 			all(t, DELIVER_NEVER, &f);
 			t->outcome = SCHED_STOPPED;
@@ -531,7 +544,7 @@ static void on_sealed(void *arg)
 	if (copy_seals(t->seal) || copy_dkim(t->seal) || copy_arc(t->seal)) {
 		t->fields = fields_added(t);
 		t->sealed_s = t->fields.n ? queue_unix_s(t->queue) : 0;
-		t->enforce = t->plan.enforce;
+		t->enforce = copy_unsealed(t->seal) ? t->plan.bound : t->plan.enforce;
 	}
 	send_it(t);
 }
@@ -551,7 +564,7 @@ static bool seal_again(struct attempt *t)
 		edit_prepend(t->edit, fields.fields[i].raw);
 	t->sealed_s = t->noted.sealed_s;
 	t->fields = t->noted.fields;
-	t->enforce = t->plan.enforce = t->noted.enforce;
+	t->enforce = t->noted.enforce;
 	return true;
 }
 
@@ -620,17 +633,17 @@ static void seal(struct attempt *t)
 	struct copy_job job = { .arena = &t->arena, .ask = t->queue->ask, .conf = t->queue->conf, .came = &t->header, .verdict = t->came,
 		.body_sha512 = t->envelope.body_sha512, .flags = l->flags, .now = queue_unix_s(t->queue) };
 	const char *arc_seal = l->shadow ? NULL : l->arc_seal;
-	bool again, sign;
+	bool sign;
 
 	t->edit = edit_new(&t->arena, &t->header);
 	if (!t->edit || !rcpts || !arc || !plan(t)) {
 		stop(t, AGAIN_MS);
 		return;
 	}
-	again = !l->shadow && seal_again(t);
-	if (again)
+	t->again = !l->shadow && seal_again(t);
+	if (t->again)
 		t->plan = (struct plan){ .kind = PLAN_NOTHING, .enforce = t->enforce, .why = "again" };
-	sign = !again && (arc_seal || t->plan.kind != PLAN_NOTHING || t->plan.dkim);
+	sign = !t->again && (arc_seal || t->plan.kind != PLAN_NOTHING || t->plan.dkim);
 	if (sign && !hash_body(t)) {
 		stop(t, AGAIN_MS);
 		return;
@@ -642,7 +655,7 @@ static void seal(struct attempt *t)
 	job.envelope = (struct dkim2_envelope){ .mail_from = t->envelope.mail_from, .rcpt_to = rcpts, .rcpt_count = t->rcpt_count };
 	job.body_sha256 = t->envelope.body_sha256;
 	job.body_relaxed_sha256 = t->envelope.body_relaxed_sha256;
-	if (!again && arc_seal && t->envelope.authres.n) {
+	if (!t->again && arc_seal && t->envelope.authres.n) {
 		*arc = (struct arc_verdict){ .state = t->envelope.arc_state, .instances = t->envelope.arc_instances };
 		job.arc = arc_seal;
 		job.arc_came = arc;

@@ -85,7 +85,7 @@ def test_names_of_files_do_not_drive_the_terminal(room):
 
 
 @pytest.mark.parametrize("args", [
-    (), ("nonsense",), ("queue", "list"), ("probe",), ("verify",), ("verify", "a", "b"),
+    (), ("nonsense",), ("queue",), ("probe",), ("verify",), ("verify", "a", "b"),
     ("verify", "--nonsense", "x"), ("verify", "--now"), ("verify", "--now", "tomorrow", "x"), ("verify", "--draft", "10", "x"),
     ("verify", "--draft", "5", "x"), ("verify", "--only", "", "x"), ("verify", "--only", "dkim2,", "x"),
     ("verify", "--only", "dkim3", "x"), ("verify", "--mail-from", "s@a.test", "x"), ("verify", "--rcpt", "s@a.test", "x"),

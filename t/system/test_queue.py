@@ -8,7 +8,7 @@ import pytest
 
 from mail import BASE, body_of, values
 from relay import ctl
-from seal import checked
+from seal import checked, seal
 from wait import until
 
 LIST = b"To: r1@c.test, r2@c.test\r\n"
@@ -258,6 +258,39 @@ def test_a_chain_goes_on_from_the_spool(hopseal, sinks, sink, keyring):
     assert relay.event("transaction", mode="queue")["dkim2"] == "pass"
     first, bridge, last = checked(second.one().content, keyring)
     assert (bridge.d, bridge.nd) == ("c.test", "a.test") and (last.d, last.mf, last.rt) == ("a.test", "<s@a.test>", ["<r1@c.test>"])
+    emptied(relay)
+
+
+def test_what_passes_unsealed_passes_again(hopseal, sink, keyring):
+    """Of a chain that cannot go on the ARC set alone is kept, and the second attempt is held to no seal that the first had none of."""
+    sink.script("rcpt", b"450 4.2.1 busy\r\n")
+    relay = queue(hopseal, keys=[keyring.key("c.test")], listener={"unsealed": "pass", "extend_unverified_from": ["127.0.0.0/8"],
+                                                                   "arc_seal": "c.test", "verify": ["dkim2", "arc"]})
+    id = submit(relay, ("<r3@b.test>",), seal(BASE, keyring.key("a.test")).replace(b"hello", b"hellp"), "<x@c.test>")
+    relay.event("deferred", id=id)
+    tx = sink.one()
+    assert values(tx.content, "ARC-Seal") and tx.recipients == ["<r3@b.test>"]
+    relay.event("delivered", id=id)
+    assert not relay.events("bounced")
+    emptied(relay)
+
+
+def test_a_blind_copy_that_is_sealed_later(hopseal, sink, keyring):
+    """What came before there was a key has its Bcc still: no attempt lets it out, and each is sealed."""
+    sink.always("mail", b"451 4.3.0 later\r\n")
+    relay = queue(hopseal, keys=[keyring.key("a.test"), keyring.key("d.test")], start=False)
+    relay.conf["keys"][0]["use"] = "retired"
+    relay.start()
+    id = submit(relay, content=b"Bcc: b@c.test\r\n" + BASE)
+    relay.event("deferred", id=id)
+    relay.conf["keys"][0]["use"] = "active"
+    sink.standing.clear()
+    sink.script("rcpt", b"450 4.2.1 busy\r\n")
+    again(relay)
+    tx = sink.one()
+    assert not values(tx.content, "Bcc")
+    hop, = checked(tx.content, keyring)
+    assert hop.rt == ["<r1@c.test>"]
     emptied(relay)
 
 

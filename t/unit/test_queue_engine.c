@@ -698,6 +698,30 @@ static void what_an_earlier_process_said(void **state)
 	assert_int_equal(only_message()->copies[0].job.attempts, 2);
 }
 
+/* A seal that does not fit is made anew, and nobody hears of it. */
+static void a_kept_seal_that_does_not_fit(void **state)
+{
+	struct note_copy c = { .fields = S("X-Kept: 1\r\n"), .sealed_s = NOW_S, .enforce = true };
+	json_t *note = json_object();
+
+	(void)state;
+	g.listener.sealing = true;
+	g.listener.unsealed = UNSEALED_PASS;
+	g.mail_code = 451;
+	mail_to("m1", 1, true);
+	later(1000);
+	assert_true(note_copy_set(note, &c) && note_write(only_message(), 0, note));
+	json_decref(note);
+	queue_again();
+	g.mail_code = 0;
+	assert_int_equal(command("{\"do\": \"flush\", \"all\": true}", "done"), 1);
+	later(1000);
+	until(empty);
+	want_taken("<r1@c.test>");
+	assert_int_equal(lines("bounced", NULL), 0);
+	WANT_SLICE(slice_sub(buf_get(&g.content), 0, 8), S("Subject:"));
+}
+
 /* Each copy costs as much as one alone: nothing is read or written of the others. */
 static void a_thousand_copies(void **state)
 {
@@ -736,6 +760,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_note_of_somebody_else, begin, end),
 		cmocka_unit_test_setup_teardown(a_note_that_is_too_long, begin, end),
 		cmocka_unit_test_setup_teardown(what_an_earlier_process_said, begin, end),
+		cmocka_unit_test_setup_teardown(a_kept_seal_that_does_not_fit, begin, end),
 		cmocka_unit_test_setup_teardown(a_thousand_copies, begin, end),
 		cmocka_unit_test_setup_teardown(delivered_and_gone, begin, end),
 		cmocka_unit_test_setup_teardown(each_recipient_its_own_end, begin, end),

@@ -58,6 +58,7 @@ ONLY = [
     (r"openssl/", r"(crypt|net)/", "libcrypto lives in crypt/"),
     (r"unbound", r"daemon/resolver", "libunbound lives in daemon/resolver"),
     (r"libconfig", r"config/load", "libconfig lives in config/load"),
+    (r"seccomp\.h|linux/(seccomp|landlock)", r"daemon/sandbox", "the sandbox lives in daemon/sandbox"),
 ]
 # A file of ONLY's left side that may stand elsewhere, and why.
 ONLY_BUT = {

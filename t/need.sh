@@ -108,4 +108,4 @@ need_packages() {
 }
 
 # What every build needs. libunbound.pc asks for nettle, whose package libunbound-dev only recommends.
-need_build='gcc libc6-dev meson ninja-build pkg-config libevent-dev libssl-dev libunbound-dev nettle-dev libjansson-dev libconfig-dev libidn2-dev dns-root-data'
+need_build='gcc libc6-dev meson ninja-build pkg-config libevent-dev libssl-dev libunbound-dev nettle-dev libjansson-dev libconfig-dev libidn2-dev libseccomp-dev dns-root-data'

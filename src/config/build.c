@@ -69,6 +69,7 @@ static void build_root(struct build *b)
 	c->workers = (unsigned)workers->number;
 	c->user = get(b, KEY_ROOT_USER)->text;
 	c->drain_s = number(b, KEY_ROOT_DRAIN);
+	c->sandbox = number(b, KEY_ROOT_SANDBOX) != 0;
 	c->state_dir = get(b, KEY_STATE_DIR)->text;
 	c->spool_dir = get(b, KEY_SPOOL_DIR)->text;
 	c->spool_where = get(b, KEY_SPOOL_DIR)->where;

@@ -219,6 +219,7 @@ struct conf {
 	struct {
 		unsigned idle_ms, idle_max, max, messages, connect_ms; /* next-hop pool; messages: 0 is any number */
 	} pool;
+	bool sandbox;
 	unsigned drain_s;             /* a reload's old workers get this long */
 	struct conf_key *keys;
 	size_t key_count;

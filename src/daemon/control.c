@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 #include "base/limits.h"
 #include "daemon/child.h"
 #include "daemon/parcel.h"
+#include "daemon/sandbox.h"
 #include "out/log.h"
 
 enum {
@@ -456,6 +458,10 @@ int control_main(const struct child_args *args)
 	buf_init(&k.status, ANSWER_OCTETS);
 	parcel_init(&k.queue);
 	parcel_set(&k.queue, args->queue_fd);
+	if (!sandbox_enter(SANDBOX_CONTROL, args->conf, -1, NULL)) {
+		log_note(LOG_LEVEL_ERROR, "start_failed", "sandbox: %s", strerror(errno));
+		return EX_OSERR;
+	}
 	stay = boss_send(args->boss_fd, BOSS_READY, 0, NULL, -1);
 	while (stay) {
 		if (poll(fds, CLIENTS + 3, fds_fill(&k, fds)) < 0 && errno != EINTR)

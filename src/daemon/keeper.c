@@ -13,6 +13,7 @@
 
 #include "base/limits.h"
 #include "crypt/sign.h"
+#include "daemon/sandbox.h"
 #include "daemon/serve.h"
 #include "out/log.h"
 
@@ -199,7 +200,9 @@ int keeper_main(const struct child_args *args)
 		serve_settle();
 		k.loop = loop_new();
 		k.serve = k.loop != NULL ? serve_new(k.loop, args, &ops, &k) : NULL;
-		if (k.serve != NULL) {
+		if (k.serve != NULL && !sandbox_enter(SANDBOX_KEEPER, args->conf, -1, NULL)) {
+			log_note(LOG_LEVEL_ERROR, "start_failed", "sandbox: %m");
+		} else if (k.serve != NULL) {
 			serve_run(k.serve);
 			code = 0;
 		}

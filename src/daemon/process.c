@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "daemon/generation.h"
+#include "daemon/sandbox.h"
 #include "out/log.h"
 
 enum { STOP_GRACE_MS = 3000 };
@@ -135,6 +136,12 @@ static void signals_for_child(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* Does it do a worker's work: with the spool, with questions, with TLS, and counts it? */
+static bool is_working(const struct process *p)
+{
+	return p->role == ROLE_WORKER || p->role == ROLE_QUEUE;
+}
+
 static int child_run(const struct process *p, struct child_args *args, pid_t parent)
 {
 	static const char *const titles[] = { /* 15 octets are the kernel's limit */
@@ -157,6 +164,8 @@ static int child_run(const struct process *p, struct child_args *args, pid_t par
 	signals_for_child();
 	prctl(PR_SET_NAME, titles[p->role]);
 	log_start(args->conf, role_name(p->role), p->index);
+	if (is_working(p))
+		sandbox_root(p->role == ROLE_QUEUE ? SANDBOX_QUEUE : SANDBOX_WORKER, args->conf, args->uid, args->spool_fd);
 	if (p->role == ROLE_KEEPER) {
 		/* Drops by itself once it has read the keys. */
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -179,12 +188,6 @@ static int child_run(const struct process *p, struct child_args *args, pid_t par
 		break;
 	}
 	return control_main(args);
-}
-
-/* Does it do a worker's work: with the spool, with questions, with TLS, and counts it? */
-static bool is_working(const struct process *p)
-{
-	return p->role == ROLE_WORKER || p->role == ROLE_QUEUE;
 }
 
 /*

@@ -16,6 +16,7 @@
 #include "daemon/child.h"
 #include "daemon/parcel.h"
 #include "daemon/request.h"
+#include "daemon/sandbox.h"
 #include "net/clock.h"
 #include "out/log.h"
 
@@ -274,6 +275,10 @@ int queue_main(const struct child_args *args)
 	conf_forget_tls(conf); /* the contexts of next hops have what is needed */
 	if (!p.queue || !loop_io_want(p.loop, &p.boss, args->boss_fd, LOOP_READ, on_boss, &p) || !clock_watch(p.loop, &p.clock)) {
 		log_note(LOG_LEVEL_ERROR, "start_failed", "%s", error);
+		return EX_OSERR;
+	}
+	if (!sandbox_enter(SANDBOX_QUEUE, conf, args->spool_fd, NULL)) {
+		log_note(LOG_LEVEL_ERROR, "start_failed", "sandbox: %s", strerror(errno));
 		return EX_OSERR;
 	}
 	queue_on_ready(p.queue, on_ready, &p);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/sandbox.h"
 #include "daemon/supervisor_in.h"
 #include "out/log.h"
 
@@ -55,6 +56,7 @@ static void files_raise(const struct conf *conf)
 void reload_begin(struct supervisor *s, struct generation *g)
 {
 	files_raise(g->conf);
+	sandbox_tell(g->conf, g->uid);
 	g->begun_ms = s->now_ms;
 	generation_enter(s, g, GENERATION_HELPERS, HELPERS_MS);
 	supervisor_begin(s, g->keeper);

@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "config/answers.h"
 #include "daemon/resolver_dns.h"
+#include "daemon/sandbox.h"
 #include "daemon/serve.h"
 #include "out/log.h"
 
@@ -215,7 +216,9 @@ int resolver_main(const struct child_args *args)
 	else
 		s = serve_new(r.loop, args, &ops, &r);
 	serve_settle();
-	if (s != NULL) {
+	if (s != NULL && !sandbox_enter(SANDBOX_RESOLVER, conf, -1, r.dns != NULL ? resolver_dns_anchor(r.dns) : NULL)) {
+		log_note(LOG_LEVEL_ERROR, "start_failed", "sandbox: %m");
+	} else if (s != NULL) {
 		serve_run(s);
 		code = 0;
 	}

@@ -494,6 +494,11 @@ struct resolver_dns *resolver_dns_new(struct loop *l, const char *resolver, cons
 	return d;
 }
 
+const char *resolver_dns_anchor(const struct resolver_dns *d)
+{
+	return d->anchor;
+}
+
 void resolver_dns_free(struct resolver_dns **dp)
 {
 	struct resolver_dns *d = *dp;

@@ -34,6 +34,8 @@ struct dns_answer {
 struct resolver_dns *resolver_dns_new(struct loop *l, const char *resolver, const char *trust_anchor,
     void (*warn)(void *arg, const char *text), void *arg, char error_out[256]);
 /* Open questions are forgotten without an answer. */
+/* The file it reads its anchors from, now and again; NULL: none. */
+const char *resolver_dns_anchor(const struct resolver_dns *d);
 void resolver_dns_free(struct resolver_dns **d);
 
 struct dns_query;

@@ -13,6 +13,7 @@
 
 #include "daemon/background.h"
 #include "daemon/bind.h"
+#include "daemon/sandbox.h"
 #include "daemon/status.h"
 #include "daemon/supervisor.h"
 #include "daemon/supervisor_in.h"
@@ -511,8 +512,13 @@ int supervisor_run(const char *file, bool foreground)
 		if (s.news_fd < 0)
 			code = start_refuse(SUPERVISOR_EXIT, strerror(errno));
 	}
+	json_object_seed(0);
+	if (code == 0 && !sandbox_start(first->conf)) {
+		code = SUPERVISOR_EXIT;
+		log_note(LOG_LEVEL_ERROR, "start_failed", "sandbox: %s", strerror(errno));
+		supervisor_started(&s, code, "hopseal: the supervisor cannot lock itself in, the log says why");
+	}
 	if (code == 0) {
-		json_object_seed(0);
 		bind_lock_pid(s.lock_fd);
 		s.started_ms = s.now_ms = clock_ms();
 		reload_begin(&s, first);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "daemon/child.h"
+#include "daemon/sandbox.h"
 #include "net/ask.h"
 #include "net/clock.h"
 #include "out/log.h"
@@ -104,6 +105,10 @@ int worker_main(const struct child_args *args)
 		w.relay = relay_new(w.loop, conf, w.ask, args->counts, args->slot, args->listen_fds, args->listen_count, args->spool_fd);
 	if (!w.relay || !loop_io_want(w.loop, &w.boss, args->boss_fd, LOOP_READ, on_boss, &w) || !clock_watch(w.loop, &w.clock))
 		return EX_OSERR;
+	if (!sandbox_enter(SANDBOX_WORKER, conf, args->spool_fd, NULL)) {
+		log_note(LOG_LEVEL_ERROR, "start_failed", "sandbox: %s", strerror(errno));
+		return EX_OSERR;
+	}
 	if (args->queue_fd >= 0)
 		relay_set_queue(w.relay, args->queue_fd);
 	relay_on_ready(w.relay, on_ready, &w);

@@ -166,7 +166,7 @@ static void names_types_and_ranges(void **state)
 {
 	static const struct row rows[] = {
 		{ "an unknown setting", GOOD "worker = 1;\n",
-		    "c:3: unknown setting worker, expected one of hostname, authserv-id, workers, user, drain, dns, state, "
+		    "c:3: unknown setting worker, expected one of hostname, authserv-id, workers, user, drain, sandbox, dns, state, "
 		    "spool, queue, run, log, http, limits, rates, timeouts, dkim2, dkim, arc, pool, keys, listener, policy\n" },
 		{ "an unknown one in a group", GOOD "run: {\n  dir = \"/run/x\";\n  mode = 1;\n};\n",
 		    "c:5: unknown setting run.mode, expected one of dir\n" },
@@ -832,7 +832,7 @@ static void included_files_start_from_the_main_one(void **state)
 static void what_is_in_force(void **state)
 {
 	static const char text[] =
-	    "hostname = \"MX.test\";\nworkers = 3;\nuser = \"mail\";\nauthserv-id = \"id.test\";\ndrain = 5;\n"
+	    "hostname = \"MX.test\";\nworkers = 3;\nuser = \"mail\";\nauthserv-id = \"id.test\";\ndrain = 5; sandbox = false;\n"
 	    "dns: { resolver = \"127.0.0.1:5353\"; trust-anchor = \"none\"; answers = \"answers.json\"; timeout = 900; cache = 9; };\n"
 	    "state: { dir = \"st\"; };\nspool: { dir = \"/sp\"; reserve = 4000000000L; };\nrun: { dir = \"r\"; };\n"
 	    "log: { format = \"json\"; to = \"./x.log\"; };\n"
@@ -865,6 +865,7 @@ static void what_is_in_force(void **state)
 	assert_int_equal(c->workers, 3);
 	assert_string_equal(c->user, "mail");
 	assert_int_equal(c->drain_s, 5);
+	assert_false(c->sandbox);
 	assert_string_equal(c->dns.resolver, "127.0.0.1:5353");
 	assert_string_equal(c->dns.trust_anchor, "none");
 	assert_string_equal(strrchr(c->dns.answers, '/'), "/answers.json");
@@ -962,6 +963,7 @@ static void defaults(void **state)
 	c = conf_load("c", &e);
 	assert_non_null(c);
 	assert_true(c->workers >= 1 && c->workers <= CONF_WORKERS);
+	assert_true(c->sandbox);
 	assert_string_equal(c->user, "hopseal");
 	assert_string_equal(c->dns.resolver, "auto");
 	assert_string_equal(c->dns.trust_anchor, "auto");

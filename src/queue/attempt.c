@@ -43,6 +43,7 @@ struct attempt {
 	struct slice marks;
 	struct deliver_rcpt *rcpts;  /* of the copy, those that wait */
 	size_t *places;              /* theirs in the envelope */
+	size_t *marked;              /* room for as many: those that are marked at once */
 	size_t rcpt_count;
 	json_t *note;                /* NULL: not read */
 	struct note_copy noted;
@@ -271,6 +272,8 @@ static void all(struct attempt *t, enum deliver_outcome outcome, const struct fa
 
 static void mark_failed(struct attempt *t)
 {
+	size_t n = 0;
+
 	for (size_t i = 0; i < t->told_count; i++) {
 		const struct deliver_rcpt *r = &t->rcpts[t->told_of[i]];
 		const struct bounce_rcpt *b = &t->told[i];
@@ -283,9 +286,10 @@ static void mark_failed(struct attempt *t)
 		    .code = r->code ? r->code : r->why.basic, .enhanced = r->code ? r->enhanced : r->why.enhanced,
 		    .text = r->code ? r->text : slice_str(r->why.text), .note = r->why.note, .attempts = t->copy->job.attempts, .next_ms = -1 });
 		count_add(t->queue->counts, t->queue->slot, expired ? COUNT_EXPIRED : COUNT_BOUNCED, 1);
-		message_mark(t->message, t->places[t->told_of[i]], SPOOL_FAILED);
+		t->marked[n++] = t->places[t->told_of[i]];
 		t->copy->left--;
 	}
+	message_mark(t->message, t->marked, n, SPOOL_FAILED);
 }
 
 /* Whoever is to hear of it does, or nobody is. */
@@ -429,7 +433,13 @@ static void settle(struct attempt *t)
 {
 	struct queue *q = t->queue;
 	bool later = false;
+	size_t n = 0;
 
+	/* Before anything else: until then a copy that was taken would be sent again by whoever comes after us. */
+	for (size_t i = 0; i < t->rcpt_count; i++)
+		if (t->rcpts[i].outcome == DELIVER_TAKEN)
+			t->marked[n++] = t->places[i];
+	message_mark(t->message, t->marked, n, SPOOL_DELIVERED);
 	for (size_t i = 0; i < t->rcpt_count; i++) {
 		struct deliver_rcpt *r = &t->rcpts[i];
 
@@ -439,7 +449,6 @@ static void settle(struct attempt *t)
 		}
 		if (r->outcome != DELIVER_TAKEN)
 			continue;
-		message_mark(t->message, t->places[i], SPOOL_DELIVERED);
 		t->copy->left--;
 		count_add(q->counts, q->slot, COUNT_DELIVERED, 1);
 		tell_rcpt(&(struct tell){ .event = "delivered", .message = t->message, .copy = t->copy->group,
@@ -727,7 +736,8 @@ static bool read_envelope(struct attempt *t)
 		return false;
 	t->rcpts = ARENA_ARRAY(&t->arena, t->envelope.rcpt_count, struct deliver_rcpt);
 	t->places = ARENA_ARRAY(&t->arena, t->envelope.rcpt_count, size_t);
-	if (!t->rcpts || !t->places)
+	t->marked = ARENA_ARRAY(&t->arena, t->envelope.rcpt_count, size_t);
+	if (!t->rcpts || !t->places || !t->marked)
 		return false;
 	for (size_t i = 0; i < t->envelope.rcpt_count; i++) {
 		const struct spool_rcpt *r = &t->envelope.rcpts[i];

@@ -51,17 +51,17 @@ bool message_read(struct queue_message *m, struct arena *a, struct spool_envelop
 	return true;
 }
 
-void message_mark(struct queue_message *m, size_t rcpt, enum spool_mark mark)
+void message_mark(struct queue_message *m, const size_t *rcpts, size_t n, enum spool_mark mark)
 {
 	struct queue *q = m->queue;
 
-	if (store_mark(q->store, m->entry, (int)rcpt, mark))
+	if (n == 0 || store_mark_all(q->store, m->entry, rcpts, n, mark))
 		return;
-	count_add(q->counts, q->slot, COUNT_UNMARKED, 1);
+	count_add(q->counts, q->slot, COUNT_UNMARKED, (int64_t)n);
 	if (!m->unmarked)
 		m->unmarked = calloc(LIMIT_RCPT, sizeof(*m->unmarked));
-	if (m->unmarked)
-		m->unmarked[rcpt] = (unsigned char)mark;
+	for (size_t i = 0; m->unmarked && i < n; i++)
+		m->unmarked[rcpts[i]] = (unsigned char)mark;
 }
 
 void message_mark_again(struct queue_message *m)

@@ -102,8 +102,8 @@ bool message_expired(const struct queue_message *m);
 bool message_late(const struct queue_message *m);
 /* Envelope and marks, in the arena, with those marks that the disk did not take. */
 bool message_read(struct queue_message *m, struct arena *a, struct spool_envelope *out, struct slice *marks_out) HS_MUST_USE;
-/* What became of a recipient, in place. A mark that the disk does not take holds for this process, and is tried again. */
-void message_mark(struct queue_message *m, size_t rcpt, enum spool_mark mark);
+/* What became of recipients, in ascending order, in place. A mark that the disk does not take holds for this process, and is tried again. */
+void message_mark(struct queue_message *m, const size_t *rcpts, size_t n, enum spool_mark mark);
 void message_mark_again(struct queue_message *m);
 /* A copy of it waits for the time: not before due_ms. */
 void message_wait(struct queue_copy *c, int64_t due_ms);

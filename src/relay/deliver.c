@@ -66,6 +66,7 @@ struct deliver {
 	struct content content;
 	size_t run_at;
 	struct loop_later over;
+	bool clean;                /* no transaction is open on the connection it had */
 };
 
 static void enter(struct deliver *d, enum deliver_state to)
@@ -81,19 +82,35 @@ static struct next_hop *hop(const struct deliver *d)
 
 /* ---- outcomes ---- */
 
+/* The connection goes on last: who takes it next says nothing before it is written down what became of this one. */
 static void on_over(void *arg)
 {
 	struct deliver *d = arg;
+	struct next_hop *h = d->up ? hop(d) : NULL;
+	struct upstream *up = d->up;
+	bool clean = d->clean;
 
+	d->up = NULL;
+	if (h)
+		next_hop_hold(h);
 	d->on(d->arg, &d->end);
+	upstream_give(&up, clean);
+	if (h)
+		next_hop_let_go(h);
 }
 
 /* Every recipient has its outcome; whoever waits is told at the end of the turn, when nothing of ours is at work any more. */
-static void finish(struct deliver *d)
+static void finish_giving(struct deliver *d, bool clean)
 {
 	enter(d, DELIVER_OVER);
-	upstream_drop(&d->up);
+	d->clean = clean;
 	loop_later(d->job.loop, &d->over, on_over, d);
+}
+
+static void finish(struct deliver *d)
+{
+	upstream_drop(&d->up);
+	finish_giving(d, false);
 }
 
 /* The words of an answer, lines joined, less what no text has; none without memory. */
@@ -415,11 +432,11 @@ static void on_mail_reply(struct deliver *d, const struct reply *r)
 		return;
 	}
 	answer_all(d, r, false);
-	upstream_give(&d->up, false);
 	if (r->code / 100 == 5) {
-		finish(d);
+		finish_giving(d, false);
 		return;
 	}
+	upstream_give(&d->up, false);
 	fault_note(&f, FAULT_NEXT_HOP_DOWN, 0, "%d to MAIL", r->code);
 	leave(d, &f);
 }
@@ -446,8 +463,7 @@ static void on_rcpt_reply(struct deliver *d, size_t i, const struct reply *r)
 		cli_data(upstream_cli(d->up), TAG_DATA);
 		upstream_push(d->up);
 	} else {
-		upstream_give(&d->up, false);
-		finish(d);
+		finish_giving(d, false);
 	}
 }
 
@@ -470,8 +486,7 @@ static void on_data_reply(struct deliver *d, const struct reply *r)
 		upstream_content(d->up);
 	} else {
 		answer_all(d, r, true);
-		upstream_give(&d->up, false);
-		finish(d);
+		finish_giving(d, false);
 	}
 }
 
@@ -483,10 +498,8 @@ static void on_each_reply(struct deliver *d, const struct reply *r, bool last)
 	BUG_ON(d->each == d->job.rcpt_count);
 	answer(d, d->each, r, words(d, r));
 	d->marks[d->each] = MARK_SETTLED;
-	if (last) {
-		upstream_give(&d->up, true);
-		finish(d);
-	}
+	if (last)
+		finish_giving(d, true);
 }
 
 static void log_odd(const struct deliver *d)
@@ -502,6 +515,8 @@ static void on_event(void *arg, const struct cli_event *ev)
 {
 	struct deliver *d = arg;
 
+	if (d->state == DELIVER_OVER)
+		return;
 	if (ev->reply.odd)
 		log_odd(d);
 	if (ev->kind == CLI_EV_READY) {
@@ -523,8 +538,7 @@ static void on_event(void *arg, const struct cli_event *ev)
 		break;
 	case CLI_CONTENT:
 		answer_all(d, &ev->reply, true);
-		upstream_give(&d->up, true);
-		finish(d);
+		finish_giving(d, true);
 		break;
 	}
 }
@@ -594,6 +608,8 @@ static void on_lost(void *arg, const struct fault *f)
 	if (!opened)
 		upstream_address(d->up, d->end.address);
 	d->up = NULL;
+	if (d->state == DELIVER_OVER)
+		return;
 	d->end.busy |= f->code == FAULT_NEXT_HOP_421;
 	if (d->state == DELIVER_SEND || d->state == DELIVER_FINAL) {
 		lost_content(d, f);

@@ -59,7 +59,10 @@ struct deliver_end {
 	struct fault why;              /* where none was reached */
 };
 
-/* `on` comes once, never before this returns; then every recipient has its outcome, and the connection has been given back. NULL: no memory. */
+/*
+ * `on` comes once, never before this returns; then every recipient has its outcome, and the connection is given back when it returns. NULL:
+ * no memory.
+ */
 struct deliver *deliver_start(const struct deliver_job *job, void (*on)(void *arg, const struct deliver_end *end), void *arg);
 /* Before `on` came: stops at once (connection dropped); `on` does not come. After it: frees what is left. */
 void deliver_free(struct deliver **d);

@@ -105,6 +105,8 @@ void store_close(struct store *s, struct store_entry *e);
 /* rcpt: index, or STORE_MESSAGE. Written at once, synced within a second. False: it could not be written (logged). */
 enum { STORE_MESSAGE = -1 };
 bool store_mark(struct store *s, struct store_entry *e, int rcpt, enum spool_mark mark) HS_MUST_USE;
+/* Of several at once, in ascending order, by one write: killed, either all of them are marked or none is. */
+bool store_mark_all(struct store *s, struct store_entry *e, const size_t *rcpts, size_t n, enum spool_mark mark) HS_MUST_USE;
 /* Nothing is left to be done: marked, its note removed, its room given back in half a minute; the last one of a file takes the file with it. */
 void store_done(struct store *s, struct store_entry **e);
 /* Forgotten in memory only; found again by a scan that begins when nothing of its file is in memory. */

@@ -383,18 +383,17 @@ static void changed(struct store *s, struct store_file *f)
 }
 
 /* Needs no room: the octet is there already. */
-static bool write_mark(struct store *s, struct store_entry *e, uint32_t at, enum spool_mark mark)
+static bool write_marks(struct store *s, struct store_entry *e, uint32_t first, const unsigned char *marks, size_t count)
 {
-	unsigned char octet = (unsigned char)mark;
 	int fd = store_file_open(s, e->file);
 	ssize_t n = -1;
 
 	if (fd >= 0)
 		do
-			n = pwrite(fd, &octet, 1, (off_t)(e->from + SPOOL_HEAD + e->envelope_octets + at));
+			n = pwrite(fd, marks, count, (off_t)(e->from + SPOOL_HEAD + e->envelope_octets + first));
 		while (n < 0 && errno == EINTR);
-	if (n != 1) {
-		store_trouble(s, FAULT_SPOOL_FAILED, store_name(e), "mark", errno);
+	if (n != (ssize_t)count) {
+		store_trouble(s, FAULT_SPOOL_FAILED, store_name(e), "mark", n < 0 ? errno : EIO);
 		return false;
 	}
 	e->file->marked = true;
@@ -402,10 +401,38 @@ static bool write_mark(struct store *s, struct store_entry *e, uint32_t at, enum
 	return true;
 }
 
+static bool write_mark(struct store *s, struct store_entry *e, uint32_t at, enum spool_mark mark)
+{
+	unsigned char octet = (unsigned char)mark;
+
+	return write_marks(s, e, at, &octet, 1);
+}
+
 bool store_mark(struct store *s, struct store_entry *e, int rcpt, enum spool_mark mark)
 {
 	BUG_ON(rcpt < STORE_MESSAGE || rcpt >= (int)e->marks - 1);
 	return write_mark(s, e, (uint32_t)(rcpt + 1), mark);
+}
+
+bool store_mark_all(struct store *s, struct store_entry *e, const size_t *rcpts, size_t n, enum spool_mark mark)
+{
+	unsigned char marks[LIMIT_RCPT];
+	size_t count;
+	int fd;
+
+	BUG_ON(n == 0 || rcpts[n - 1] < rcpts[0] || rcpts[n - 1] >= e->marks - 1);
+	if (n == 1)
+		return write_mark(s, e, (uint32_t)rcpts[0] + 1, mark);
+	/* What stands between them is nobody else's to write. */
+	count = rcpts[n - 1] - rcpts[0] + 1;
+	fd = store_file_open(s, e->file);
+	if (fd < 0 || pread(fd, marks, count, (off_t)(e->from + SPOOL_HEAD + e->envelope_octets + rcpts[0] + 1)) != (ssize_t)count) {
+		store_trouble(s, FAULT_SPOOL_FAILED, store_name(e), "mark", fd < 0 ? errno : EIO);
+		return false;
+	}
+	for (size_t i = 0; i < n; i++)
+		marks[rcpts[i] - rcpts[0]] = (unsigned char)mark;
+	return write_marks(s, e, (uint32_t)rcpts[0] + 1, marks, count);
 }
 
 /* The blocks that no other message has a part in. */

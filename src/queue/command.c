@@ -348,6 +348,8 @@ static json_t *flush(struct queue *q, const json_t *request)
 
 	if (!destination && !json_is_true(json_object_get(request, "all")))
 		return each_named(q, json_object_get(request, "ids"), hurry);
+	if (!destination)
+		queue_look(q);
 	hurry_all(q, slice_str(destination));
 	n = sched_flush(q->sched, slice_str(destination), loop_now_ms(q->loop));
 	queue_pump(q);

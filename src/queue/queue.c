@@ -13,9 +13,10 @@
 
 /*
  * SCAN_FILES: looked at in a loop turn. START: attempts begun in one. AGE_MS, AGE_MESSAGES: how often so many are looked at whether they
- * are too old. REPORTS: made at a time of those that are. LOOK_MS: the folder is looked at anew, should a notice have been lost.
+ * are too old. REPORTS: made at a time of those that are. LOOK_MS: the folder is looked at anew, should a notice have been lost; SOON_MS:
+ * should a file that there is notice of not have been readable, for want of a descriptor for example.
  */
-enum { SCAN_FILES = 32, START = 64, AGE_MS = 1000, AGE_MESSAGES = 2000, REPORTS = 64, LOOK_MS = 300000, DEAD_MIN_MS = 60000 };
+enum { SCAN_FILES = 32, START = 64, AGE_MS = 1000, AGE_MESSAGES = 2000, REPORTS = 64, LOOK_MS = 300000, SOON_MS = 10000, DEAD_MIN_MS = 60000 };
 
 int64_t queue_unix_s(const struct queue *q)
 {
@@ -210,9 +211,23 @@ static void on_look(void *arg)
 {
 	struct queue *q = arg;
 
+	queue_look(q);
+}
+
+void queue_look(struct queue *q)
+{
 	store_rescan(q->store);
 	loop_later(q->loop, &q->scan, on_scan, q);
+	q->look_soon = false;
 	loop_timer_set(q->loop, &q->look, LOOK_MS, on_look, q);
+}
+
+static void take(struct queue *q, struct slice name)
+{
+	if (store_take(q->store, name, message_found, q) || q->look_soon)
+		return;
+	q->look_soon = true;
+	loop_timer_set(q->loop, &q->look, SOON_MS, on_look, q);
 }
 
 /* A report of ours is safe. */
@@ -221,7 +236,7 @@ static void on_commit(void *arg, struct slice name)
 	struct queue *q = arg;
 
 	if (!q->draining)
-		(void)store_take(q->store, name, message_found, q);
+		take(q, name);
 }
 
 void queue_notice(struct queue *q, struct slice packet)
@@ -231,12 +246,11 @@ void queue_notice(struct queue *q, struct slice packet)
 	if (q->draining || !slice_take(&packet, 1, &kind))
 		return;
 	if (kind.at[0] == SPOOL_LOOK) {
-		store_rescan(q->store);
-		loop_later(q->loop, &q->scan, on_scan, q);
+		queue_look(q);
 		return;
 	}
 	while (spool_notice_next(&packet, &name))
-		(void)store_take(q->store, name, message_found, q);
+		take(q, name);
 }
 
 void queue_on_ready(struct queue *q, void (*on)(void *arg), void *arg)

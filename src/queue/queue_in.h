@@ -84,12 +84,15 @@ struct queue {
 	void (*on_drained)(void *arg);
 	void *on_drained_arg;
 	size_t found;              /* messages, before it was ready */
+	bool look_soon;            /* the folder is looked at earlier than usual */
 };
 
 /* queue.c */
 int64_t queue_unix_s(const struct queue *q);
 /* Something may be startable. */
 void queue_pump(struct queue *q);
+/* The folder is looked at anew. */
+void queue_look(struct queue *q);
 /* sched_end(), and a line when the destination died by it or came back. */
 void queue_job_ended(struct queue *q, struct sched_job *j, enum sched_outcome outcome, int64_t due_ms);
 /* An attempt is over. */

@@ -37,7 +37,7 @@
 
 #include "faults.h"
 
-enum { PATH_ROOM = 1024, IOV_ROOM = 1024 };
+enum { PATH_ROOM = 1024, IOV_ROOM = 1024, WHOLE_ROOM = 65536 };
 /* What is written down: all that changes what a file system holds, and what is promised to a client. */
 enum {
 	CALLS_KEPT = CALL_CREATE | CALL_WRITE | CALL_PWRITE | CALL_FSYNC | CALL_FDATASYNC | CALL_RENAME | CALL_LINK | CALL_UNLINK | CALL_FALLOCATE |
@@ -52,6 +52,7 @@ static struct faults_page *page;
 struct deed {
 	uint32_t call, place, to_place;
 	uint16_t peer, local;
+	int fd;                 /* a socket; -1: none */
 	bool kept;              /* to be written down; the lock is held */
 	char path[PATH_ROOM], to[PATH_ROOM];
 	const struct iovec *iov;
@@ -159,6 +160,7 @@ static void about_fd(struct deed *d, int fd)
 	struct sockaddr_storage name;
 	socklen_t n = sizeof(name);
 
+	d->fd = -1;
 	if (fstat(fd, &st) < 0)
 		return;
 	if (!S_ISSOCK(st.st_mode)) {
@@ -166,6 +168,7 @@ static void about_fd(struct deed *d, int fd)
 		d->place = place_of(d->path);
 		return;
 	}
+	d->fd = fd;
 	d->place = PLACE_UNIX;
 	if (getsockname(fd, (struct sockaddr *)&name, &n) < 0 || (name.ss_family != AF_INET && name.ss_family != AF_INET6))
 		return;
@@ -190,16 +193,30 @@ static void about_to(struct deed *d, int dir, const char *name)
 
 /* ---- rules ---- */
 
+/* What is said in one call is looked at as a whole, also where it stands in several places. */
 static bool holds(const struct iovec *iov, size_t count, size_t octets, const struct faults_rule *r)
 {
-	for (size_t i = 0; i < count && octets; i++) {
-		size_t n = iov[i].iov_len < octets ? iov[i].iov_len : octets;
+	static unsigned char whole[WHOLE_ROOM];
+	size_t n = 0;
 
-		if (n && memmem(iov[i].iov_base, n, r->needle, r->needle_octets))
-			return true;
-		octets -= n;
+	for (size_t i = 0; i < count && octets; i++) {
+		size_t run = iov[i].iov_len < octets ? iov[i].iov_len : octets;
+
+		octets -= run;
+		if (run > sizeof(whole) - n) {
+			if (n && memmem(whole, n, r->needle, r->needle_octets))
+				return true;
+			n = 0;
+		}
+		if (run > sizeof(whole)) {
+			if (memmem(iov[i].iov_base, run, r->needle, r->needle_octets))
+				return true;
+			continue;
+		}
+		memcpy(whole + n, iov[i].iov_base, run);
+		n += run;
 	}
-	return false;
+	return n && memmem(whole, n, r->needle, r->needle_octets);
 }
 
 static bool fits(const struct faults_rule *r, const struct deed *d, size_t octets, const char *role)
@@ -264,10 +281,13 @@ static void doom(void)
 }
 
 /* True: the call has failed, errno tells. */
-static bool act(struct faults_rule *r)
+static bool act(const struct deed *d, struct faults_rule *r)
 {
 	switch (r->action) {
 	case ACT_FAIL:
+		/* One that is reset says so to whoever reads, too. */
+		if ((r->error == ECONNRESET || r->error == EPIPE) && d->fd >= 0)
+			shutdown(d->fd, SHUT_RDWR);
 		errno = r->error;
 		return true;
 	case ACT_KILL:
@@ -293,7 +313,7 @@ static bool before(const struct deed *d)
 {
 	struct faults_rule *r = rule_of(d, false, 0);
 
-	return r && act(r);
+	return r && act(d, r);
 }
 
 /* What the caller hears. */
@@ -302,7 +322,7 @@ static long after(const struct deed *d, long got, size_t octets)
 	int error = errno;
 	struct faults_rule *r = rule_of(d, true, octets);
 
-	if (r && act(r))
+	if (r && act(d, r))
 		return -1;
 	errno = error;
 	return got;
@@ -447,7 +467,7 @@ static size_t part_of(size_t all, uint32_t octets)
 
 static ssize_t writing(uint32_t call, const struct writing *w, const struct iovec *iov, size_t count)
 {
-	struct deed d = { .call = call, .iov = iov, .iov_count = count };
+	struct deed d = { .fd = -1, .call = call, .iov = iov, .iov_count = count };
 	size_t all = iov_octets(iov, count);
 	struct iovec cut[IOV_ROOM];
 	struct faults_rule *r;
@@ -467,11 +487,11 @@ static ssize_t writing(uint32_t call, const struct writing *w, const struct iove
 			if (r->action == ACT_SHORT || n < 0)
 				return n;
 			d.kept = false;
-			if (act(r))
+			if (act(&d, r))
 				return -1;
 			return n;
 		}
-		if (act(r))
+		if (act(&d, r))
 			return -1;
 	}
 	return (ssize_t)after(&d, write_kept(&d, w, iov, count), all);
@@ -567,7 +587,7 @@ static ssize_t read_runs(const struct reading *r, const struct iovec *iov, size_
 
 static ssize_t reading(uint32_t call, const struct reading *how, const struct iovec *iov, size_t count)
 {
-	struct deed d = { .call = call, .iov = iov, .iov_count = count };
+	struct deed d = { .fd = -1, .call = call, .iov = iov, .iov_count = count };
 	struct iovec cut[IOV_ROOM];
 	struct faults_rule *r;
 	ssize_t n;
@@ -582,7 +602,7 @@ static ssize_t reading(uint32_t call, const struct reading *how, const struct io
 	if (r && r->action == ACT_SHORT) {
 		count = iov_cut(cut, iov, count, r->octets ? r->octets : 1);
 		iov = cut;
-	} else if (r && act(r)) {
+	} else if (r && act(&d, r)) {
 		return errno ? -1 : 0;
 	}
 	n = read_runs(how, iov, count);
@@ -681,7 +701,7 @@ ssize_t __recv_chk(int fd, void *to, size_t n, size_t room, int flags)
 
 static int opening(int dir, const char *name, int flags, mode_t mode)
 {
-	struct deed d = { .call = (flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE ? CALL_CREATE : CALL_OPEN };
+	struct deed d = { .fd = -1, .call = (flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE ? CALL_CREATE : CALL_OPEN };
 	struct stat st;
 	int fd;
 
@@ -760,7 +780,7 @@ int __openat64_2(int dir, const char *name, int flags)
 /* One that takes one name or two; the numbers are those of the system call. */
 static int naming(uint32_t call, int dir, const char *name, int to_dir, const char *to, long number, long a, long b, long c, long e, long f)
 {
-	struct deed d = { .call = call };
+	struct deed d = { .fd = -1, .call = call };
 	int got;
 
 	if (!watched(call))
@@ -825,7 +845,7 @@ int mkdir(const char *name, mode_t mode)
 
 static int with_fd(uint32_t call, int fd, uint64_t at, long number, long b, long c, long e)
 {
-	struct deed d = { .call = call };
+	struct deed d = { .fd = -1, .call = call };
 	int got;
 
 	if (!watched(call))
@@ -898,7 +918,7 @@ int close(int fd)
 
 int connect(int fd, const struct sockaddr *to, socklen_t n)
 {
-	struct deed d = { .call = CALL_CONNECT };
+	struct deed d = { .fd = -1, .call = CALL_CONNECT };
 
 	if (!watched(CALL_CONNECT))
 		return (int)syscall(SYS_connect, fd, to, n);
@@ -911,19 +931,19 @@ int connect(int fd, const struct sockaddr *to, socklen_t n)
 
 int epoll_wait(int fd, struct epoll_event *events, int room, int ms)
 {
-	struct deed d = { .call = CALL_EPOLL, .place = PLACE_ELSEWHERE };
+	struct deed d = { .fd = -1, .call = CALL_EPOLL, .place = PLACE_ELSEWHERE };
 	struct faults_rule *r = watched(CALL_EPOLL) ? rule_of(&d, false, 0) : NULL;
 
 	if (r && r->action == ACT_SHORT)
 		return 0;
-	if (r && act(r))
+	if (r && act(&d, r))
 		return -1;
 	return (int)syscall(SYS_epoll_wait, fd, events, room, ms);
 }
 
 static void *mapping(void *at, size_t n, int prot, int flags, int fd, off_t from)
 {
-	struct deed d = { .call = CALL_MMAP };
+	struct deed d = { .fd = -1, .call = CALL_MMAP };
 
 	if (fd >= 0 && !(flags & MAP_ANONYMOUS) && watched(CALL_MMAP)) {
 		about_fd(&d, fd);
@@ -965,7 +985,7 @@ static void *next(const char *name)
 int fstatvfs(int fd, struct statvfs *out)
 {
 	typedef int (*function)(int, struct statvfs *);
-	struct deed d = { .call = CALL_STATFS };
+	struct deed d = { .fd = -1, .call = CALL_STATFS };
 	struct faults_rule *r = NULL;
 	int got;
 
@@ -973,7 +993,7 @@ int fstatvfs(int fd, struct statvfs *out)
 	if (watched(CALL_STATFS)) {
 		about_fd(&d, fd);
 		r = rule_of(&d, false, 0);
-		if (r && act(r))
+		if (r && act(&d, r))
 			return -1;
 	}
 	got = real(fd, out);
@@ -1028,7 +1048,7 @@ void *__libc_realloc(void *at, size_t n);
 
 static bool no_memory(void)
 {
-	const struct deed d = { .call = CALL_MALLOC, .place = PLACE_ELSEWHERE };
+	const struct deed d = { .fd = -1, .call = CALL_MALLOC, .place = PLACE_ELSEWHERE };
 
 	return watched(CALL_MALLOC) && before(&d);
 }

@@ -1,14 +1,16 @@
 """A daemon in queue mode whose calls fail and which is killed as a test has it, with the ledger of what it was given and what it gave."""
+import ctypes
 import os
 import threading
 import time
 
 from faults import Faults
 from ledger import Ledger
-from relay import merge
+from relay import ctl, merge
 from spool import Spool
 from wait import DEADLINE, until
 
+PR_SET_CHILD_SUBREAPER = 36
 # As fast as seconds go.
 FAST = {"queue": {"retry_min": 1, "retry_max": 1, "expire": 3600, "warn": 0}}
 
@@ -24,6 +26,7 @@ class Crash:
         self.faults = Faults(self.relay.folder, self.folder, record_octets)
         self.ledger = Ledger(self.spool, sink)
         self.slowest_s = 0
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)      # its orphans are ours, and are gone when we say so
         if start:
             self.start()
 
@@ -61,15 +64,18 @@ class Crash:
 
     def gone(self):
         self.relay.ended()
-        group = self.relay.process.pid
-        until("the end of its children", lambda: not alive(group))
+        for pid in group_of(self.relay.process.pid):
+            try:
+                os.waitpid(pid, 0)
+            except ChildProcessError:
+                pass
 
     def doomed(self, rule):
         """Waits until a rule has killed the daemon."""
         def kill():
             until("the rule to act", lambda: rule.acted or self.relay.process.poll() is not None)
             self.gone()
-        self.ledger.killed(kill)
+        self.ledger.killed(kill, rule.made_s)
         assert rule.acted, "it ended by itself"
 
     def send(self, post=None, **more):
@@ -88,27 +94,32 @@ class Crash:
 
     def flush(self):
         """What waits is tried now."""
-        from relay import ctl
         return ctl("queue", "flush", "-c", self.relay.file)
 
-    def drain(self, deadline=DEADLINE):
-        self.ledger.drain(deadline)
+    def drain(self, deadline=DEADLINE, hurry=False):
+        """Until nothing waits; hurry: what was put off is tried again at once, and again."""
+        def empty():
+            if not self.spool.waiting():
+                return True
+            if hurry:
+                self.flush()
+            return False
+        until("the spool to be empty", empty, deadline)
 
     def clean(self):
         """Nothing is left on the disk once nothing waits."""
         until("an empty spool", lambda: not self.spool.left())
 
 
-def alive(group):
-    """Processes of a group that are no zombies."""
+def group_of(leader):
+    """Processes of a group, dead ones too that nobody has asked for."""
+    out = []
     for pid in os.listdir("/proc"):
-        if not pid.isdigit():
-            continue
-        try:
-            with open("/proc/%s/stat" % pid, encoding="ascii", errors="replace") as f:
-                rest = f.read().rsplit(")", 1)[1].split()
-        except OSError:
-            continue
-        if rest[2] == str(group) and rest[0] not in "ZX":
-            return True
-    return False
+        if pid.isdigit():
+            try:
+                with open("/proc/%s/stat" % pid, encoding="ascii", errors="replace") as f:
+                    if f.read().rsplit(")", 1)[1].split()[2] == str(leader):
+                        out.append(int(pid))
+            except OSError:
+                pass
+    return out

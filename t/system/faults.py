@@ -12,6 +12,7 @@ record of what was done to the spool. The layout is t/shim/faults.h.
 import mmap
 import os
 import struct
+import time
 
 from relay import BUILD
 from wait import until
@@ -45,6 +46,7 @@ def bits(table, names):
 class Rule:
     def __init__(self, page, at):
         self.page, self.at = page, at
+        self.made_s = time.monotonic()      # it did not act before
 
     def get(self, name):
         return struct.unpack_from("=I", self.page, self.at + FIELDS[name])[0]

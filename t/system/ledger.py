@@ -12,7 +12,6 @@ import time
 
 from client import Client, stuffed
 from mail import head_of
-from wait import until
 
 PROMISED, UNKNOWN, REFUSED = "promised", "unknown", "refused"
 TOKEN = re.compile(rb"^X-Token: (\S+)\r$", re.M)
@@ -81,9 +80,9 @@ class Ledger:
                 c.close()
             return None
 
-    def killed(self, kill):
-        """kill() kills processes that may have had an answer on its way."""
-        begin = time.monotonic()
+    def killed(self, kill, begin=None):
+        """kill() kills processes that may have had an answer on its way; begin: it may have been done since then."""
+        begin = begin or time.monotonic()
         kill()
         self.kills.append((begin, time.monotonic()))
 
@@ -122,10 +121,6 @@ class Ledger:
             hit = TOKEN.search(head_of(message.content))
             out.add((hit.group(1).decode() if hit and not message.report else None, path))
         return out
-
-    def drain(self, deadline=60):
-        """Until nothing waits; reports too."""
-        until("the spool to be empty: %r" % self.spool, lambda: not self.spool.waiting(), deadline)
 
     def judge(self, failing=(), twice=0):
         """

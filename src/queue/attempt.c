@@ -460,12 +460,23 @@ static void settle(struct attempt *t)
 	report(t);
 }
 
+/* Whoever has no memory or descriptors left knows nothing of a destination. */
+static bool ours(const struct fault *f)
+{
+	return f->code == FAULT_NO_MEMORY || f->code == FAULT_INTERNAL;
+}
+
 static void on_delivered(void *arg, const struct deliver_end *e)
 {
 	struct attempt *t = arg;
 
 	t->end = *e;
-	t->outcome = e->busy ? SCHED_BUSY : !e->reached ? SCHED_DOWN : SCHED_AGAIN;
+	t->outcome = e->busy ? SCHED_BUSY : e->reached ? SCHED_AGAIN : SCHED_DOWN;
+	for (size_t i = 0; i < t->rcpt_count && !e->reached; i++)
+		if (t->rcpts[i].code == 0 && ours(&t->rcpts[i].why)) {
+			t->outcome = SCHED_STOPPED;
+			t->due_ms = loop_now_ms(t->queue->loop) + AGAIN_MS;
+		}
 	settle(t);
 }
 
@@ -719,6 +730,10 @@ static void on_where(void *arg, const struct where *w)
 		return;
 	}
 	all(t, DELIVER_LATER, &w->fault);
+	if (ours(&w->fault)) {
+		stop(t, AGAIN_MS);
+		return;
+	}
 	t->outcome = SCHED_DOWN;
 	if (message_expired(t->message)) {
 		t->kind = ATTEMPT_TO_EXPIRE;

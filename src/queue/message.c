@@ -10,6 +10,7 @@
 #include "queue/queue_in.h"
 
 enum { QUIET_MS = 60000 };
+#define WAITS "it waits until it is looked at again"
 
 static struct queue_listener *listener_of(struct queue *q, struct slice name)
 {
@@ -95,33 +96,54 @@ void message_wait(struct queue_copy *c, int64_t due_ms)
 			if (envelope.rcpts[i].group == c->group)
 				name = where_name(&a, m->listener, &envelope.rcpts[i], q->conf);
 	if (!name.n || !sched_add(q->sched, &c->job, name, due_ms, loop_now_ms(q->loop))) {
-		event(m, LOG_LEVEL_ERROR, read ? "oom" : "spool_unreadable", "it waits until it is looked at again");
+		event(m, LOG_LEVEL_ERROR, read ? "oom" : "spool_unreadable", WAITS);
 		m->quiet_ms = loop_now_ms(q->loop) + QUIET_MS;
 	}
 	arena_clear(&a);
 }
 
 /* The copies that have recipients left become jobs. */
-static void schedule(struct queue_message *m, struct arena *a, const struct spool_envelope *e)
+static void schedule(struct queue_message *m, const struct spool_envelope *e, int64_t due_ms)
 {
 	struct queue *q = m->queue;
-	int64_t now_ms = loop_now_ms(q->loop), due_ms = now_ms;
+	int64_t now_ms = loop_now_ms(q->loop);
+	bool good = true;
 
-	if (m->report)
-		due_ms = flood_due_ms(q->flood, e->rcpts[0].path, now_ms);
 	if (m->held || !m->listener)
 		return;
-	for (size_t i = 0; i < e->rcpt_count; i++) {
+	for (size_t i = 0; i < e->rcpt_count && good; i++) {
 		struct queue_copy *c = &m->copies[e->rcpts[i].group];
 		struct slice name;
+		struct arena a;
 
-		if (c->left == 0 || c->job.destination)
+		if (c->left == 0 || c->attempt || c->job.destination)
 			continue;
-		name = where_name(a, m->listener, &e->rcpts[i], q->conf);
-		if (name.n && sched_add(q->sched, &c->job, name, due_ms, now_ms))
-			continue;
-		event(m, LOG_LEVEL_ERROR, "oom", "no memory for a copy in the queue");
+		arena_init(&a, LIMIT_SPOOL_ENVELOPE);
+		name = where_name(&a, m->listener, &e->rcpts[i], q->conf);
+		good = name.n && sched_add(q->sched, &c->job, name, due_ms, now_ms);
+		arena_clear(&a);
 	}
+	if (good)
+		return;
+	event(m, LOG_LEVEL_ERROR, "oom", WAITS);
+	m->quiet_ms = now_ms + QUIET_MS;
+}
+
+void message_schedule(struct queue_message *m)
+{
+	struct spool_envelope envelope;
+	struct slice marks;
+	struct arena a;
+
+	arena_init(&a, LIMIT_SPOOL_ENVELOPE * 4);
+	if (message_read(m, &a, &envelope, &marks)) {
+		schedule(m, &envelope, loop_now_ms(m->queue->loop));
+	} else {
+		event(m, LOG_LEVEL_ERROR, "spool_unreadable", WAITS);
+		m->quiet_ms = loop_now_ms(m->queue->loop) + QUIET_MS;
+	}
+	arena_clear(&a);
+	queue_pump(m->queue);
 }
 
 static uint32_t groups(const struct spool_envelope *e)
@@ -175,7 +197,7 @@ void message_found(void *arg, struct store_entry *e, const struct spool_envelope
 {
 	struct queue *q = arg;
 	struct queue_message *m;
-	struct arena a;
+	int64_t due_ms = loop_now_ms(q->loop);
 
 	if (map_get(&q->ids, envelope->id)) {
 		/* A process that set a damaged file aside died before it was out of the way: its messages are there twice. */
@@ -189,7 +211,6 @@ void message_found(void *arg, struct store_entry *e, const struct spool_envelope
 			free(m->copies);
 		free(m);
 		store_drop(q->store, &e);
-		store_rescan(q->store);
 		return;
 	}
 	m->at = q->messages_end;
@@ -205,9 +226,9 @@ void message_found(void *arg, struct store_entry *e, const struct spool_envelope
 	}
 	if (!m->listener)
 		event(m, LOG_LEVEL_WARNING, "no_listener", "no listener of the name it came by: it waits for one");
-	arena_init(&a, LIMIT_SPOOL_ENVELOPE);
-	schedule(m, &a, envelope);
-	arena_clear(&a);
+	if (m->report)
+		due_ms = flood_due_ms(q->flood, envelope->rcpts[0].path, due_ms);
+	schedule(m, envelope, due_ms);
 	queue_pump(q);
 }
 
@@ -281,12 +302,9 @@ void message_release(struct queue_message *m)
 	m->held = false;
 	m->queue->held_count--;
 	for (uint32_t i = 0; i < m->copy_count; i++)
-		if (!m->copies[i].attempt && !m->copies[i].job.destination) {
-			m->copies[i].hurried = true;
-			message_wait(&m->copies[i], loop_now_ms(m->queue->loop));
-		}
+		m->copies[i].hurried |= !m->copies[i].attempt;
+	message_schedule(m);
 	event(m, LOG_LEVEL_INFO, "released", NULL);
-	queue_pump(m->queue);
 }
 
 bool message_remove(struct queue_message *m)

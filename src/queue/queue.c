@@ -140,7 +140,7 @@ static bool had_its_turn(const struct queue *q, const struct queue_copy *c)
 /* False: as many reports are being made as can be at a time. */
 static bool look_at(struct queue *q, struct queue_message *m)
 {
-	bool expired = message_expired(m), late = message_late(m) && !m->report;
+	bool expired = message_expired(m), late = message_late(m) && !m->report, tried = false;
 
 	message_mark_again(m);
 	if (m->held || m->removing || m->damaged || loop_now_ms(q->loop) < m->quiet_ms)
@@ -150,9 +150,11 @@ static bool look_at(struct queue *q, struct queue_message *m)
 
 		if (c->left == 0 || c->attempt)
 			continue;
-		/* It found no memory to be scheduled with. */
-		if (!c->job.destination)
-			message_wait(c, loop_now_ms(q->loop));
+		/* There was no memory to schedule it, or it could not be read; one that has no listener is not. */
+		if (!c->job.destination && m->listener && !tried) {
+			tried = true;
+			message_schedule(m);
+		}
 		if (!(expired || (late && !c->warned)) || !had_its_turn(q, c))
 			continue;
 		if (q->attempt_count - sched_active(q->sched) >= REPORTS)

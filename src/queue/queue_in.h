@@ -110,6 +110,8 @@ void message_mark(struct queue_message *m, const size_t *rcpts, size_t n, enum s
 void message_mark_again(struct queue_message *m);
 /* A copy of it waits for the time: not before due_ms. */
 void message_wait(struct queue_copy *c, int64_t due_ms);
+/* All of its copies that are neither scheduled nor on their way are due. */
+void message_schedule(struct queue_message *m);
 /* One of its copies has no recipients left. The message may be gone afterwards. */
 void message_copy_done(struct queue_copy *c);
 /* Forgets it: nothing is left to be done (done), or it was set aside. */

@@ -189,7 +189,7 @@ static void keep_note(struct attempt *t, int64_t next_ms)
 	for (size_t i = 0; i < t->rcpt_count && t->kind == ATTEMPT_TO_SEND; i++) {
 		const struct deliver_rcpt *r = &t->rcpts[i];
 		const struct note_rcpt n = { .code = r->code ? r->code : r->why.basic, .enhanced = r->code ? r->enhanced : r->why.enhanced,
-			.text = plain(&t->arena, r->code ? r->text : slice_str(r->why.text)) };
+			.text = plain(&t->arena, r->code ? r->text : slice_str(r->why.text)), .ours = r->code == 0 };
 
 		if (r->outcome == DELIVER_LATER)
 			good &= note_rcpt_set(t->note, t->places[i], &n);
@@ -838,12 +838,18 @@ static void last_answers(struct attempt *t)
 		struct deliver_rcpt *r = &t->rcpts[i];
 		struct note_rcpt n = { 0 };
 
-		if (t->note && note_rcpt_get(t->note, t->places[i], &n) && n.code && n.text) {
+		if (!t->note || !note_rcpt_get(t->note, t->places[i], &n) || !n.code || !n.text) {
+			fault_set(&r->why, FAULT_NEXT_HOP_DOWN, 0);
+		} else if (n.ours) {
+			/* No Diagnostic-Code, which is a server's word (RFC 3464 2.3.6). */
+			fault_set(&r->why, FAULT_NEXT_HOP_DOWN, 0);
+			r->why.basic = n.code;
+			snprintf(r->why.enhanced, sizeof(r->why.enhanced), "%s", n.enhanced ? n.enhanced : "");
+			fault_text(&r->why, slice_str(n.text));
+		} else {
 			r->code = n.code;
 			snprintf(r->enhanced, sizeof(r->enhanced), "%s", n.enhanced ? n.enhanced : "");
 			r->text = arena_copy(&t->arena, slice_str(n.text));
-		} else {
-			fault_set(&r->why, FAULT_NEXT_HOP_DOWN, 0);
 		}
 	}
 }

@@ -8,6 +8,7 @@
 #include "mail/domain.h"
 #include "out/log.h"
 #include "queue/queue_in.h"
+#include "relay/copy.h"
 
 enum { QUIET_MS = 60000 };
 #define WAITS "it waits until it is looked at again"
@@ -18,6 +19,28 @@ static struct queue_listener *listener_of(struct queue *q, struct slice name)
 		if (slice_eq(name, slice_str(q->conf->listeners[i].name)))
 			return &q->listeners[i];
 	return NULL;
+}
+
+/*
+ * Nobody hears what becomes of a report, so that one whose listener is not configured any more does not wait for it: any listener that
+ * knows a way will do.
+ */
+static struct queue_listener *listener_for(struct queue *q, const struct spool_envelope *e)
+{
+	struct queue_listener *own = listener_of(q, e->listener);
+	struct slice name;
+	struct arena a;
+
+	for (size_t i = 0; !own && e->report && i < q->conf->listener_count; i++) {
+		if (q->conf->listeners[i].mode != MODE_QUEUE)
+			continue;
+		arena_init(&a, LIMIT_SPOOL_ENVELOPE);
+		name = where_name(&a, &q->listeners[i], &e->rcpts[0], q->conf);
+		if (name.n && !slice_eq(name, WHERE_NOBODY))
+			own = &q->listeners[i];
+		arena_clear(&a);
+	}
+	return own;
 }
 
 static void event(const struct queue_message *m, enum log_level level, const char *name, const char *note)
@@ -165,7 +188,7 @@ static struct queue_message *message_new(struct queue *q, struct store_entry *en
 		return NULL;
 	m->queue = q;
 	m->entry = entry;
-	m->listener = listener_of(q, e->listener);
+	m->listener = listener_for(q, e);
 	m->copy_count = groups(e);
 	m->copies = calloc(m->copy_count, sizeof(*m->copies));
 	if (!m->copies) {
@@ -174,7 +197,7 @@ static struct queue_message *message_new(struct queue *q, struct store_entry *en
 	}
 	memcpy(m->id, e->id.at, e->id.n < sizeof(m->id) ? e->id.n : sizeof(m->id) - 1);
 	/* A clock that was wrong then, or is now, must not make a message old at once: it is as old as it can be known to be. */
-	if (age_s < 0)
+	if (age_s < 0 || e->arrived_s < COPY_EARLIEST_S)
 		age_s = 0;
 	m->found_ms = loop_now_ms(q->loop);
 	m->arrived_s = e->arrived_s;

@@ -3,7 +3,7 @@
  * by operators who look at a spool; losing it costs an attempt, not mail. Recipients go by their place in the envelope.
  *
  *     {"attempts": 2, "next": 1790000000, "warned": true, "sealed": 1790000000, "enforce": true, "fields": "...base64...",
- *      "rcpts": {"0": {"code": 451, "enhanced": "4.7.1", "text": "later"}}}
+ *      "rcpts": {"0": {"code": 451, "enhanced": "4.7.1", "text": "later", "ours": true}}}
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,7 +53,8 @@ bool note_rcpt_get(const json_t *note, size_t rcpt, struct note_rcpt *out)
 
 	*out = (struct note_rcpt){ .code = code > 0 && code < 600 ? (short)code : 0,
 		.enhanced = json_string_value(json_object_get(r, "enhanced")),
-		.text = json_string_value(json_object_get(r, "text")) };
+		.text = json_string_value(json_object_get(r, "text")),
+		.ours = json_is_true(json_object_get(r, "ours")) };
 	return r != NULL;
 }
 
@@ -90,6 +91,8 @@ bool note_rcpt_set(json_t *note, size_t rcpt, const struct note_rcpt *r)
 		good &= set(o, "enhanced", json_string(r->enhanced));
 	if (r->text && r->text[0])
 		good &= set(o, "text", json_string(r->text));
+	if (r->ours)
+		good &= set(o, "ours", json_true());
 	if (all)
 		return set(all, place(rcpt, key), o) && good;
 	json_decref(o);

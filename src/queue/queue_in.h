@@ -122,7 +122,8 @@ void message_release(struct queue_message *m);
 bool message_remove(struct queue_message *m);
 
 /* where.c: where a copy goes */
-/* The name of its destination, in the arena; empty: no memory. */
+/* The name of its destination, in the arena; empty: no memory; WHERE_NOBODY: there is no way to it. */
+#define WHERE_NOBODY S("?")
 struct slice where_name(struct arena *a, const struct queue_listener *l, const struct spool_rcpt *rcpt, const struct conf *conf);
 struct where {
 	struct next_hop *hops[LIMIT_MX_HOSTS]; /* held */
@@ -149,6 +150,7 @@ void where_release(struct where *w);
 struct note_rcpt {
 	short code;
 	const char *enhanced, *text; /* NULL: none */
+	bool ours;                 /* no next hop said so */
 };
 struct note_copy {
 	unsigned attempts;

@@ -37,14 +37,14 @@ struct slice where_name(struct arena *a, const struct queue_listener *l, const s
 	const struct conf_route *route;
 
 	if (l->conf->route_mx)
-		return domain.n ? domain : S("?");
+		return domain.n ? domain : WHERE_NOBODY;
 	route = route_of(l->conf, domain);
 	for (size_t i = 0; route && i < route->hop_count; i++) {
 		const char *text = l->conf->next_hops[route->hops[i]].address.text;
 
 		name = i ? arena_printf(a, "%.*s,%s", SLICE_FMT(name), text) : slice_str(text);
 	}
-	return route ? name : S("?");
+	return route ? name : WHERE_NOBODY;
 }
 
 /* Held until where_release(). */

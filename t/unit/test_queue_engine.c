@@ -619,6 +619,62 @@ static void no_envelope_can_be_read(void **state)
 	want_taken("<s@a.test>");
 }
 
+/* What we said ourselves is no next hop's word. */
+static void given_up_for_reasons_of_our_own(void **state)
+{
+	struct note_rcpt r = { .code = 451, .enhanced = "4.4.3", .text = "nobody knows where", .ours = true };
+	struct arena a;
+	json_t *note;
+
+	(void)state;
+	g.put_off = "r1@";
+	mail_of_age("m1", 0);
+	later(3000);
+	arena_init(&a, 1 << 20);
+	note = note_read(g.queue->messages, 0, &a);
+	assert_true(note && note_rcpt_set(note, 0, &r) && note_write(g.queue->messages, 0, note));
+	json_decref(note);
+	arena_clear(&a);
+	loop_clock_advance(w.loop, 5 * 86400000LL);
+	until(empty);
+	want_taken("<s@a.test>");
+	assert_non_null(strstr((const char *)g.content.at, "Status: 4.4.3\r\n"));
+	assert_non_null(strstr((const char *)g.content.at, "nobody knows where"));
+	assert_null(strstr((const char *)g.content.at, "Diagnostic-Code"));
+}
+
+/* Its clock was not set, or ours was not: it is as old as it can be known to be. */
+static void mail_of_another_age(void **state)
+{
+	(void)state;
+	g.put_off = "r1@";
+	mail_of_age("m1", NOW_S - 1000);
+	mail_of_age("m2", -86400);
+	later(5000);
+	assert_int_equal(messages(), 2);
+	assert_int_equal(lines("expired", NULL) + lines("dsn_queued", NULL), 0);
+	later(5 * 86400000LL);
+	assert_int_equal(lines("expired", NULL), 2);
+}
+
+/* The listener it came by is not configured any more: it waits for one, is given up, and the report goes by another. */
+static void nobody_sends_it(void **state)
+{
+	struct spool_rcpt to = { .path = S("<r1@c.test>") };
+	struct spool_envelope e = envelope_of("m1", &to, 1);
+
+	(void)state;
+	e.listener = S("gone");
+	submit(&e);
+	later(HOUR_MS);
+	assert_int_equal(lines("no_listener", "id=m1"), 1);
+	assert_int_equal(messages(), 1);
+	later(5 * 86400000LL);
+	later(5000);
+	until(empty);
+	want_taken("<s@a.test> <s@a.test>"); /* that it is late, and that it is given up */
+}
+
 /* Whoever is given up while nobody is reached there does not bring the destination back. */
 static void given_up_is_no_success(void **state)
 {
@@ -840,6 +896,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(many_grow_old_at_once, begin, end),
 		cmocka_unit_test_setup_teardown(no_room_for_a_report, begin, end),
 		cmocka_unit_test_setup_teardown(no_envelope_can_be_read, begin, end),
+		cmocka_unit_test_setup_teardown(given_up_for_reasons_of_our_own, begin, end),
+		cmocka_unit_test_setup_teardown(mail_of_another_age, begin, end),
+		cmocka_unit_test_setup_teardown(nobody_sends_it, begin, end),
 		cmocka_unit_test_setup_teardown(given_up_is_no_success, begin, end),
 		cmocka_unit_test_setup_teardown(any_allocation_fails, begin, end),
 		cmocka_unit_test_setup_teardown(a_note_says_what_it_was_told, begin, end),

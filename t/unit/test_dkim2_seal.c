@@ -577,6 +577,122 @@ static void enforcement_reads_the_copy_anew(void **state)
 	assert_false(dkim2_enforce(&arena, &h, &e, &f));
 }
 
+/* ---- recalled ---- */
+
+/* What the spool keeps of a verdict. */
+static struct dkim2_verdict kept(const struct dkim2_verdict *v)
+{
+	return (struct dkim2_verdict){ .state = v->state, .newest = v->newest, .level = v->level, .hop_count = v->hop_count,
+		.instance_count = v->instance_count, .exploded = v->exploded };
+}
+
+static const struct dkim2_verdict *recalled(struct slice message, const struct dkim2_verdict *said)
+{
+	struct header *h = ARENA_NEW(&arena, struct header);
+	const struct dkim2_verdict *v;
+	struct slice body;
+
+	split(message, h, &body);
+	v = dkim2_recall(&arena, h, 9, said);
+	assert_non_null(v);
+	return v;
+}
+
+/* The message with two hops on it, as it lies in the spool, and what was found when it came. */
+static struct slice lying(const struct dkim2_verdict **v_out)
+{
+	struct slice rcpts[2], message = slice_str(lunch);
+	struct dkim2_seal_conf conf = alice(&rcpts[0]);
+	const struct dkim2_verdict *v;
+
+	conf.flags = &rcpts[1];
+	rcpts[1] = S("exploded");
+	conf.flag_count = 1;
+	message = seal(message, NULL, &conf);
+	v = arrive(message, &conf);
+	conf = list(&rcpts[1]);
+	message = seal(message, v, &conf);
+	*v_out = arrive(message, &conf);
+	assert_true(dkim2_fully_verified(*v_out));
+	return join(S("Received: by mx.example.net; Sat, 21 Nov 2026 10:00:00 +0000\r\nAuthentication-Results: mx.example.net; dkim2=pass\r\n"),
+	    message, SLICE_NONE);
+}
+
+static void what_is_recalled_is_sealed_as_what_was_verified(void **state)
+{
+	const struct dkim2_verdict *came, *again;
+	struct slice message = lying(&came), rcpt = S("<carol@example.com>");
+	struct dkim2_verdict said = kept(came);
+	struct dkim2_seal_conf conf = { .d = S("example.net"), .mail_from = S("<bob@example.net>"), .rcpt_to = &rcpt, .rcpt_count = 1,
+		.sets = set_e1, .set_count = 1, .now = NOW + 86400 };
+
+	(void)state;
+	again = recalled(message, &said);
+	assert_true(dkim2_fully_verified(again));
+	assert_true(again->exploded);
+	assert_int_equal(again->hop_count, 2);
+	assert_int_equal(again->instance_count, came->instance_count);
+	for (size_t i = 0; i < 2; i++) {
+		WANT_SLICE(again->hops[i].d, came->hops[i].d);
+		WANT_SLICE(again->hops[i].mf, came->hops[i].mf);
+		assert_int_equal(again->hops[i].rt_count, came->hops[i].rt_count);
+		WANT_SLICE(again->hops[i].rt[0], came->hops[i].rt[0]);
+	}
+	WANT_SLICE(seal(message, again, &conf), seal(message, came, &conf));
+}
+
+static void what_is_not_what_was_verified_is_not_believed(void **state)
+{
+	static const struct {
+		const char *name;
+		int hops, instances;
+		const char *top;       /* a field that was not there */
+		enum dkim2_state state, want;
+	} rows[] = {
+		{ "one hop more was there",    1, 0, "", DKIM2_PASS, DKIM2_PERMERROR },
+		{ "one hop less was there",    -1, 0, "", DKIM2_PASS, DKIM2_PERMERROR },
+		{ "one instance more was there", 0, 1, "", DKIM2_PASS, DKIM2_PERMERROR },
+		{ "there was none at all",     -2, -1, "", DKIM2_NONE, DKIM2_PERMERROR },
+		{ "a seal that is none",       0, 0, "DKIM2-Signature: i=3; junk\r\n", DKIM2_PASS, DKIM2_PERMERROR },
+		{ "a seal a second time",      0, 0, "DKIM2-Signature: i=2; m=1; t=1795255200; d=example.com; mf=PD4=; rt=PD4=; s=s1:ed25519-sha256:AAAA\r\n",
+		    DKIM2_PASS, DKIM2_PERMERROR },
+		{ "an instance that is none",  0, 0, "Message-Instance: junk\r\n", DKIM2_PASS, DKIM2_PERMERROR },
+		{ "it had failed",             1, 0, "", DKIM2_FAIL, DKIM2_FAIL },
+		{ "nobody knew",               -1, 0, "", DKIM2_TEMPERROR, DKIM2_TEMPERROR },
+		{ "nothing was changed",       0, 0, "", DKIM2_PASS, DKIM2_PASS },
+	};
+	const struct dkim2_verdict *came, *again;
+	struct slice message = lying(&came);
+
+	(void)state;
+	for (size_t i = 0; i < ROWS(rows); i++) {
+		struct dkim2_verdict said = kept(came);
+
+		said.hop_count = (size_t)((int)said.hop_count + rows[i].hops);
+		said.instance_count = (size_t)((int)said.instance_count + rows[i].instances);
+		said.state = rows[i].state;
+		again = recalled(join(slice_str(rows[i].top), message, SLICE_NONE), &said);
+		if (again->state != rows[i].want)
+			fail_msg("%s: %s", rows[i].name, dkim2_state_name(again->state));
+		if (dkim2_fully_verified(again) != (rows[i].want == DKIM2_PASS))
+			fail_msg("%s: fully verified", rows[i].name);
+		if (rows[i].want == DKIM2_PERMERROR && again->newest == DKIM2_PASS)
+			fail_msg("%s: its newest seal passes", rows[i].name);
+	}
+}
+
+static void without_a_chain_none_is_recalled(void **state)
+{
+	struct dkim2_verdict said = { .state = DKIM2_NONE, .newest = DKIM2_NONE };
+	const struct dkim2_verdict *v = recalled(slice_str(lunch), &said);
+
+	(void)state;
+	assert_int_equal(v->state, DKIM2_NONE);
+	assert_int_equal(v->hop_count, 0);
+	assert_int_equal(v->instance_count, 0);
+	assert_false(v->exploded);
+}
+
 #define TEST(f) cmocka_unit_test_setup(f, fresh_arena)
 
 int main(void)
@@ -595,6 +711,9 @@ int main(void)
 		TEST(a_chain_of_sha512_is_extended),
 		TEST(a_missing_signature_is_no_seal),
 		TEST(enforcement_reads_the_copy_anew),
+		TEST(what_is_recalled_is_sealed_as_what_was_verified),
+		TEST(what_is_not_what_was_verified_is_not_believed),
+		TEST(without_a_chain_none_is_recalled),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

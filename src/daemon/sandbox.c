@@ -53,7 +53,7 @@ enum need {
 
 static const char *const lists[NEEDS] = {
 	[NEED_RUN] =
-	    "brk munmap mremap madvise mincore msync mlock munlock membarrier rseq set_robust_list get_robust_list set_tid_address "
+	    "brk munmap mremap madvise msync mlock munlock membarrier rseq set_robust_list get_robust_list set_tid_address "
 	    "futex futex_time64 restart_syscall sched_yield sched_getaffinity getcpu "
 	    "clock_gettime clock_gettime64 clock_getres clock_nanosleep clock_nanosleep_time64 nanosleep pause gettimeofday time times "
 	    "rt_sigaction rt_sigprocmask rt_sigreturn sigreturn sigaltstack rt_sigpending rt_sigtimedwait "
@@ -214,12 +214,16 @@ static void descriptors(struct filter *f)
 		allow_if(f, SCMP_SYS(ioctl), int_is(1, (unsigned)ioctls[i]));
 }
 
-/* To itself alone: abort(), and limits of its own. */
-static void own_process(struct filter *f)
+/* Signals to itself alone, for abort(); its own limits and name. */
+static void own_process(struct filter *f, bool spool)
 {
 	unsigned pid = (unsigned)getpid();
 
 	allow_if(f, SCMP_SYS(kill), int_is(0, pid));
+	/* No signal: whether the process is alive that a file of the spool is named after. */
+	if (spool)
+		allow_if(f, SCMP_SYS(kill), int_is(1, 0));
+	allow_if(f, SCMP_SYS(prctl), int_is(0, PR_GET_NAME));
 	allow_if(f, SCMP_SYS(tgkill), int_is(0, pid));
 	allow_if(f, SCMP_SYS(prlimit64), int_is(0, 0));
 }
@@ -242,8 +246,7 @@ static void supervisor(struct filter *f)
 {
 	/* CLONE_NEWTIME, NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET */
 	const uint64_t spaces = 0x7e020080;
-	static const int options[] = { PR_SET_NAME, PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_GET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_GET_NO_NEW_PRIVS,
-		PR_SET_SECCOMP, PR_GET_SECCOMP };
+	static const int options[] = { PR_SET_NAME, PR_GET_NAME, PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP };
 
 	allow_if(f, SCMP_SYS(clone), bits_are(CLONE_FLAGS, spaces, 0));
 	rule(f, SCMP_ACT_ALLOW, SCMP_SYS(fork), 0, NULL);
@@ -298,7 +301,7 @@ static void fill(struct filter *f, enum sandbox_role role, const struct conf *co
 		rule(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 0, NULL);
 	} else {
 		descriptors(f);
-		own_process(f);
+		own_process(f, r->spool);
 		no_children(f);
 	}
 	if (role == SANDBOX_RESOLVER && needs & 1U << NEED_READ)
@@ -372,7 +375,7 @@ bool sandbox_start(const struct conf *conf)
 static const char *root_hindered(const struct conf *conf, uid_t uid)
 {
 	if (uid == (uid_t)-1)
-		return "not started as root";
+		return "no rights are given up";
 	if (conf->log.to == LOG_SYSLOG)
 		return "log.to is syslog";
 	return speaks_dovecot(conf) ? "auth.dovecot is set" : NULL;

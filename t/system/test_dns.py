@@ -403,11 +403,15 @@ class Away:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [None, reply(rcode=SERVFAIL)], ids=["silent", "failing"])
-def test_after_an_outage_verdicts_are_soon_as_ever(hopseal, sink, server, keyring, how):
+@pytest.mark.parametrize("how, anchored", [(None, False), (reply(rcode=SERVFAIL), False), (reply(rcode=SERVFAIL), True)],
+                         ids=["silent", "failing", "failing, with an anchor to be read again"])
+def test_after_an_outage_verdicts_are_soon_as_ever(hopseal, sink, server, keyring, room, how, anchored):
     """Names that were asked for meanwhile as well as others."""
     away = Away(server, keyring.key("evil.test"), 5)
-    relay = ask(hopseal, server, timeout=1000)
+    anchor = os.path.join(room, "anchor")
+    with open(anchor, "w", encoding="ascii") as f:
+        f.write("other.test. IN DS 4711 13 2 " + "ab" * 32 + "\n")
+    relay = ask(hopseal, server, timeout=1000, trust_anchor=anchor if anchored else "none")
     with relay.connect() as c:
         assert away.code(c, 0) == 250
         away.fail(how)

@@ -77,6 +77,21 @@ def test_what_the_sandbox_ends_in_is_told(hopseal, sink):
     assert len(sink.wait(1)) == 1
 
 
+@needs_sandbox
+def test_what_a_dead_worker_left_in_the_spool_is_cleared_away(hopseal, key):
+    """Whether the process lives that a file is named after is asked of the kernel."""
+    relay = hopseal("outbound", listener={"mode": "queue"}, keys=[key])
+    os.kill(relay.pids("worker")[0], signal.SIGKILL)
+    dead = relay.event("worker_died")["pid"]
+    folder = os.path.join(relay.conf["spool"]["dir"], "tmp")
+    for pid in (dead, os.getpid()):
+        with open(os.path.join(folder, "%d.%s" % (pid, "left")), "wb"):
+            pass
+    os.kill(relay.pids("queue")[0], signal.SIGKILL)
+    relay.event("queue_died")
+    until("the dead one's to be gone", lambda: os.listdir(folder) == ["%d.left" % os.getpid()])
+
+
 def test_off_by_configuration_is_told_and_works(hopseal, sink):
     relay = hopseal("pass", sandbox=False)
     with relay.connect() as c:

@@ -440,6 +440,19 @@ static void test_each_may_do_what_it_has_to_and_nothing_else(void **state)
 			want_outcome(rows[i].name, role, rows[i].act, rows[i].want[role]);
 }
 
+/* In a process of its own, without a sandbox unless it enters one. */
+static int plain_run(int (*run)(void))
+{
+	int status;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0)
+		_exit(run());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : KILLED + WTERMSIG(status);
+}
+
 /* Who sees no sandbox at all would see all of the above as allowed. */
 static void test_without_one_the_acts_succeed(void **state)
 {
@@ -448,7 +461,7 @@ static void test_without_one_the_acts_succeed(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(acts) / sizeof(acts[0]); i++)
-		assert_int_equal(acts[i](), 0);
+		assert_int_equal(plain_run(acts[i]), 0);
 }
 
 static int aborts(void)
@@ -575,18 +588,6 @@ static int drop(enum sandbox_role role)
 	if (setgroups(1, &gid) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(NOBODY, NOBODY, NOBODY) < 0)
 		return errno;
 	return sandbox_enter(role, &w.conf, w.spool_fd, NULL) ? 0 : errno;
-}
-
-static int plain_run(int (*run)(void))
-{
-	int status;
-	pid_t pid = fork();
-
-	assert_true(pid >= 0);
-	if (pid == 0)
-		_exit(run());
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : KILLED + WTERMSIG(status);
 }
 
 static int caged(void)

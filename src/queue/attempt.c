@@ -696,8 +696,9 @@ static bool open_content(struct attempt *t)
 	struct queue *q = t->queue;
 	struct fault f = { 0 };
 
+	/* Limits for new mail are none for what was taken. */
 	t->opened = store_open(q->store, t->message->entry, &t->header_text, &t->body, &f);
-	if (t->opened && header_parse(&t->arena, t->header_text, q->conf->limits.header_fields + LIMIT_HOPS, &t->header, &f)) {
+	if (t->opened && header_parse(&t->arena, t->header_text, SIZE_MAX, &t->header, &f)) {
 		t->came = recall(t);
 		if (t->came)
 			return true;

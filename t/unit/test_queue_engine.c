@@ -46,6 +46,7 @@ static struct engine {
 	struct buf content;        /* of the last */
 	unsigned dots;             /* final dots that it has heard */
 	unsigned mails;            /* transactions that were begun */
+	unsigned more_fields;      /* of messages */
 } g;
 
 /* ---- memory ---- */
@@ -306,13 +307,15 @@ static struct spool_envelope envelope_of(const char *id, struct spool_rcpt *rcpt
 /* Puts it and tells the queue, as a worker does. */
 static void submit(const struct spool_envelope *e)
 {
-	static const char content[] = "Subject: t\r\nFrom: s@a.test\r\n\r\nhello\r\n";
-	struct slice run = slice_str(content);
-	struct store_message m = { .envelope = e, .runs = &run, .run_count = 1, .header_octets = 28 };
+	struct slice runs[] = { arena_copy(&arena, S("Subject: t\r\nFrom: s@a.test\r\n")), S("\r\nhello\r\n") };
+	struct store_message m = { .envelope = e, .runs = runs, .run_count = 2 };
 	struct fault f = { 0 };
 	struct sent sent = { .told = 0 };
 	unsigned fails = memory.fails;
 
+	for (unsigned i = 0; i < g.more_fields; i++)
+		runs[0] = arena_printf(&arena, "%.*sX-More: %u\r\n", SLICE_FMT(runs[0]), i);
+	m.header_octets = (uint32_t)runs[0].n;
 	memory.fails = 0;
 	if (!store_put(w.store, &sent.put, &m, on_put, &sent, &f))
 		fail_msg("%s", f.note);
@@ -657,6 +660,22 @@ static void mail_of_another_age(void **state)
 	assert_int_equal(lines("expired", NULL), 2);
 }
 
+/* What was taken once is sent, and may be given up, whatever limits for new mail are now. */
+static void taken_under_another_limit(void **state)
+{
+	(void)state;
+	g.more_fields = 100;
+	mail_to("m1", 1, true);
+	until(empty);
+	want_taken("<r1@c.test>");
+	buf_clear(&g.taken);
+	g.conf.limits.header_fields = 10;
+	mail_to("m2", 1, true);
+	later(1000);
+	until(empty);
+	want_taken("<r1@c.test>");
+}
+
 /* The listener it came by is not configured any more: it waits for one, is given up, and the report goes by another. */
 static void nobody_sends_it(void **state)
 {
@@ -898,6 +917,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(no_envelope_can_be_read, begin, end),
 		cmocka_unit_test_setup_teardown(given_up_for_reasons_of_our_own, begin, end),
 		cmocka_unit_test_setup_teardown(mail_of_another_age, begin, end),
+		cmocka_unit_test_setup_teardown(taken_under_another_limit, begin, end),
 		cmocka_unit_test_setup_teardown(nobody_sends_it, begin, end),
 		cmocka_unit_test_setup_teardown(given_up_is_no_success, begin, end),
 		cmocka_unit_test_setup_teardown(any_allocation_fails, begin, end),

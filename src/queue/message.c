@@ -324,8 +324,12 @@ void message_release(struct queue_message *m)
 		return;
 	m->held = false;
 	m->queue->held_count--;
-	for (uint32_t i = 0; i < m->copy_count; i++)
+	/* However old it has grown: whoever releases it wants it tried. */
+	m->found_ms = loop_now_ms(m->queue->loop);
+	for (uint32_t i = 0; i < m->copy_count; i++) {
 		m->copies[i].hurried |= !m->copies[i].attempt;
+		m->copies[i].tried = false;
+	}
 	message_schedule(m);
 	event(m, LOG_LEVEL_INFO, "released", NULL);
 }

@@ -42,7 +42,7 @@ struct queue_message {
 	struct queue_listener *listener; /* NULL: the configuration has none of that name */
 	int64_t arrived_s;
 	int64_t arrived_ms;        /* on the monotonic clock; may be negative */
-	int64_t found_ms;
+	int64_t found_ms;          /* or released */
 	int64_t quiet_ms;          /* what failed for reasons of our own is not tried before */
 	bool held;
 	bool report;               /* one of ours */

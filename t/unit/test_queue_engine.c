@@ -660,6 +660,33 @@ static void mail_of_another_age(void **state)
 	assert_int_equal(lines("expired", NULL), 2);
 }
 
+/* Held for longer than it may grow old: whoever releases it wants it sent, and not given up. */
+static void released_when_it_is_old(void **state)
+{
+	(void)state;
+	g.put_off = "r1@";
+	mail_of_age("m1", 0);
+	later(1000);
+	assert_int_equal(command("{\"do\": \"hold\", \"ids\": [\"m1\"]}", "done"), 1);
+	later(6 * 86400000LL);
+	assert_int_equal(lines("expired", NULL), 0);
+	g.put_off = NULL;
+	g.silent = true;
+	mail_to("m2", 1, true);
+	mail_to("m3", 1, true);
+	until(two_dots);
+	assert_int_equal(command("{\"do\": \"release\", \"ids\": [\"m1\"]}", "done"), 1);
+	later(10000);
+	assert_int_equal(messages(), 3);
+	g.silent = false;
+	for (size_t i = 0; i < g.far_count; i++)
+		if (g.fars[i].fd >= 0 && g.fars[i].rcpt_count)
+			say(&g.fars[i], 250);
+	until(empty);
+	want_taken("<r1@c.test>");
+	assert_int_equal(lines("expired", NULL), 0);
+}
+
 /* What was taken once is sent, and may be given up, whatever limits for new mail are now. */
 static void taken_under_another_limit(void **state)
 {
@@ -917,6 +944,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(no_envelope_can_be_read, begin, end),
 		cmocka_unit_test_setup_teardown(given_up_for_reasons_of_our_own, begin, end),
 		cmocka_unit_test_setup_teardown(mail_of_another_age, begin, end),
+		cmocka_unit_test_setup_teardown(released_when_it_is_old, begin, end),
 		cmocka_unit_test_setup_teardown(taken_under_another_limit, begin, end),
 		cmocka_unit_test_setup_teardown(nobody_sends_it, begin, end),
 		cmocka_unit_test_setup_teardown(given_up_is_no_success, begin, end),

@@ -20,7 +20,7 @@ from wait import DEADLINE, until
 MESSAGES = 1000
 DOMAINS = ("c.test", "b.test", "d.test", "sub.c.test", "a.test")
 FINAL = re.compile(rb"^Final-Recipient:.*$", re.M)
-NAME = re.compile(r"q\d+x\d+[nf]", re.I)      # a recipient's name, whatever stands around it; f: no next hop takes it
+NAME = re.compile(r"rcptq\d+x\d+[nf]", re.I)      # a recipient's name, whatever stands around it; f: no next hop takes it
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +33,7 @@ class Letter:
         count = dice.choice((1, 1, 2, 2, 3, 4, 5, 8))
         self.paths, self.shown = {}, set()
         for k in range(count):
-            name = "q%dx%d%s" % (number, k, "f" if dice.random() < 0.15 else "n")
+            name = "rcptq%dx%d%s" % (number, k, "f" if dice.random() < 0.15 else "n")
             local = dice.choice(("%s", "%s", "%s+tag", "list-%s", "\"%s x\"", "%s=b.test"))
             self.paths[name] = "<%s@%s>" % (local % name, dice.choice(DOMAINS))
         to, cc, bcc, nowhere = [], [], [], []
@@ -99,13 +99,13 @@ def letters():
 
 def test_what_is_looked_for_is_found():
     """The twin: a name in a field, in rt=, behind a fold, in base64 of base64."""
-    path = base64.b64encode(b"<q7x1n@c.test>")
-    for octets in (b"Bcc: \"Q7X1n x\"@c.test\r\n", b"rt=" + path, b"rt=" + path[:6] + b"\r\n " + path[6:], b"x=" + base64.b64encode(b"rt=" + path)):
-        assert names_in(octets) == {"q7x1n"}, octets
+    path = base64.b64encode(b"<rcptq7x1n@c.test>")
+    for octets in (b"Bcc: \"RcptQ7X1n x\"@c.test\r\n", b"rt=" + path, b"rt=" + path[:6] + b"\r\n " + path[6:], b"x=" + base64.b64encode(b"rt=" + path)):
+        assert names_in(octets) == {"rcptq7x1n"}, octets
 
 
 def test_no_copy_tells_of_another(hopseal, sink, keyring, letters):
-    sink.no_user = lambda line: re.search(r"q\d+x\d+f", line)
+    sink.no_user = lambda line: re.search(r"rcptq\d+x\d+f", line)
     relay = hopseal(listeners={"main": {"service": "outbound", "mode": "queue", "dkim": True, "verify": None}}, keys=[keyring.key("a.test")],
                     limits={"sessions_per_client": 100}, **FAST)
     spool, todo, lock, wrong = Spool(relay.conf["spool"]["dir"]), list(letters), threading.Lock(), []

@@ -6,13 +6,14 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "base/limits.h"
 #include "mail/header.h"
 #include "relay/hold.h"
 
 /* Parsing a header takes about as much again as the header. */
 enum { FIRST_OCTETS = 4096, STEP_OCTETS = 1024, BLOCK_OCTETS = 65536, HEADER_COST = 3 };
-/* Of a file: what is in memory at a time while it is read; runs that are gathered before they are written. */
-enum { WINDOW_OCTETS = 262144, GATHER_OCTETS = 8192, SMALL_OCTETS = 1024 };
+/* Of a file: what is in memory at a time while it is read, and what the spool gathers of it; runs that are gathered before they are written. */
+enum { WINDOW_OCTETS = 262144, GATHERED_OCTETS = LIMIT_SPOOL_COMMIT_OCTETS + WINDOW_OCTETS, GATHER_OCTETS = 8192, SMALL_OCTETS = 1024 };
 
 struct block {
 	struct block *next;
@@ -35,6 +36,7 @@ struct hold {
 	bool disk_full;            /* or otherwise of no use */
 	unsigned char *map;
 	size_t dropped;            /* octets at its front that were let go */
+	size_t dropped_again;      /* and once more */
 };
 
 struct hold *hold_new(struct hold_budget *b, uint64_t said_octets)
@@ -331,6 +333,11 @@ static bool window(struct hold *h, size_t at, struct slice *run_out)
 	if (at && from - WINDOW_OCTETS > h->dropped) {
 		(void)madvise(h->map + h->dropped, from - WINDOW_OCTETS - h->dropped, MADV_DONTNEED);
 		h->dropped = from - WINDOW_OCTETS;
+	}
+	/* Whoever gathers parts before he writes them had some of it come back; he is done with that by now. */
+	if (from > h->dropped_again + GATHERED_OCTETS) {
+		(void)madvise(h->map + h->dropped_again, from - GATHERED_OCTETS - h->dropped_again, MADV_DONTNEED);
+		h->dropped_again = from - GATHERED_OCTETS;
 	}
 	*run_out = slice_of(h->map + from, all - from < WINDOW_OCTETS ? all - from : WINDOW_OCTETS);
 	(void)madvise(h->map + from, run_out->n, MADV_POPULATE_READ);

@@ -293,6 +293,15 @@ static struct slice signer(const struct told *told, bool *aligned)
 
 /* ---- the message ---- */
 
+/* Is what it failed for in the content? A report that held it would fail likewise where the same next hop leads back. */
+static bool of_content(const struct told *told)
+{
+	for (size_t i = 0; i < told->n; i++)
+		if (slice_eq(told->rcpts[i].status, S("5.3.4")) || slice_eq(told->rcpts[i].status, S("5.6.3")))
+			return true;
+	return false;
+}
+
 static bool whole(const struct told *told)
 {
 	const struct bounce_terms *t = told->terms;
@@ -302,6 +311,8 @@ static bool whole(const struct told *told)
 		return false;
 	if (e->ret.n)
 		return slice_ieq(e->ret, S("FULL"));
+	if (of_content(told))
+		return false;
 	/* an 8-bit report dies where the way back is 7bit (spec 15.1) */
 	return t->body.n <= LIMIT_REPORT_RETURNED && t->header.n <= LIMIT_REPORT_RETURNED - t->body.n &&
 	    (e->body_8bit || e->smtputf8 || is_ascii(t->body));

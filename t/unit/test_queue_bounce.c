@@ -402,6 +402,7 @@ static void what_is_returned(void **state)
 		size_t octets;
 		bool eight_bit, said_8bit, requiretls;
 		bool whole;
+		const char *enhanced;
 	} rows[] = {
 		{ "a small message", "", DSN_FAILED, 100, .whole = true },
 		{ "one of just that size", "", DSN_FAILED, LIMIT_REPORT_RETURNED - (sizeof(HEADER) - 1), .whole = true },
@@ -417,6 +418,9 @@ static void what_is_returned(void **state)
 		{ "8-bit where nobody said so", "", DSN_FAILED, 100, .eight_bit = true },
 		{ "8-bit where the sender did", "", DSN_FAILED, 100, .eight_bit = true, .said_8bit = true, .whole = true },
 		{ "8-bit that is wanted", "FULL", DSN_FAILED, 100, .eight_bit = true, .whole = true },
+		{ "8-bit that a next hop does not take", "", DSN_FAILED, 100, .eight_bit = true, .said_8bit = true, .enhanced = "5.6.3" },
+		{ "what is too big for one", "", DSN_FAILED, 100, .enhanced = "5.3.4" },
+		{ "that is wanted", "FULL", DSN_FAILED, 100, .whole = true, .enhanced = "5.3.4" },
 		{ "what needs TLS is not repeated", "FULL", DSN_FAILED, 100, .requiretls = true },
 		{ "nor unasked", "", DSN_FAILED, 100, .requiretls = true },
 	};
@@ -434,6 +438,8 @@ static void what_is_returned(void **state)
 			body[0] = 0xfc;
 		w->rcpts[0].notify = S("SUCCESS,FAILURE,DELAY");
 		w->ends[0].action = rows[i].action;
+		if (rows[i].enhanced)
+			w->ends[0].enhanced = rows[i].enhanced;
 		w->terms.body = slice_of(body, rows[i].octets);
 		w->envelope.ret = slice_str(rows[i].ret);
 		w->envelope.body_8bit = rows[i].said_8bit;

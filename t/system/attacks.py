@@ -18,6 +18,7 @@ from attacks_build import Builder, octets
 from certs import served, trust
 from client import stuffed
 from dialogue import Dialogue, Wrong, check
+from faults import Faults
 from keys import write_answers
 from mail import NOW, added, values
 from nameserver import NXDOMAIN, NameServer, Reply, reply, soa, txt
@@ -62,7 +63,7 @@ class Stage:
     """A daemon and its next hop; as many cases as need the same settings are played on it."""
 
     def __init__(self, keyring, listeners, settings=None, sink=None, answers=None, keys=(), clock=NOW, own_key=False, files=None,
-                 authority=None, resolver=False):
+                 authority=None, resolver=False, faults=False):
         self.authority, self.trust = authority, trust(authority) if authority else None
         self.folder = tempfile.mkdtemp(prefix="hopseal-test.")
         os.chmod(self.folder, 0o755)
@@ -109,7 +110,8 @@ class Stage:
         if keys:
             whole["keys"] = [{"domain": k.domain, "selector": k.selector, "file": k.file, "use": "active"} for k in keys]
         self.relay = Relay(self.folder, merge(whole, settings or {}), addresses)
-        self.relay.start(preexec_fn=(lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))) if files else None)
+        self.faults = Faults(self.folder, os.path.join(self.folder, "spool")) if faults else None
+        self.relay.start(more_env=self.faults.env if faults else None, preexec_fn=(lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))) if files else None)
         self.canaries = 0
         self.slowest_s = 0
 
@@ -445,6 +447,9 @@ class Player:
             if one.sock.fileno() >= 0:
                 one.close()
 
+    def finish(self):
+        self.prose.finish(self)
+
     def taken(self):
         return [t for t in self.sink.transactions()[self.sink_mark:] if t.sender not in CANARIES]
 
@@ -577,7 +582,7 @@ class Player:
             if stage.server:
                 self.asked = stage.server.questions.copy()
                 self.judge_questions()
-            self.prose.finish(self)
+            self.finish()
         finally:
             self.sink.scripts.clear()
             self.sink.standing.clear()

@@ -22,6 +22,7 @@ from dialogue import Dialogue, check
 from relay import DAEMON, USER, merge, validate
 from seal import hops
 from sink import DROP, Last
+from spool import Spool
 from wait import DEADLINE, until
 
 
@@ -99,15 +100,23 @@ class Load:
 
 
 class Scene:
-    def __init__(self, case, stages):
-        self.case, self.stages = case, stages
+    """spool: in that mode, else in mode sync."""
+
+    def __init__(self, case, stages, spool=False):
+        self.case, self.stages, self.spool = case, stages, spool
 
     def must(self, op, *values):
         for value in values:
             check(value in self.case.texts(op), "%s: %s no longer says %r" % (self.case.id, op, value))
 
     def stage(self, name="own", **settings):
-        return self.stages(name, **settings)
+        return self.stages(name + "-spool" if self.spool else name, **settings)
+
+    def settle(self, stage):
+        """What was acknowledged is with the next hop."""
+        if self.spool:
+            spool = Spool(stage.relay.conf["spool"]["dir"])
+            until("an empty spool", lambda: not spool.waiting())
 
 
 def signed(stage):
@@ -312,6 +321,7 @@ def worker_crash(scene):
         until("two workers", lambda: len(stage.relay.pids("worker")) == 2)
     load.join()
     check(len(load.accepted) == 240, "accepted %d" % len(load.accepted))
+    scene.settle(stage)
     load.judge(stage.sink, copies_more=load.lost + 4 * 5)
     stage.may_die = True
     stage.canary("annotate")
@@ -330,6 +340,7 @@ def reload_under_load(scene):
     stage.relay.conf["hostname"] = good
     load.join()
     check(set(load.codes) == {250} and len(load.accepted) == 400, load.codes, len(load.accepted))
+    scene.settle(stage)
     load.judge(stage.sink)
     stage.canary("annotate")
 
@@ -347,6 +358,11 @@ def graceful_stop(scene):
     load.stop.set()
     load.join()
     check(set(load.codes) <= {250, 421}, load.codes)
+    if scene.spool:
+        begun = len(stage.relay.events("ready"))
+        stage.relay.start(ready=False)
+        stage.relay.log.wait("ready again", lambda items: len([e for e in items if e.get("event") == "ready"]) > begun)
+        scene.settle(stage)
     load.judge(stage.sink, copies_more=load.lost)
     check(stage.relay.events("shutdown"), "no shutdown in the log")
     stage.relay.check()

@@ -8,33 +8,35 @@ import re
 import pytest
 
 import attacks
+import attacks_faults
 import attacks_kill
 import attacks_prose as prose
 import attacks_recipes
 import attacks_scenes
+import attacks_spool
 import attacks_tls
 from attacks import Case, Player, Stage
 from certs import HOST, served
-from relay import ROOT
+from crash import FAST
+from mail import NOW
+from relay import ROOT, merge
 from sink import Sink
 
-SCENES = dict(attacks_scenes.SCENES, **attacks_tls.SCENES, **attacks_kill.SCENES)
+SCENES = dict(attacks_scenes.SCENES, **attacks_tls.SCENES, **attacks_kill.SCENES, **attacks_faults.SCENES)
 CASES = [Case(row) for row in attacks.catalogue()["cases"]]
 # Those that wait, by what they wait for, and those that a test of another file plays.
 CLOCK = "a clock the running daemon can be given; t/unit/test_relay.c holds the deadlines on a moved one"
-CALLS = "calls that fail on demand"
+CALLS = "allocations that fail on demand in a running daemon"
 WAITS = {
     "a milter": ["smtp-milter-accept-does-not-stick", "fault-milter-crash", "fault-milter-timeout", "fault-milter-malformed", "fault-milter-injection",
                  "fault-milter-after-sign"],
     "the replay store": ["dkim2-replay-first-copy", "dkim2-replay-retry", "fault-store-down", "fault-store-malformed", "fault-store-failover", "fault-lmdb"],
-    "the queue": ["dkim2-bcc-leak", "dkim2-dsn-target", "fault-kill-spool", "fault-power-loss", "fault-fsync-error", "fault-disk-full",
-                  "fault-spool-corrupt", "fault-spool-two-owners", "fault-split-crash", "fault-dsn-crash", "fault-backlog-start"],
     "reports of failure": ["dkim2-forged-dsn"],
     "rewriting of the envelope": ["dkim2-rewrite-envelope"],
     "routing by MX": ["dns-next-hop-answers"],
     "DANE": ["dns-tlsa-short"],
-    CLOCK: ["res-slow-sink", "fault-clock-jump"],
-    CALLS: ["res-alloc-fails", "fault-short-io"],
+    CLOCK: ["res-slow-sink"],
+    CALLS: ["res-alloc-fails"],
     "a network that drops and a cgroup": ["fault-partition", "res-memory-cap"],
 }
 ELSEWHERE = {
@@ -50,7 +52,25 @@ ELSEWHERE = {
                               "a_final_answer_too_late_may_be_a_duplicate",
 }
 WAITING = {id for ids in WAITS.values() for id in ids}
-RUNS = [run for case in CASES if case.id not in WAITING and case.id not in SCENES and case.id not in ELSEWHERE
+# Mode spool: of the areas smtp, tls and fault, and those that name it. What it has of these is played by other files, or is no other than in
+# mode sync; the rest is in attacks_spool.py.
+SPOOL_ELSEWHERE = {
+    "fault-kill-spool": "test_queue_kill.py::test_killed_at",
+    "fault-kill-random": "test_queue_kill.py::test_killed_at_random",
+    "fault-power-loss": "test_queue_kill.py::test_the_power_goes",
+    "fault-fsync-error": "test_queue_kill.py::test_a_sync_fails_once test_a_sync_fails_for_ever",
+    "fault-disk-full": "test_queue_kill.py::test_disk_full_at_each_call test_disk_full_for_a_while test_less_than_the_reserve_is_left",
+    "fault-spool-corrupt": "test_queue_kill.py::test_corrupt_at_start",
+    "fault-spool-two-owners": "test_queue_kill.py::test_two_owners",
+    "fault-split-crash": "test_queue_kill.py::test_killed_at test_killed_between_copies",
+    "fault-dsn-crash": "test_queue_kill.py::test_killed_at",
+    "fault-backlog-start": "test_queue_kill.py::test_a_backlog_at_start",
+}
+SPOOL = attacks_spool.cases(CASES)
+SPOOL_RUNS = [run for case in SPOOL if case.id not in WAITING for run in attacks_spool.runs(case)]
+SPOOL_SCENES = {"fault-key-loss", "fault-worker-crash", "fault-reload-under-load", "fault-graceful-stop"} | set(attacks_faults.SCENES)
+SYNC = [case for case in CASES if case.mode != "spool"]
+RUNS = [run for case in SYNC if case.id not in WAITING and case.id not in SCENES and case.id not in ELSEWHERE
         for run in prose.runs(case)]
 DOMAINS = attacks.META["identities"]["domains"]
 
@@ -86,14 +106,18 @@ def stages(keyring, authority, cert):
             "verify-tls": {"annotate": dict(inbound, next_hop_tls={"mode": "verify", "ca": authority.root, "name": HOST})},
             "may-tls": {"annotate": dict(inbound, next_hop_tls={"mode": "may"})}}
 
-    def get(name, next_hop=None, own_key=False, settings=None, files=None, resolver=0):
+    def get(name, next_hop=None, own_key=False, settings=None, files=None, resolver=0, faults=False, clock=NOW):
         if name not in made:
-            mine = {n: dict(l, next_hop=next_hop) if next_hop else l for n, l in sets.get(name, listeners).items()}
+            of = "-".join(word for word in name.split("-") if word != "spool")
+            mine = {n: dict(l, next_hop=next_hop) if next_hop else l for n, l in sets.get(of, listeners).items()}
+            if of != name:
+                mine, settings = attacks_spool.listeners(mine), merge(FAST, settings or {})
             if name in asking:
                 resolver, settings = asking[name], {"dns": {"cache": 0}}
-            sink = Sink(**dict({"extensions": ("SIZE 1000",)} if "small" in name else {}, tls=served(cert) if name in sets else None))
+            small = "SIZE 6000" if of != name else "SIZE 1000"      # of a spool: room for a report
+            sink = Sink(**dict({"extensions": (small,)} if "small" in name else {}, tls=served(cert) if of in sets else None))
             stage = Stage(keyring, mine, settings, sink, keys=[key], own_key=own_key, files=files, authority=authority,
-                          resolver=resolver)
+                          resolver=resolver, faults=faults, clock=clock)
             if name.startswith("own"):
                 owned.append(stage)
                 return stage
@@ -109,19 +133,27 @@ def stages(keyring, authority, cert):
     assert not wrong, "\n".join(wrong)
 
 
+def stands(where):
+    file, names = where.split("::")
+    with open(os.path.join(os.path.dirname(__file__), file), encoding="utf-8") as f:
+        text = f.read()
+    for name in names.split():
+        assert ("def %s(" if file.endswith(".py") else "ROW(%s)") % name in text, where
+
+
 def test_no_case_is_forgotten():
-    """Each runs, is played elsewhere, or stands in the table of what it waits for; nothing else stands there."""
+    """Each runs, is played elsewhere, or stands in the table of what it waits for; nothing else stands there. In either mode."""
     ids = [case.id for case in CASES]
     assert len(set(ids)) == len(ids)
-    places = [{run.case.id for run in RUNS}, set(SCENES), set(ELSEWHERE)]
-    places += [set(row) for row in WAITS.values()]
+    waits = [set(row) for row in WAITS.values()]
+    places = [{run.case.id for run in RUNS}, set(SCENES), set(ELSEWHERE)] + waits
+    assert sorted(id for place in places for id in place) == sorted(case.id for case in SYNC)
+    ids = {case.id for case in SPOOL}
+    places = [{run.case.id for run in SPOOL_RUNS}, SPOOL_SCENES, set(SPOOL_ELSEWHERE), attacks_spool.SESSION, WAITING & ids]
     assert sorted(id for place in places for id in place) == sorted(ids)
-    for where in ELSEWHERE.values():
-        file, names = where.split("::")
-        with open(os.path.join(os.path.dirname(__file__), file), encoding="utf-8") as f:
-            text = f.read()
-        for name in names.split():
-            assert ("def %s(" if file.endswith(".py") else "ROW(%s)") % name in text, where
+    assert ids | {case.id for case in SYNC} == {case.id for case in CASES}
+    for where in list(ELSEWHERE.values()) + list(SPOOL_ELSEWHERE.values()):
+        stands(where)
 
 
 def test_events_named_by_the_catalogue():
@@ -131,7 +163,7 @@ def test_events_named_by_the_catalogue():
         for file in files:
             with open(os.path.join(folder, file), encoding="utf-8") as f:
                 text += f.read()
-    played = set(SCENES) | set(ELSEWHERE) | {run.case.id for run in RUNS}
+    played = set(SCENES) | set(ELSEWHERE) | {run.case.id for run in RUNS + SPOOL_RUNS} | set(SPOOL_ELSEWHERE)
     with open(os.path.join(ROOT, "src", "base", "fault.def"), encoding="utf-8") as f:
         faults = {"smtp_" + name.lower() for name in re.findall(r"^FAULT\((\w+)", f.read(), re.M)}
     missing = {name for case in CASES if case.id in played for name in case.expect.get("log") or [] if '"%s"' % name not in text}

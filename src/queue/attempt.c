@@ -310,7 +310,7 @@ static void log_report(const struct attempt *t, const char *event, enum log_leve
 	log_u64(&l, "copy", t->copy->group);
 	if (why) {
 		log_str(&l, "why", why);
-		log_u64(&l, "rcpts", t->told_count);
+		log_u64(&l, "rcpts", t->report.rcpts ? t->report.rcpts : t->told_count);
 	} else {
 		log_text(&l, "report", t->report.envelope.id);
 		log_text(&l, "to", t->report.envelope.rcpts[0].path);
@@ -327,14 +327,15 @@ static void on_report(void *arg, const struct fault *f)
 		/* Without a report nobody would know: those who failed are tried again later. */
 		log_report(t, "dsn_failed", LOG_LEVEL_ERROR, f->note[0] ? f->note : f->text);
 		for (size_t i = 0; i < t->told_count; i++)
-			t->rcpts[t->told_of[i]].outcome = DELIVER_LATER;
+			if (t->told[i].action == DSN_FAILED)
+				t->rcpts[t->told_of[i]].outcome = DELIVER_LATER;
 		stop(t, BROKEN_MS);
 		return;
 	}
 	count_add(t->queue->counts, t->queue->slot, COUNT_REPORTS, 1);
 	log_report(t, "dsn_queued", LOG_LEVEL_INFO, NULL);
 	if (!t->report.aligned)
-		log_report(t, "dsn_unaligned", LOG_LEVEL_WARNING, NULL);
+		log_report(t, "dsn_unaligned", LOG_LEVEL_INFO, NULL);
 	told(t);
 }
 
@@ -607,7 +608,8 @@ static bool plan(struct attempt *t)
 	size_t first = header_find(&t->header, S("From"), 0);
 
 	t->plan = (struct plan){ .kind = PLAN_NOTHING, .why = "none" };
-	if (!l->sealing || l->shadow)
+	/* A report is mail of ours, whatever service the message came by. */
+	if ((!l->sealing && !t->envelope.report) || l->shadow)
 		return true;
 	if (from_domains(&t->arena, &t->header, &from, &facts.from_count)) {
 		facts.from = from;

@@ -123,6 +123,15 @@ def test_a_refusal_is_reported(hopseal, sink, keyring):
     emptied(relay)
 
 
+def test_a_report_is_sealed_by_any_service(hopseal, sink, keyring):
+    sink.script("rcpt", b"550 5.1.1 no such user\r\n")
+    relay = queue(hopseal, "inbound", keys=[keyring.key("mx.c.test")])
+    submit(relay)
+    hop, = checked(sink.one().content, keyring)
+    assert (hop.d, hop.mf, hop.rt) == ("mx.c.test", "<>", ["<s@a.test>"])
+    emptied(relay)
+
+
 def test_each_recipient_has_its_own_end(hopseal, sink, keyring):
     """One taken, one put off, one refused, in one copy; the second attempt goes to one alone, with the seal of the first."""
     sink.script("rcpt", b"250 2.1.5 ok\r\n", b"450 4.2.1 busy\r\n", b"550 5.1.1 no\r\n")

@@ -684,16 +684,15 @@ static void on_ended(void *owner, enum conn_end how)
 		count_add(p->relay->counts, p->relay->slot, COUNT_TLS_FAILED, 1);
 	if (how == CONN_TLS)
 		log_tls(p, LOG_LEVEL_WARNING, p->shaking ? "tls_handshake_failed" : tls_abused(p->conn.tls) ? "tls_abuse" : "tls_broken", tls_why(p->conn.tls));
+	if (in_content(p))
+		log_client(p, !p->conn.tls || how != CONN_EOF ? "client_gone_in_data" : p->conn.truncated ? "tls_truncated" :
+		    "tls_closed_in_data");
 	if (how == CONN_EOF && (srv_out(p->srv)->n || (!p->closing && owes(p)))) {
 		p->eof = true; /* a half-closed client still gets its answer, the last one too */
 		return;
 	}
-	if (gone_after_dot(p))
-		return;
-	if (in_content(p))
-		log_client(p, !p->conn.tls || how != CONN_EOF ? "client_gone_in_data" : p->conn.truncated ? "tls_truncated" :
-		    "tls_closed_in_data");
-	pair_doom(p);
+	if (!gone_after_dot(p))
+		pair_doom(p);
 }
 
 static const struct conn_ops ops = { on_octets, on_out, on_wrote, NULL, on_secured, on_ended };

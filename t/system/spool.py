@@ -1,15 +1,18 @@
-"""A reader of the spool directory (proto/spool.md), so that a test can say what is in it without asking the daemon."""
+"""What stands in a spool (proto/spool.md), read without a word of the daemon's code."""
 import hashlib
 import os
 import re
 import struct
 
 ALIGN, HEAD, NAME = 512, 128, re.compile(r"[0-9a-f]{24}")
-FILE_MAGIC, HEAD_MAGIC = b"hopseal spool\r\n\0", b"hs-msg\r\n"
 FOLDERS = ("tmp", "mail", "note", "damaged")
 WAITING, HELD, DELIVERED, FAILED, REMOVED, DONE = ".hdfrx"
-ITEM_ID, ITEM_LISTENER, ITEM_ARRIVED, ITEM_MAIL_FROM, ITEM_FLAGS, ITEM_REPORT_TO, ITEM_RCPT = 1, 2, 3, 4, 5, 10, 17
-FLAG_REPORT = 32
+FLAGS = ("body_8bit", "smtputf8", "requiretls", "known_client", "arranged", "report", "dots", "judged", "chain_exploded")
+TEXTS = {1: "id", 2: "listener", 4: "mail_from", 6: "ret", 7: "envid", 8: "client", 10: "report_to", 11: "report_why", 13: "authres"}
+OCTETS = {14: "body_sha256", 15: "body_sha512", 16: "body_relaxed_sha256"}
+CHAIN = ("none", "pass", "temperror", "fail", "permerror")
+LEVEL = ("full", "provisional", "no-envelope")
+ARC = ("none", "pass", "fail", "permerror", "temperror")
 
 
 class Damaged(Exception):
@@ -17,72 +20,100 @@ class Damaged(Exception):
 
 
 class Rcpt:
-    def __init__(self, path, group, mark):
-        self.path, self.group, self.mark = path, group, mark
+    mark = WAITING
+
+    def __init__(self, octets):
+        self.group, *lengths = struct.unpack(">IHHH", octets[:10])
+        texts, at = [], 10
+        for n in lengths:
+            texts.append(octets[at:at + n].decode())
+            at += n
+        assert at == len(octets)
+        self.path, self.notify, self.orcpt = texts
 
     def __repr__(self):
         return "%s %d %s" % (self.path, self.group, self.mark)
 
 
 class Message:
-    """One message of a file: what its envelope says, the marks, the content."""
+    """Envelope, marks and content of one message; what is not said is empty."""
 
-    def __init__(self, file, at, envelope, marks, content):
-        self.file, self.at, self.content, self.mark = file, at, content, marks[0]
-        self.rcpts, self.id, self.mail_from, self.listener, self.report_to, self.report = [], None, None, None, None, False
-        rest = envelope
-        while rest:
-            what, n = struct.unpack_from(">BI", rest)
-            value, rest = rest[5:5 + n], rest[5 + n:]
-            if len(value) != n:
-                raise Damaged("an item of the envelope is cut")
-            if what == ITEM_ID:
-                self.id = value.decode()
-            elif what == ITEM_LISTENER:
-                self.listener = value.decode()
-            elif what == ITEM_MAIL_FROM:
-                self.mail_from = value.decode()
-            elif what == ITEM_FLAGS:
-                self.report = bool(struct.unpack(">Q", value)[0] & FLAG_REPORT)
-            elif what == ITEM_REPORT_TO:
-                self.report_to = value.decode()
-            elif what == ITEM_RCPT:
-                group, path, _, _ = struct.unpack_from(">IHHH", value)
-                self.rcpts.append(Rcpt(value[10:10 + path].decode(), group, marks[1 + len(self.rcpts)]))
-        if len(marks) != 1 + len(self.rcpts):
-            raise Damaged("%d marks for %d recipients" % (len(marks), len(self.rcpts)))
+    def __init__(self, octets):
+        magic, version, envelope, marks, header, content, self.sha256 = struct.unpack(">8sIIIIQ32s", octets[:64])
+        assert magic == b"hs-msg\r\n" and version == 1
+        at = HEAD + envelope
+        for name in list(TEXTS.values()):
+            setattr(self, name, "")
+        for name in OCTETS.values():
+            setattr(self, name, b"")
+        self.rcpts, self.found = [], None
+        self.take(octets[HEAD:at])
+        self.marks = octets[at:at + marks].decode()
+        self.content = octets[at + marks:at + marks + content]
+        self.header = self.content[:header]
+        self.octets = (at + marks + content + ALIGN - 1) // ALIGN * ALIGN
+        assert hashlib.sha256(self.content).digest() == self.sha256
+        assert len(self.marks) == 1 + len(self.rcpts)
+        for rcpt, rcpt.mark in zip(self.rcpts, self.marks[1:]):
+            pass
+
+    def take(self, octets):
+        at = 0
+        while at < len(octets):
+            what, n = struct.unpack(">BI", octets[at:at + 5])
+            value = octets[at + 5:at + 5 + n]
+            at += 5 + n
+            if what in TEXTS:
+                setattr(self, TEXTS[what], value.decode())
+            elif what in OCTETS:
+                setattr(self, OCTETS[what], value)
+            elif what == 3:
+                self.arrived_s = struct.unpack(">Q", value)[0]
+            elif what == 5:
+                bits = struct.unpack(">Q", value)[0]
+                for k, name in enumerate(FLAGS):
+                    setattr(self, name, bool(bits & 1 << k))
+            elif what == 9:
+                self.wanted = struct.unpack(">Q", value)[0]
+            elif what == 12:
+                state, newest, level, arc, hops, instances, sets = struct.unpack(">4B3I", value)
+                self.found = {"state": CHAIN[state], "newest": CHAIN[newest], "level": LEVEL[level], "hops": hops, "instances": instances,
+                              "arc": ARC[arc], "sets": sets}
+            elif what == 17:
+                self.rcpts.append(Rcpt(value))
+            else:
+                assert what >= 128, what
+        assert at == len(octets)
+
+    @property
+    def copies(self):
+        """Who shares a copy with whom: paths by group."""
+        out = {}
+        for rcpt in self.rcpts:
+            out.setdefault(rcpt.group, []).append(rcpt.path)
+        return out
 
     def waiting(self):
         """Those nobody has answered for yet."""
-        return [r.path for r in self.rcpts if r.mark == WAITING] if self.mark != DONE else []
+        return [rcpt.path for rcpt in self.rcpts if rcpt.mark == WAITING] if self.marks[0] != DONE else []
 
     def __repr__(self):
-        return "<%s %s %s %s %r>" % (self.file[:8], self.id, self.mail_from, self.mark, self.rcpts)
+        return "<%s %s %s %r>" % (self.id, self.mail_from, self.marks[0], self.rcpts)
 
 
-def parse(name, octets):
+def parse(octets):
     """The messages of a file."""
-    if len(octets) < ALIGN or octets[:16] != FILE_MAGIC:
-        raise Damaged("%s does not begin as a file of the spool" % name)
-    count, size = struct.unpack_from(">IQ", octets, 20)
-    if size != len(octets):
-        raise Damaged("%s has %d octets, not %d" % (name, len(octets), size))
-    at, out = ALIGN, []
-    for _ in range(count):
-        head = octets[at:at + HEAD]
-        if head[:8] != HEAD_MAGIC:
-            raise Damaged("%s: no message at %d" % (name, at))
-        envelope, marks, _, content = struct.unpack_from(">IIIQ", head, 12)
-        marks_at = at + HEAD + envelope
-        content_at = marks_at + marks
-        text = octets[content_at:content_at + content]
-        if hashlib.sha256(text).digest() != head[32:64]:
-            raise Damaged("%s: the content of the message at %d is not what its checksum says" % (name, at))
-        out.append(Message(name, at, octets[at + HEAD:marks_at], octets[marks_at:content_at].decode("latin-1"), text))
-        at = (content_at + content + ALIGN - 1) // ALIGN * ALIGN
-    if at != len(octets):
-        raise Damaged("%s: %d octets of messages in %d" % (name, at, len(octets)))
-    return out
+    try:
+        magic, version, count, total = struct.unpack(">16sIIQ", octets[:32])
+        assert magic.rstrip(b"\0") == b"hopseal spool\r\n" and version == 1 and total == len(octets)
+        at, out = ALIGN, []
+        for _ in range(count):
+            out.append(Message(octets[at:]))
+            at += out[-1].octets
+        assert at == total
+        return out
+    except (AssertionError, struct.error, ValueError, IndexError) as e:
+        raise Damaged(repr(e)) from e
 
 
 class Spool:
@@ -105,7 +136,7 @@ class Spool:
         for name in self.names("mail"):
             assert NAME.fullmatch(name), "no name of a file of messages: " + name
             try:
-                out += parse(name, self.read("mail", name))
+                out += parse(self.read("mail", name))
             except FileNotFoundError:
                 pass
         return out
@@ -117,3 +148,14 @@ class Spool:
     def left(self):
         """Every file there is, as folder/name."""
         return [folder + "/" + name for folder in FOLDERS for name in self.names(folder)]
+
+
+def messages(relay):
+    """All that a daemon has committed, in the order of the files' names."""
+    return Spool(relay.conf["spool"]["dir"]).messages()
+
+
+def one(relay):
+    got = messages(relay)
+    assert len(got) == 1, "one message wanted, got %r" % got
+    return got[0]

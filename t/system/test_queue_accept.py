@@ -6,10 +6,10 @@ import pytest
 
 from certs import trust
 from faults import EVER, Faults
-from kept import messages, one
 from mail import BASE, NOW, added, body_of, fields, head_of, name_of, unfolded, value, values
 from relay import ctl, merge
 from seal import body_hash, seal
+from spool import messages, one
 from test_client_view import V1, fronted
 from tls_client import connect, tls
 from wait import until

@@ -433,7 +433,7 @@ def kept_in(image):
     for path, octets in image.items():
         if path.startswith("mail/"):
             try:
-                out |= {TOKEN.search(m.content).group(1).decode() for m in parse(path, octets) if not m.report}
+                out |= {TOKEN.search(m.content).group(1).decode() for m in parse(octets) if not m.report}
             except Damaged:
                 pass
     return out
@@ -519,7 +519,7 @@ def kept_files(c, sink, n):
     sink.open()
     out = []
     for name in c.spool.names("mail"):
-        (message,) = parse(name, c.spool.read("mail", name))
+        (message,) = parse(c.spool.read("mail", name))
         out.append((name, TOKEN.search(message.content).group(1).decode(), c.spool.read("mail", name)))
     assert len(out) == n
     return out

@@ -381,11 +381,13 @@ static void on_io(void *arg, unsigned what)
 		if (!error && getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &n) != 0)
 			error = errno;
 		c->connecting = false;
+		/* Without memory to hear it by, it would be silent until its time is over. */
+		if (!error && !update(c))
+			error = ENOMEM;
 		if (error) {
 			end(c, CONN_ERROR, error);
 			return;
 		}
-		update(c);
 		if (c->ops->connected)
 			c->ops->connected(c->owner);
 		if (c->fd >= 0)

@@ -54,8 +54,15 @@ class Ledger:
         c = client
         try:
             if c is None:
-                c = Client(address)
-                c.ehlo()
+                c = Client(address, banner=False)
+                post.answer = c.reply()
+                if post.answer.code == 220:
+                    c.send(b"EHLO t.a.test\r\n")
+                    post.answer = c.reply()
+                if post.answer.code != 250:
+                    post.state = REFUSED
+                    c.close()
+                    return None
             c.send(("MAIL FROM:%s\r\n" % post.sender).encode() + b"".join(b"RCPT TO:%s\r\n" % r.encode() for r in post.rcpts) + b"DATA\r\n")
             for _ in range(1 + len(post.rcpts) + 1):
                 post.answer = c.reply()

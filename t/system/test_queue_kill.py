@@ -17,7 +17,7 @@ from attacks import META
 from crash import Crash
 from faults import BUT, EVER
 from ledger import PROMISED, REFUSED, TOKEN, UNKNOWN, Load
-from relay import USER
+from relay import DAEMON, USER
 from sink import Hold
 from spool import FOLDERS, Damaged, parse
 from wait import DEADLINE, until
@@ -353,6 +353,22 @@ def test_each_connection_fails_once(crash):
         assert rule.acted == 1 and answers[0].code == 250
     assert tried
     c.ledger.judge()
+
+
+@pytest.mark.skipif("asan" in DAEMON, reason="memory there is the sanitizer's")
+@pytest.mark.parametrize("role", [WORKER])
+def test_each_allocation_fails_once(crash, role):
+    """In the middle of a message: put off or taken, in the end it is delivered, once."""
+    c = crash()
+    c.sink.no_user = lambda line: "-0@" in line
+    tried = 0
+    for _, rule, answers in each(c, "malloc", "elsewhere", role, errno.ENOMEM):
+        tried += 1
+        assert answers[-1].code == 250, answers
+    assert tried
+    c.clean()
+    c.ledger.judge(failing=[post.rcpts[0][1:].split("@")[0] for post in c.ledger.posts.values()])
+    figures("allocations of %s" % role, failed=tried)
 
 
 @pytest.mark.parametrize("calls", ["send", "recv"])

@@ -188,9 +188,9 @@ static double bare(struct slice block, struct slice body, unsigned forms, unsign
 				MUST(digest_once(DIGEST_SHA256, body, out) == 32);
 			MUST(digest_once(DIGEST_SHA256, block, out) == 32);
 			for (unsigned k = 0; k < rsa; k++)
-				MUST(verify_sha256(bench_keys[0].rec->key, digest, signed_rsa));
+				MUST(verify_sha256(bench_keys[0].rec->key, digest, signed_rsa, NULL));
 			for (unsigned k = 0; k < ed25519; k++)
-				MUST(verify_sha256(bench_keys[2].rec->key, digest, signed_ed25519));
+				MUST(verify_sha256(bench_keys[2].rec->key, digest, signed_ed25519, NULL));
 		}
 		begin = (bench_ms() - begin) / TIMES;
 		best = begin < best ? begin : best;

@@ -54,7 +54,7 @@ static void one_hop(size_t key, const char *what)
 			unsigned char out[DIGEST_OCTETS];
 
 			MUST(digest_once(DIGEST_SHA256, m.body, out) == 32 && digest_once(DIGEST_SHA256, m.block, out) == 32);
-			MUST(verify_sha256(bench_keys[key].rec->key, digest, signed_octets));
+			MUST(verify_sha256(bench_keys[key].rec->key, digest, signed_octets, NULL));
 		}
 		bare = least(bare, (bench_ms() - begin) / TIMES);
 	}

@@ -21,12 +21,13 @@ static size_t sign_ed25519(EVP_PKEY *pkey, const unsigned char digest[32], unsig
 	return n;
 }
 
-static bool verify_ed25519(EVP_PKEY *pkey, const unsigned char digest[32], struct slice signature)
+static bool verify_ed25519(EVP_PKEY *pkey, const unsigned char digest[32], struct slice signature, bool *begun)
 {
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	bool ok = ctx && EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, pkey) == 1 &&
-	    EVP_DigestVerify(ctx, signature.at, signature.n, digest, SHA256_OCTETS) == 1;
+	bool ok;
 
+	*begun = ctx && EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, pkey) == 1;
+	ok = *begun && EVP_DigestVerify(ctx, signature.at, signature.n, digest, SHA256_OCTETS) == 1;
 	EVP_MD_CTX_free(ctx);
 	return ok;
 }
@@ -49,14 +50,30 @@ static size_t sign_rsa(EVP_PKEY *pkey, const unsigned char digest[32], unsigned 
 	return n;
 }
 
-static bool verify_rsa(EVP_PKEY *pkey, const unsigned char digest[32], struct slice signature)
+static bool verify_rsa(EVP_PKEY *pkey, const unsigned char digest[32], struct slice signature, bool *begun)
 {
 	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(pkey, NULL);
-	bool ok = ctx && EVP_PKEY_verify_init(ctx) == 1 && pkcs1_sha256(ctx) &&
-	    EVP_PKEY_verify(ctx, signature.at, signature.n, digest, SHA256_OCTETS) == 1;
+	bool ok;
 
+	*begun = ctx && EVP_PKEY_verify_init(ctx) == 1 && pkcs1_sha256(ctx);
+	ok = *begun && EVP_PKEY_verify(ctx, signature.at, signature.n, digest, SHA256_OCTETS) == 1;
 	EVP_PKEY_CTX_free(ctx);
 	return ok;
+}
+
+/*
+ * It did not verify: did anybody look? A key of ours always gets as far as the signature; there, what is wrong with the signature is an
+ * error of RSA's or none, and what EVP has to say is that it could not. Leaves no error: libssl would take a stale one for its own.
+ */
+static void why_not(bool begun, bool *no_memory_out)
+{
+	bool no_memory = !begun;
+	unsigned long error;
+
+	while ((error = ERR_get_error()))
+		no_memory |= ERR_GET_REASON(error) == ERR_R_MALLOC_FAILURE || ERR_GET_LIB(error) == ERR_LIB_EVP;
+	if (no_memory && no_memory_out)
+		*no_memory_out = true;
 }
 
 size_t sign_sha256(const struct key *k, const unsigned char digest[32], unsigned char out[SIGNATURE_OCTETS])
@@ -69,17 +86,18 @@ size_t sign_sha256(const struct key *k, const unsigned char digest[32], unsigned
 	return n;
 }
 
-bool verify_sha256(const struct key *k, const unsigned char digest[32], struct slice signature)
+bool verify_sha256(const struct key *k, const unsigned char digest[32], struct slice signature, bool *no_memory_out)
 {
-	bool ok = key_type(k) == KEY_RSA ? verify_rsa(key_pkey(k), digest, signature) :
-	    key_type(k) == KEY_ED25519 && verify_ed25519(key_pkey(k), digest, signature);
+	bool begun = true;
+	bool ok = key_type(k) == KEY_RSA ? verify_rsa(key_pkey(k), digest, signature, &begun) :
+	    key_type(k) == KEY_ED25519 && verify_ed25519(key_pkey(k), digest, signature, &begun);
 
 	if (!ok)
-		ERR_clear_error(); /* libssl would take a stale error for its own */
+		why_not(begun, no_memory_out);
 	return ok;
 }
 
-bool verify_mldsa44(const struct key *k, struct slice octets, struct slice context, struct slice signature)
+bool verify_mldsa44(const struct key *k, struct slice octets, struct slice context, struct slice signature, bool *no_memory_out)
 {
 	/* OSSL_SIGNATURE_PARAM_CONTEXT_STRING, which OpenSSL 3.0 has no name for; it takes no const, and writes nothing */
 	OSSL_PARAM params[] = {
@@ -87,15 +105,15 @@ bool verify_mldsa44(const struct key *k, struct slice octets, struct slice conte
 		OSSL_PARAM_END,
 	};
 	EVP_MD_CTX *ctx;
-	bool ok;
+	bool begun, ok;
 
 	if (key_type(k) != KEY_MLDSA44)
 		return false;
 	ctx = EVP_MD_CTX_new();
-	ok = ctx && EVP_DigestVerifyInit_ex(ctx, NULL, NULL, NULL, NULL, key_pkey(k), params) == 1 &&
-	    EVP_DigestVerify(ctx, signature.at, signature.n, octets.at, octets.n) == 1;
+	begun = ctx && EVP_DigestVerifyInit_ex(ctx, NULL, NULL, NULL, NULL, key_pkey(k), params) == 1;
+	ok = begun && EVP_DigestVerify(ctx, signature.at, signature.n, octets.at, octets.n) == 1;
 	EVP_MD_CTX_free(ctx);
 	if (!ok)
-		ERR_clear_error();
+		why_not(begun, no_memory_out);
 	return ok;
 }

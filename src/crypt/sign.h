@@ -14,8 +14,11 @@ enum {
 
 /* Octets written, or 0: libcrypto refused. */
 size_t sign_sha256(const struct key *k, const unsigned char digest[32], unsigned char out[SIGNATURE_OCTETS]);
-bool verify_sha256(const struct key *k, const unsigned char digest[32], struct slice signature);
+/*
+ * In:    no_memory_out: set when it is false for want of memory, which says nothing of the signature; else as it was. NULL: nobody asks
+ */
+bool verify_sha256(const struct key *k, const unsigned char digest[32], struct slice signature, bool *no_memory_out);
 /* Pure ML-DSA-44 with a context of 0..255 octets (FIPS 204 section 5.3). A key of another type: false. */
-bool verify_mldsa44(const struct key *k, struct slice octets, struct slice context, struct slice signature);
+bool verify_mldsa44(const struct key *k, struct slice octets, struct slice context, struct slice signature, bool *no_memory_out);
 
 #endif

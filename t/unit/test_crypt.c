@@ -90,16 +90,16 @@ static void every_key_signs_what_it_verifies(void **state)
 		assert_true(key_public_octets(&a, k, &octets));
 		pub = rows[i].type == KEY_RSA ? key_rsa_public(octets) : key_ed25519_public(octets);
 		assert_non_null(pub);
-		assert_true(verify_sha256(pub, digest, slice_of(sig, n)));
-		assert_false(verify_sha256(pub, digest, slice_of(sig, n - 1)));
-		assert_false(verify_sha256(pub, digest, slice_of(sig, 0)));
+		assert_true(verify_sha256(pub, digest, slice_of(sig, n), NULL));
+		assert_false(verify_sha256(pub, digest, slice_of(sig, n - 1), NULL));
+		assert_false(verify_sha256(pub, digest, slice_of(sig, 0), NULL));
 		for (size_t at = 0; at < n; at += 7) {
 			sig[at] ^= 1;
-			assert_false(verify_sha256(pub, digest, slice_of(sig, n)));
+			assert_false(verify_sha256(pub, digest, slice_of(sig, n), NULL));
 			sig[at] ^= 1;
 		}
 		digest[31] ^= 1;
-		assert_false(verify_sha256(pub, digest, slice_of(sig, n)));
+		assert_false(verify_sha256(pub, digest, slice_of(sig, n), NULL));
 		key_drop(&pub);
 		key_drop(&again);
 		key_hold(k);

@@ -245,10 +245,10 @@ static void its_key_record(void **state)
 		assert_int_equal(key_type(rec->key), KEY_MLDSA44);
 		assert_int_equal(key_bits(rec->key), KEY_MLDSA_OCTETS * 8);
 		/* it is no key for a digest, and an Ed25519 key none for octets */
-		assert_false(verify_sha256(rec->key, digest, S("x")));
+		assert_false(verify_sha256(rec->key, digest, S("x"), NULL));
 		assert_int_equal(sign_sha256(rec->key, digest, out), 0);
 	}
-	assert_false(verify_mldsa44(keys[0], S("x"), S("DKIM2"), S("x")));
+	assert_false(verify_mldsa44(keys[0], S("x"), S("DKIM2"), S("x"), NULL));
 	keyrec_drop(&rec);
 }
 

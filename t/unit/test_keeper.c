@@ -113,12 +113,12 @@ static void signs_what_its_keys_verify(void **state)
 	fd = child_client(&c);
 	s = one(fd, KEY_ED25519, "a.example", "e1", digest);
 	assert_int_equal(s.status, IPC_SIGNED_DONE);
-	assert_true(verify_sha256(w.keys[ED], digest, s.signature));
-	assert_false(verify_sha256(w.keys[ED], other, s.signature));
+	assert_true(verify_sha256(w.keys[ED], digest, s.signature, NULL));
+	assert_false(verify_sha256(w.keys[ED], other, s.signature, NULL));
 	s = one(fd, KEY_RSA, "a.example", "r1", digest);
 	assert_int_equal(s.status, IPC_SIGNED_DONE);
-	assert_true(verify_sha256(w.keys[RSA], digest, s.signature));
-	assert_false(verify_sha256(w.keys[RSA], other, s.signature));
+	assert_true(verify_sha256(w.keys[RSA], digest, s.signature, NULL));
+	assert_false(verify_sha256(w.keys[RSA], other, s.signature, NULL));
 	close(fd);
 	assert_int_equal(child_stop(&c), 0);
 }

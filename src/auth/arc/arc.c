@@ -185,22 +185,23 @@ static struct finding found(enum arc_state state, enum arc_kind about, const cha
 	return (struct finding){ state, about, words };
 }
 
-static struct finding check_key(struct arc *c, const struct signature *s, const unsigned char digest[32])
-{
-	const struct keyrec *rec = asks_get(c->asks, DNSREC_KEY, s->owner)->key;
-	const char *words = key_wrong(rec, s->type);
-
-	if (words)
-		return found(rec->state == KEYREC_UNREACHABLE ? ARC_TEMPERROR : ARC_PERMERROR, ARC_ABOUT_KEY, words);
-	if (!verify_sha256(keyrec_dkim(rec), digest, s->b))
-		return found(ARC_FAIL, ARC_ABOUT_SIGNATURE, "signature is wrong");
-	return found(ARC_PASS, ARC_ABOUT_NOTHING, "");
-}
-
 static struct finding no_memory(struct arc *c)
 {
 	c->memory_lost = true;
 	return found(ARC_TEMPERROR, ARC_ABOUT_LIMIT, "no memory");
+}
+
+static struct finding check_key(struct arc *c, const struct signature *s, const unsigned char digest[32])
+{
+	const struct keyrec *rec = asks_get(c->asks, DNSREC_KEY, s->owner)->key;
+	const char *words = key_wrong(rec, s->type);
+	bool starved = false;
+
+	if (words)
+		return found(rec->state == KEYREC_UNREACHABLE ? ARC_TEMPERROR : ARC_PERMERROR, ARC_ABOUT_KEY, words);
+	if (verify_sha256(keyrec_dkim(rec), digest, s->b, &starved))
+		return found(ARC_PASS, ARC_ABOUT_NOTHING, "");
+	return starved ? no_memory(c) : found(ARC_FAIL, ARC_ABOUT_SIGNATURE, "signature is wrong");
 }
 
 static struct finding check_body(struct arc *c, const struct signature *s, const struct canon_body *body)

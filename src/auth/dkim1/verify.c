@@ -183,11 +183,13 @@ static void judge_signature(struct dkim *d, size_t k, const struct key *key, con
 {
 	const struct dkim_field *f = &d->judged[k].field;
 	unsigned char digest[32];
+	bool no_memory = false;
 
 	if (!field_hash(d->arena, d->index, &f->names, f->header, f->field, f->hole, digest))
 		found(d, k, DKIM_TEMPERROR, DKIM_ABOUT_NOTHING, S("no memory"));
-	else if (!verify_sha256(key, digest, f->signature))
-		found(d, k, DKIM_FAIL, DKIM_ABOUT_SIGNATURE, S("signature does not match"));
+	else if (!verify_sha256(key, digest, f->signature, &no_memory))
+		found(d, k, no_memory ? DKIM_TEMPERROR : DKIM_FAIL, no_memory ? DKIM_ABOUT_NOTHING : DKIM_ABOUT_SIGNATURE,
+		    no_memory ? S("no memory") : S("signature does not match"));
 	else if (f->octets < canon_body_octets(body, f->body) && !d->terms.trust_l)
 		found(d, k, DKIM_POLICY, DKIM_ABOUT_PARTIAL, S("body goes on behind what is signed"));
 	else

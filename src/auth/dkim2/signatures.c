@@ -132,12 +132,12 @@ struct signed_input {
 static bool verify_set(struct signatures *v, const struct key *key, struct signed_input *in, struct slice signature)
 {
 	if (key_type(key) != KEY_MLDSA44)
-		return verify_sha256(key, in->digest, signature);
+		return verify_sha256(key, in->digest, signature, &v->memory_lost);
 	if (in->octets.n == 0 && !input_octets(in->input, in->index, &in->octets)) {
 		v->memory_lost = true;
 		return false;
 	}
-	return verify_mldsa44(key, in->octets, S("DKIM2"), signature);
+	return verify_mldsa44(key, in->octets, S("DKIM2"), signature, &v->memory_lost);
 }
 
 static struct set_result judge_set(struct signatures *v, const struct seal_set *set, const struct signature_check *check,

@@ -5,8 +5,8 @@ jumps. In both modes.
 import errno
 import time
 
-from attacks import BASE
-from attacks_scenes import Load, deliver
+from attacks import BASE, MEASURED
+from attacks_scenes import Load, deliver, signed
 from client import stuffed
 from dialogue import Dialogue, Wrong, check
 from seal import hops
@@ -114,4 +114,38 @@ def clock_jump(scene):
     stage.canary("annotate")
 
 
-SCENES = {"fault-short-io": short_io, "fault-clock-jump": clock_jump}
+def alloc_fails(scene):
+    """Each allocation of a worker while a message with a seal passes, and one that is to be sealed: 250 or 4yz, and the right verdict."""
+    scene.must("fault", {"call": "malloc", "errno": "ENOMEM", "nth": "each"})
+    if not MEASURED:    # memory there is the sanitizer's own
+        return
+    stage = scene.stage(faults=True)
+    faults, sink, codes = stage.faults, stage.sink, set()
+    message = signed(stage)
+    for listener, content in (("annotate", message), ("sealing", BASE)):
+        check(deliver(stage, listener, content).code == 250)
+        rule = faults.add("malloc", "elsewhere", role="hopseal:worker")
+        check(deliver(stage, listener, content).code == 250)
+        total = rule.matched
+        faults.clear()
+        for nth in range(1, total + 1):
+            faults.add("malloc", "elsewhere", role="hopseal:worker", nth=nth, fail=errno.ENOMEM)
+            try:
+                got = deliver(stage, listener, content)
+            except (AssertionError, OSError):       # a session that there was no memory for
+                got = None
+            faults.clear()
+            check(got is None or got.code == 250 or got.code // 100 == 4, "allocation %d of %d: %r" % (nth, total, got))
+            codes.add(got and got.code)
+            check(deliver(stage, listener, content).code == 250, "after allocation", nth)
+    stage.relay.event("oom")
+    check(250 in codes and 452 in codes, codes)
+    for t in sink.transactions():
+        if t.content.endswith(message):
+            check(b"dkim2=pass" in t.content or b"dkim2=temperror" in t.content, "a wrong verdict", t.content)
+        elif t.content.endswith(BASE):
+            check(len(hops(t.content)) == 1, "unsealed", t.content)
+    stage.canary("annotate")
+
+
+SCENES = {"fault-short-io": short_io, "fault-clock-jump": clock_jump, "res-alloc-fails": alloc_fails}

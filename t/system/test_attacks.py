@@ -26,7 +26,6 @@ SCENES = dict(attacks_scenes.SCENES, **attacks_tls.SCENES, **attacks_kill.SCENES
 CASES = [Case(row) for row in attacks.catalogue()["cases"]]
 # Those that wait, by what they wait for, and those that a test of another file plays.
 CLOCK = "a clock the running daemon can be given; t/unit/test_relay.c holds the deadlines on a moved one"
-CALLS = "allocations that fail on demand in a running daemon"
 WAITS = {
     "a milter": ["smtp-milter-accept-does-not-stick", "fault-milter-crash", "fault-milter-timeout", "fault-milter-malformed", "fault-milter-injection",
                  "fault-milter-after-sign"],
@@ -36,7 +35,6 @@ WAITS = {
     "routing by MX": ["dns-next-hop-answers"],
     "DANE": ["dns-tlsa-short"],
     CLOCK: ["res-slow-sink"],
-    CALLS: ["res-alloc-fails"],
     "a network that drops and a cgroup": ["fault-partition", "res-memory-cap"],
 }
 ELSEWHERE = {
@@ -68,7 +66,7 @@ SPOOL_ELSEWHERE = {
 }
 SPOOL = attacks_spool.cases(CASES)
 SPOOL_RUNS = [run for case in SPOOL if case.id not in WAITING for run in attacks_spool.runs(case)]
-SPOOL_SCENES = {"fault-key-loss", "fault-worker-crash", "fault-reload-under-load", "fault-graceful-stop"} | set(attacks_faults.SCENES)
+SPOOL_SCENES = {"fault-key-loss", "fault-worker-crash", "fault-reload-under-load", "fault-graceful-stop", "fault-short-io", "fault-clock-jump"}
 SYNC = [case for case in CASES if case.mode != "spool"]
 RUNS = [run for case in SYNC if case.id not in WAITING and case.id not in SCENES and case.id not in ELSEWHERE
         for run in prose.runs(case)]

@@ -53,8 +53,9 @@ class Ports:
 
     def take(self, host="127.0.0.1"):
         sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((host, 0))
+        # Set before it, the kernel may pick one that somebody else holds like this.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.held.append(sock)
         return sock.getsockname()[1]
 

@@ -407,7 +407,7 @@ def test_killed_between_copies(crash, nth):
         c.start()
         c.drain()
         c.clean()
-        assert post.state == PROMISED
+        assert post.state in (PROMISED, UNKNOWN)       # its 250 may not have come through
         assert sorted(path for tx in c.sink.transactions() for path in tx.took if post.token in path) == sorted(post.rcpts)
     c.ledger.judge()
 

@@ -32,7 +32,7 @@ WAITS = {
     "the replay store": ["dkim2-replay-first-copy", "dkim2-replay-retry", "fault-store-down", "fault-store-malformed", "fault-store-failover", "fault-lmdb"],
     "reports of failure": ["dkim2-forged-dsn"],
     "rewriting of the envelope": ["dkim2-rewrite-envelope"],
-    "routing by MX": ["dns-next-hop-answers"],
+    "a stage that routes by MX; t/unit/test_mx.c, test_hosts.c and t/system/test_queue.py hold its rules": ["dns-next-hop-answers"],
     "DANE": ["dns-tlsa-short"],
     CLOCK: ["res-slow-sink"],
     "a network that drops and a cgroup": ["fault-partition", "res-memory-cap"],
